@@ -1,0 +1,2 @@
+//! The `backprop` command.
+fn main() {}
