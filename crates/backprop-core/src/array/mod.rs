@@ -285,7 +285,7 @@ impl Array {
     pub fn slice_mut<T: Element>(&mut self) -> Result<&mut [T], ArrayError> {
         let error = self.holds_another::<T>();
         match T::view_mut(&mut self.data) {
-            Some(values) => Ok(Arc::make_mut(values)),
+            Some(values) => Ok(Arc::<Vec<T>>::make_mut(values).as_mut_slice()),
             None => Err(error),
         }
     }
