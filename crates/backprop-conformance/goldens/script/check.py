@@ -5,6 +5,7 @@ pointwise.json by differences at 200 digits, ops.json by differences and PyTorch
 
 import json
 
+import jax
 import numpy as np
 import torch
 from mpmath import mp, mpf
@@ -12,6 +13,8 @@ from mpmath import mp, mpf
 import pointwise
 from common import OUT, number, untensor
 from ops_table import TABLE
+
+jax.config.update("jax_enable_x64", True)
 
 
 def load(name):
@@ -226,7 +229,8 @@ def check_ops():
     for case in load("ops.json")["cases"]:
         op, note = case["op"], case.get("note", "")
         idx = seen[op] = seen.get(op, -1) + 1
-        smooth = not note.startswith(("ties", "norm(0)")) and op != "cast" and all(np.all(np.isfinite(a)) for a in arrays(case["inputs"]))
+        # Differences fail at kinks and where eps = 1e-5 is the only scale; PyTorch still checks those.
+        smooth = not note.startswith(("ties", "norm(0)", "no variance")) and op != "cast" and all(np.all(np.isfinite(a)) for a in arrays(case["inputs"]))
         if case["dx"] is not None and smooth:
             check_differences(functions[op][idx][1], case, rng)
         empty_axis = op in ("max", "max_with_index", "argmax") and 0 in case["inputs"][0]["shape"]

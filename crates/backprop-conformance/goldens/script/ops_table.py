@@ -53,7 +53,12 @@ def no_axes(rng):
 
 def sum_extra(rng):
     empty = {"note": "over an axis of size 0"}
-    return no_axes(rng) + [([0], real(rng, 0, 3), empty), ([1], real(rng, 0, 3), {"note": "no output"}), ([0], f64([1e16, 1.0, -1e16, 3.0, INF]), {"orders": 1})]
+    return no_axes(rng) + [
+        ([0], real(rng, 0, 3), empty),
+        ([1], real(rng, 0, 3), {"note": "no output"}),
+        ([1], f64([[2.5, INF, -1.0], [INF, -INF, 0.0], [NAN, 1.0, 2.0]]), {"orders": 1, "note": "non-finite"}),
+        ([1], whole(rng, 9, 2, 5) - 4, {"note": "integers"}),
+    ]
 
 
 def mean_extra(rng):
@@ -68,6 +73,7 @@ def max_extra(rng):
         ([0, 2], f64([[[1, 4], [2, 2], [0, 7]], [[4, 4], [2, 2], [7, -1]]]), tied),
         ([0], f64([-1.5] * 7), tied),
         ([1], real(rng, 0, 3), {"note": "no output"}),
+        ([0], whole(rng, 9, 5, 2) - 4, {"note": "integers"}),
         ([1], f64([[1, NAN, 3], [NAN, -INF, INF], [-INF, -INF, -INF], [2, INF, 1]]), {"orders": 0, "note": "NaN propagates"}),
     ]
 
