@@ -1,5 +1,28 @@
 //! The floor that everything stands on: arrays, types, graphs, ops.
+//!
+//! ```text
+//! user code, layers, gradient rules          (all speak only of Tensor)
+//!                 |
+//!            Emit::emit(op, inputs)
+//!            /                    \
+//!   Graph: symbol-to-symbol    Tape: symbol-to-number   (backprop-run)
+//! ```
 
 pub mod array;
+mod composite;
+pub mod graph;
+pub mod number;
+pub mod ops;
+pub mod random;
+pub mod tensor;
+pub mod types;
 
 pub use array::{Array, ArrayError, DType, Data, Element, Sizes};
+pub use graph::Graph;
+pub use graph::context::{ContextId, Emit};
+pub use graph::fault::{Error, Fault, Ill};
+pub use graph::records::{Node, NodeId, Part, Records, ValueId};
+pub use ops::{Op, concat};
+pub use random::Seed;
+pub use tensor::{IntoOperand, Outputs, Tensor, emit};
+pub use types::{Bindings, Dim, IntoType, Shape, Type};

@@ -145,6 +145,23 @@ macro_rules! with_dtype {
     };
 }
 
+/// Runs an expression with the `Arc<Vec<T>>`s of two arrays of one element type.
+macro_rules! with_both {
+    ($left:expr, $right:expr, |$a:ident, $b:ident| $body:expr) => {
+        match ($left.data(), $right.data()) {
+            ($crate::Data::F32($a), $crate::Data::F32($b)) => $body,
+            ($crate::Data::F64($a), $crate::Data::F64($b)) => $body,
+            ($crate::Data::I32($a), $crate::Data::I32($b)) => $body,
+            ($crate::Data::I64($a), $crate::Data::I64($b)) => $body,
+            ($crate::Data::U32($a), $crate::Data::U32($b)) => $body,
+            ($crate::Data::U8($a), $crate::Data::U8($b)) => $body,
+            ($crate::Data::Bool($a), $crate::Data::Bool($b)) => $body,
+            (a, b) => unreachable!("a type rule let {a:?} and {b:?} meet"),
+        }
+    };
+}
+pub(crate) use with_both;
+
 /// The number of elements of an array of these sizes.
 ///
 /// # Errors

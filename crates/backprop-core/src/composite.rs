@@ -1,0 +1,97 @@
+//! Composites: functions made of ops, written so that they neither overflow nor lose digits.
+//! They have no gradient rules of their own.
+
+use crate::array::DType;
+use crate::graph::fault::Ill;
+use crate::ops::Axes;
+use crate::tensor::Tensor;
+
+impl Tensor {
+    /// max(0, x) as `select(x <= 0, 0, x)`: relu'(0) = 0, and NaN stays NaN.
+    #[track_caller]
+    pub fn relu(self) -> Tensor {
+        self.le(0.0).select(0.0, self)
+    }
+
+    /// x·Φ(x) with the normal distribution's Φ (Hendrycks, Gimpel 2016): PyTorch's default `gelu`.
+    #[track_caller]
+    pub fn gelu(self) -> Tensor {
+        self * ((self * std::f64::consts::FRAC_1_SQRT_2).erf() + 1.0) * 0.5
+    }
+
+    /// x·sigmoid(x).
+    #[track_caller]
+    pub fn silu(self) -> Tensor {
+        self * self.sigmoid()
+    }
+
+    /// ln of the softmax along `axis` (−1: the last): x − ln Σ eˣ.
+    #[track_caller]
+    pub fn log_softmax(self, axis: i64) -> Tensor {
+        self.along("log_softmax", axis, |x, axis| {
+            let axes = Axes::new(&[axis]);
+            x - x.logsumexp(axes).spread_as(x, axes)
+        })
+    }
+
+    /// eˣ / Σ eˣ along `axis` (−1: the last).
+    #[track_caller]
+    pub fn softmax(self, axis: i64) -> Tensor {
+        self.log_softmax(axis).exp()
+    }
+
+    /// √Σx² over all elements. At 0 the norm has no derivative; the gradient there is 0 by
+    /// convention, as the subgradient of least norm.
+    #[track_caller]
+    pub fn norm(self) -> Tensor {
+        let s = self.square().sum(());
+        s.gt(0.0).select(s.sqrt(), 0.0)
+    }
+
+    /// (x − mean)/√(variance + eps) over the last axis, times `weight`, plus `bias`
+    /// (Ba, Kiros, Hinton 2016). The variance is the biased one, as in PyTorch.
+    #[track_caller]
+    pub fn layer_norm(self, weight: Option<Tensor>, bias: Option<Tensor>, eps: f64) -> Tensor {
+        let Some(shape) = self.shape() else { return self.identity() };
+        if shape.rank() == 0 {
+            return self.ill("layer_norm", Ill::new("needs at least one axis"));
+        }
+        let axes = Axes::new(&[shape.rank() - 1]);
+        let centred = self - self.mean(axes).spread_as(self, axes);
+        let variance = centred.square().mean(axes);
+        let scale = (variance + eps).sqrt().spread_as(self, axes);
+        let normal = centred / scale;
+        let scaled = weight.map_or(normal, |weight| normal * weight);
+        bias.map_or(scaled, |bias| scaled + bias)
+    }
+
+    /// The mean of −ln softmax(self)[target] over the samples: `self` holds logits [n, classes],
+    /// `target` holds class numbers [n]. A class number out of range is a fault.
+    #[track_caller]
+    pub fn cross_entropy(self, target: Tensor) -> Tensor {
+        let (Some(logits), Some(classes)) = (self.shape(), target.ty()) else {
+            return self + self.matmul(target);
+        };
+        if logits.rank() == 0 || classes.shape.rank() + 1 != logits.rank() || !classes.dtype.is_int() {
+            let rule =
+                format!("needs logits [.., classes] and integer targets [..], not {logits} and {classes}");
+            return self.ill("cross_entropy", Ill::new(rule));
+        }
+        let chosen = target.one_hot(logits[logits.rank() - 1], DType::Bool);
+        // `select`, not a product: a class of probability 0 that is not the target costs nothing.
+        -chosen.select(self.log_softmax(-1), 0.0).sum(-1).mean(())
+    }
+
+    /// The mean of (self − target)².
+    #[track_caller]
+    pub fn mse_loss(self, target: Tensor) -> Tensor {
+        (self - target).square().mean(())
+    }
+
+    /// The mean of the binary cross-entropy between sigmoid(self) and `target`, from the logits:
+    /// softplus(x) − x·t.
+    #[track_caller]
+    pub fn binary_cross_entropy_with_logits(self, target: Tensor) -> Tensor {
+        (self.softplus() - self * target).mean(())
+    }
+}

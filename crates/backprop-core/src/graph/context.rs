@@ -1,0 +1,302 @@
+//! Contexts: where operations land.
+//!
+//! A [`Tensor`] is three numbers: a context, its generation, a value. Contexts live in a table of
+//! the thread. Dropping a graph or closing a scope bumps the generation, so an old handle is found
+//! out and never reads somebody else's data. A generation that runs out retires its place.
+//!
+//! An operation lands in the innermost open context below its operands: while a body is being
+//! built, what it computes from values of the surrounding graph belongs to the body.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use smallvec::SmallVec;
+
+use super::fault::{Error, Fault};
+use super::place::{Line, Place};
+use super::records::{Inputs, NodeId, Part, Records, ValueId};
+use crate::array::Array;
+use crate::ops::Op;
+use crate::random::Streams;
+use crate::tensor::{Outputs, Tensor};
+
+/// The number of a context and its generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ContextId {
+    index: u32,
+    generation: u32,
+}
+
+/// Where the next operation belongs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cursor {
+    /// The layer whose operations are being called.
+    pub module: u32,
+    /// The forward node's place, while its derivative is being emitted.
+    pub origin: Option<Place>,
+}
+
+/// A context that operations are emitted into.
+///
+/// A graph records them (symbol-to-symbol); a tape also computes them (symbol-to-number).
+pub trait Emit {
+    /// The context's number.
+    fn id(&self) -> ContextId;
+
+    /// What has been recorded.
+    fn records(&self) -> &RefCell<Records>;
+
+    /// Where the next operation belongs.
+    fn cursor(&self) -> &Cell<Cursor>;
+
+    /// The streams of random numbers that were handed out.
+    fn streams(&self) -> &RefCell<Streams>;
+
+    /// Records an operation, and computes it where values are numbers.
+    fn emit(&self, op: Op, inputs: Inputs, place: Place, part: Part) -> NodeId;
+
+    /// The value of these records that stands for `outer`, a value of a surrounding context.
+    fn capture(&self, outer: Tensor) -> ValueId;
+
+    /// The numbers of a value.
+    ///
+    /// # Errors
+    /// The value is ill, or has no numbers in this context.
+    fn value(&self, value: ValueId) -> Result<Array, Error>;
+}
+
+/// Why a context is no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// Its graph or tape was dropped.
+    Dropped,
+    /// A body was finished.
+    Body,
+    /// A scope of a tape ended.
+    Scope,
+}
+
+struct Slot {
+    generation: u32,
+    emit: Option<Rc<dyn Emit>>,
+    parent: Option<ContextId>,
+    open: Option<ContextId>,
+    closed: Closed,
+}
+
+#[derive(Default)]
+struct Table {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+thread_local! {
+    static TABLE: RefCell<Table> = RefCell::default();
+}
+
+impl Table {
+    fn live(&self, id: ContextId) -> Option<&Slot> {
+        self.slots
+            .get(id.index as usize)
+            .filter(|slot| slot.generation == id.generation && slot.emit.is_some())
+    }
+
+    fn live_mut(&mut self, id: ContextId) -> Option<&mut Slot> {
+        self.slots
+            .get_mut(id.index as usize)
+            .filter(|slot| slot.generation == id.generation && slot.emit.is_some())
+    }
+
+    fn innermost(&self, mut id: ContextId) -> ContextId {
+        while let Some(inner) = self.live(id).and_then(|slot| slot.open) {
+            id = inner;
+        }
+        id
+    }
+}
+
+/// Opens a context. While it is open, operations on values of `parent` land in it.
+pub fn open<E: Emit + 'static>(parent: Option<ContextId>, make: impl FnOnce(ContextId) -> Rc<E>) -> Rc<E> {
+    let id = TABLE.with_borrow_mut(|table| {
+        let index = table.free.pop().unwrap_or_else(|| {
+            table.slots.push(Slot {
+                generation: 0,
+                emit: None,
+                parent: None,
+                open: None,
+                closed: Closed::Dropped,
+            });
+            table.slots.len() as u32 - 1
+        });
+        ContextId { index, generation: table.slots[index as usize].generation }
+    });
+    let emit = make(id);
+    TABLE.with_borrow_mut(|table| {
+        let slot = &mut table.slots[id.index as usize];
+        slot.emit = Some(emit.clone());
+        slot.parent = parent;
+        slot.open = None;
+        if let Some(outer) = parent.and_then(|parent| table.live_mut(parent)) {
+            outer.open = Some(id);
+        }
+    });
+    emit
+}
+
+/// Closes a context: its handles are stale from now on.
+pub fn close(id: ContextId, why: Closed) {
+    // The context is dropped after the table is released: its values may own other contexts.
+    let _dropped = TABLE.try_with(|table| {
+        let mut table = table.borrow_mut();
+        let slot = table.live_mut(id)?;
+        let emit = slot.emit.take();
+        let parent = slot.parent.take();
+        slot.closed = why;
+        slot.open = None;
+        // The last generation is never reused: the place stays empty for good.
+        if let Some(next) = slot.generation.checked_add(1) {
+            slot.generation = next;
+            table.free.push(id.index);
+        }
+        if let Some(outer) = parent.and_then(|parent| table.live_mut(parent)) {
+            outer.open = None;
+        }
+        emit
+    });
+}
+
+impl ContextId {
+    /// The context, while it lives.
+    pub fn get(self) -> Option<Rc<dyn Emit>> {
+        TABLE.with_borrow(|table| table.live(self).and_then(|slot| slot.emit.clone()))
+    }
+
+    /// The innermost context that is open below this one: where its next operation lands.
+    pub fn innermost(self) -> ContextId {
+        TABLE.with_borrow(|table| table.innermost(self))
+    }
+
+    /// Whether values of this context may be used in `inner`.
+    pub fn encloses(self, inner: ContextId) -> bool {
+        TABLE.with_borrow(|table| {
+            let mut at = Some(inner);
+            while let Some(id) = at {
+                if id == self {
+                    return table.live(self).is_some();
+                }
+                at = table.live(id).and_then(|slot| slot.parent);
+            }
+            false
+        })
+    }
+
+    /// Why the context is no more, in words.
+    fn epitaph(self) -> &'static str {
+        let closed = TABLE.with_borrow(|table| {
+            let slot = table.slots.get(self.index as usize)?;
+            (slot.generation == self.generation + 1).then_some(slot.closed)
+        });
+        match closed {
+            Some(Closed::Body) => "the operand escaped its body: values of a body are only its own",
+            Some(Closed::Scope) => "the operand is stale: the scope that it was made in has ended",
+            _ => "the operand is stale: its graph or tape was dropped",
+        }
+    }
+
+    /// Calls `op` on `inputs`. Lands in the innermost open context below this one and the inputs.
+    pub fn emit(self, op: Op, inputs: &[Tensor], line: Line) -> Outputs {
+        let Some(home) = self.home(inputs) else {
+            let (context, first) = inputs.first().map_or((self, 0), |input| (input.context, input.value));
+            return Outputs { context, first, n: op.n_outputs() as u32 };
+        };
+        let id = home.id();
+        let mut refused: SmallVec<[(usize, Tensor); 1]> = SmallVec::new();
+        let ids: Inputs = inputs
+            .iter()
+            .enumerate()
+            .map(|(idx, &input)| {
+                if input.context == id {
+                    input.value
+                } else if input.context.encloses(id) {
+                    home.capture(input)
+                } else {
+                    refused.push((idx, input));
+                    home.records().borrow_mut().push_missing()
+                }
+            })
+            .collect();
+        let cursor = home.cursor().get();
+        let (place, part) = match cursor.origin {
+            None => (Place { line, module: cursor.module }, Part::Forward),
+            Some(origin) => (origin, Part::Gradient),
+        };
+        let node = home.emit(op, ids, place, part);
+        if !refused.is_empty() {
+            refuse(&mut home.records().borrow_mut(), node, &refused);
+        }
+        let records = home.records().borrow();
+        let node = records.node(node);
+        Outputs { context: id, first: node.first, n: node.n_outputs }
+    }
+
+    fn home(self, inputs: &[Tensor]) -> Option<Rc<dyn Emit>> {
+        TABLE.with_borrow(|table| {
+            let candidates = std::iter::once(self).chain(inputs.iter().map(|input| input.context));
+            for candidate in candidates {
+                if let Some(slot) = table.live(candidate) {
+                    return match slot.open {
+                        None => slot.emit.clone(),
+                        Some(inner) => table.live(table.innermost(inner))?.emit.clone(),
+                    };
+                }
+            }
+            None
+        })
+    }
+}
+
+/// Writes the fault of an operation whose operands do not belong here.
+fn refuse(records: &mut Records, node: NodeId, refused: &[(usize, Tensor)]) {
+    let (op, place, n_inputs) = {
+        let node = records.node(node);
+        (node.op.clone(), node.place, node.inputs.len())
+    };
+    let rules: Vec<String> = refused
+        .iter()
+        .map(|&(idx, operand)| {
+            let rule = match operand.context.get() {
+                Some(_) => "the operand belongs to another graph or tape",
+                None => operand.context.epitaph(),
+            };
+            format!("{} ({})", rule, op.role(idx, n_inputs))
+        })
+        .collect();
+    let mut fault = Fault::new(op.name(), rules.join("; "));
+    fault.place = Some(records.place(place));
+    records.poison(node, fault);
+}
+
+/// The error of reading a value whose context is no more.
+pub(crate) fn stale(id: ContextId) -> Error {
+    Fault::new("read", id.epitaph()).into()
+}
+
+/// Runs `body` with the cursor of `context` changed, and puts it back.
+pub fn with_cursor<R>(context: ContextId, change: impl FnOnce(&mut Cursor), body: impl FnOnce() -> R) -> R {
+    struct Restore(Option<(Rc<dyn Emit>, Cursor)>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            if let Some((emit, cursor)) = self.0.take() {
+                emit.cursor().set(cursor);
+            }
+        }
+    }
+    let _restore = Restore(context.innermost().get().map(|emit| {
+        let before = emit.cursor().get();
+        let mut cursor = before;
+        change(&mut cursor);
+        emit.cursor().set(cursor);
+        (emit, before)
+    }));
+    body()
+}

@@ -1,0 +1,327 @@
+//! The records of a context: every operation that was called, in order.
+//!
+//! Graphs, bodies and tapes all keep their operations here, so differentiation, printing, checking
+//! and execution read one structure. Records are plain data: `Send + Sync`, without handles.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use smallvec::{SmallVec, smallvec};
+
+use super::fault::{Error, Fault, Ill, Operand};
+use super::place::{Line, Module, Place, PlaceText};
+use crate::ops::Op;
+use crate::types::{Dim, Type};
+
+/// A value's number in its records.
+pub type ValueId = u32;
+
+/// A node's number in its records.
+pub type NodeId = u32;
+
+/// The values that an operation reads.
+pub type Inputs = SmallVec<[ValueId; 4]>;
+
+/// The part of a computation that a node belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// Written by the user.
+    Forward,
+    /// Emitted by a derivative.
+    Gradient,
+}
+
+/// One operation: what it computes, from what, where it was called.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// The operation.
+    pub op: Op,
+    /// The values it reads; always made by earlier nodes.
+    pub inputs: Inputs,
+    /// Its first output; the others follow.
+    pub first: ValueId,
+    /// The number of outputs.
+    pub n_outputs: u32,
+    /// Where it was called.
+    pub place: Place,
+    /// Whether the user or a derivative called it.
+    pub part: Part,
+}
+
+impl Node {
+    /// The values that this operation computes.
+    pub fn outputs(&self) -> std::ops::Range<ValueId> {
+        self.first..self.first + self.n_outputs
+    }
+}
+
+/// Of a value: the node that computes it and its type; `None` for a value that is ill.
+#[derive(Clone, Copy, Debug)]
+struct Value {
+    node: NodeId,
+    ty: Option<Type>,
+}
+
+/// Operations in the order of their calls, which is a topological order, and what is known of them.
+#[derive(Clone, Debug, Default)]
+pub struct Records {
+    nodes: Vec<Node>,
+    values: Vec<Value>,
+    names: BTreeMap<ValueId, Arc<str>>,
+    by_name: HashMap<Arc<str>, ValueId>,
+    faults: BTreeMap<NodeId, Fault>,
+    modules: Vec<Module>,
+    files: Vec<Arc<str>>,
+    assumptions: Vec<(String, Dim)>,
+}
+
+impl Records {
+    /// The number of nodes.
+    pub fn n_nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The number of values.
+    pub fn n_values(&self) -> usize {
+        self.values.len()
+    }
+
+    /// A node.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id as usize]
+    }
+
+    /// All nodes, in topological order.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The node that computes `value`.
+    pub fn producer(&self, value: ValueId) -> NodeId {
+        self.values[value as usize].node
+    }
+
+    /// The type of `value`; `None` when it is ill.
+    pub fn ty(&self, value: ValueId) -> Option<Type> {
+        self.values[value as usize].ty
+    }
+
+    /// The name that the user gave to `value`.
+    pub fn name(&self, value: ValueId) -> Option<&Arc<str>> {
+        self.names.get(&value)
+    }
+
+    /// The value called `name`.
+    pub fn by_name(&self, name: &str) -> Option<ValueId> {
+        self.by_name.get(name).copied()
+    }
+
+    /// Every name with its value, in the order of the values.
+    pub fn names(&self) -> impl Iterator<Item = (ValueId, &Arc<str>)> {
+        self.names.iter().map(|(&value, name)| (value, name))
+    }
+
+    /// What to call `value`: its name, or `%7`.
+    pub fn label(&self, value: ValueId) -> String {
+        self.name(value).map_or_else(|| format!("%{value}"), |name| name.to_string())
+    }
+
+    /// Calls `value` by `name`.
+    ///
+    /// # Errors
+    /// Another value has that name already.
+    pub fn set_name(&mut self, value: ValueId, name: &str) -> Result<(), String> {
+        if self.by_name(name).is_some_and(|other| other != value) {
+            return Err(format!("another value is called `{name}` already"));
+        }
+        let name: Arc<str> = name.into();
+        if let Some(old) = self.names.insert(value, name.clone()) {
+            self.by_name.remove(&old);
+        }
+        self.by_name.insert(name, value);
+        Ok(())
+    }
+
+    /// Declares that the dimension `name` equals `dim`, for the type rules from here on.
+    pub fn assume(&mut self, name: &str, dim: Dim) {
+        self.assumptions.push((name.to_string(), dim));
+    }
+
+    /// Whether two dimensions are equal under the assumptions.
+    pub fn same_dim(&self, a: Dim, b: Dim) -> bool {
+        a == b || self.assumed(a) == self.assumed(b)
+    }
+
+    /// The dimension with the assumptions put in.
+    pub fn assumed(&self, dim: Dim) -> Dim {
+        match dim {
+            Dim::Size(_) => dim,
+            Dim::Poly(_) => self.assumptions.iter().fold(dim, |dim, (name, by)| dim.substitute(name, *by)),
+        }
+    }
+
+    /// The type with the assumptions put in.
+    pub fn assumed_type(&self, ty: Type) -> Type {
+        if self.assumptions.is_empty() {
+            return ty;
+        }
+        let dims: Vec<Dim> = ty.shape.iter().map(|&dim| self.assumed(dim)).collect();
+        Type { dtype: ty.dtype, shape: crate::types::Shape::new(&dims) }
+    }
+
+    /// Records one operation. An ill-typed one is recorded as well, with ill outputs and its fault.
+    pub fn push(&mut self, op: Op, inputs: Inputs, place: Place, part: Part) -> NodeId {
+        let types: Option<SmallVec<[Type; 4]>> =
+            inputs.iter().map(|&input| self.ty(input).map(|ty| self.assumed_type(ty))).collect();
+        let inferred = match &types {
+            None => Ok(smallvec![None; op.n_outputs()]),
+            Some(types) => op.infer(types).map(|outputs| outputs.into_iter().map(Some).collect()),
+        };
+        let outputs: SmallVec<[Option<Type>; 2]> = match inferred {
+            Ok(outputs) => outputs,
+            Err(ill) => {
+                let fault = self.describe(&op, &inputs, place, ill);
+                self.faults.insert(self.nodes.len() as NodeId, fault);
+                smallvec![None; op.n_outputs()]
+            }
+        };
+        let node = self.nodes.len() as NodeId;
+        let first = self.values.len() as ValueId;
+        let n_outputs = outputs.len() as u32;
+        self.values.extend(outputs.into_iter().map(|ty| Value { node, ty }));
+        self.nodes.push(Node { op, inputs, first, n_outputs, place, part });
+        node
+    }
+
+    /// Records a value that stands for an operand that cannot be used here.
+    pub fn push_missing(&mut self) -> ValueId {
+        let (node, value) = (self.nodes.len() as NodeId, self.values.len() as ValueId);
+        let place = Place { line: Line::Code(std::panic::Location::caller()), module: 0 };
+        let op = Op::from(crate::ops::Missing);
+        self.values.push(Value { node, ty: None });
+        self.nodes.push(Node {
+            op,
+            inputs: Inputs::new(),
+            first: value,
+            n_outputs: 1,
+            place,
+            part: Part::Forward,
+        });
+        value
+    }
+
+    /// Marks a node's outputs as ill because of `fault` (a fault in data, or in a handle).
+    pub fn poison(&mut self, node: NodeId, fault: Fault) {
+        for output in self.nodes[node as usize].outputs() {
+            self.values[output as usize].ty = None;
+        }
+        self.faults.insert(node, fault);
+    }
+
+    /// Forgets every node from `n_nodes` on.
+    pub fn truncate(&mut self, n_nodes: usize) {
+        let Some(first) = self.nodes.get(n_nodes).map(|node| node.first) else { return };
+        self.nodes.truncate(n_nodes);
+        self.values.truncate(first as usize);
+        if !self.faults.is_empty() {
+            self.faults.split_off(&(n_nodes as NodeId));
+        }
+        if !self.names.is_empty() {
+            for name in self.names.split_off(&first).values() {
+                self.by_name.remove(name);
+            }
+        }
+    }
+
+    /// Every fault that `values` depend on.
+    ///
+    /// # Errors
+    /// There is one.
+    pub fn check(&self, values: impl IntoIterator<Item = ValueId>) -> Result<(), Error> {
+        let mut stack: Vec<ValueId> = values.into_iter().filter(|&value| self.ty(value).is_none()).collect();
+        if stack.is_empty() {
+            return Ok(());
+        }
+        let mut seen = std::collections::HashSet::new();
+        let mut found = BTreeMap::new();
+        while let Some(value) = stack.pop() {
+            let node = self.producer(value);
+            if !seen.insert(node) {
+                continue;
+            }
+            if let Some(fault) = self.faults.get(&node) {
+                found.insert(node, fault.clone());
+            }
+            stack.extend(self.node(node).inputs.iter().filter(|&&input| self.ty(input).is_none()));
+        }
+        Err(Error::new(found.into_values().collect()))
+    }
+
+    /// Every fault with its node, reachable or not.
+    pub fn faults(&self) -> impl Iterator<Item = (NodeId, &Fault)> {
+        self.faults.iter().map(|(&node, fault)| (node, fault))
+    }
+
+    /// A place in words.
+    pub fn place(&self, place: Place) -> PlaceText {
+        let line = match place.line {
+            Line::Code(location) => format!("{}:{}", location.file(), location.line()),
+            Line::File { file, line } => format!("{}:{line}", self.files[file as usize]),
+        };
+        let module = self.module(place.module).map(|module| {
+            let made_at = format!("{}:{}", module.made_at.file(), module.made_at.line());
+            (module.path.to_string(), made_at)
+        });
+        PlaceText { line, module }
+    }
+
+    /// The module of a place; number 0 is none.
+    pub fn module(&self, id: u32) -> Option<&Module> {
+        self.modules.get((id as usize).checked_sub(1)?)
+    }
+
+    /// The number of a module, new or known.
+    pub fn add_module(&mut self, module: Module) -> u32 {
+        let known = self.modules.iter().rposition(|known| *known == module);
+        let position = known.unwrap_or_else(|| {
+            self.modules.push(module);
+            self.modules.len() - 1
+        });
+        position as u32 + 1
+    }
+
+    /// The number of a file for [`Line::File`], new or known.
+    pub fn add_file(&mut self, name: &str) -> u32 {
+        let known = self.files.iter().position(|known| &**known == name);
+        let position = known.unwrap_or_else(|| {
+            self.files.push(name.into());
+            self.files.len() - 1
+        });
+        position as u32
+    }
+
+    fn describe(&self, op: &Op, inputs: &[ValueId], place: Place, ill: Ill) -> Fault {
+        let operands = inputs
+            .iter()
+            .enumerate()
+            .map(|(idx, &input)| {
+                let notes: Vec<&str> =
+                    ill.notes.iter().filter(|(at, _)| *at == idx).map(|(_, note)| note.as_str()).collect();
+                Operand {
+                    role: op.role(idx, inputs.len()),
+                    name: self.label(input),
+                    ty: self.ty(input).map_or_else(|| "?".to_string(), |ty| ty.to_string()),
+                    note: notes.join("; "),
+                    made_at: Some(self.place(self.node(self.producer(input)).place)),
+                }
+            })
+            .collect();
+        Fault {
+            op: op.name().to_string(),
+            rule: ill.rule,
+            operands,
+            place: Some(self.place(place)),
+            hint: ill.hint,
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The operations. Each stands in one place: equation, type rule, evaluation, gradient.
+//!
+//! An op belongs to a family, and the family says what its author writes and what is derived
+//! (DESIGN.md, "An op is one place"). The enum [`Op`] is closed, so that a compiler can match
+//! patterns; [`Custom`] is the door for operations from other crates.
+
+mod attribute;
+mod binary;
+mod contract;
+mod custom;
+mod family;
+mod index;
+mod leaf;
+mod logic;
+mod random;
+mod reduce;
+mod select;
+mod shape;
+mod unary;
+
+use std::fmt;
+
+pub use attribute::{Attribute, Attributes, Axes, Literal};
+pub use binary::{Binary, broadcast_binary};
+pub use contract::Contract;
+pub use custom::{Custom, OpRule};
+pub use family::{BilinearRule, Bprop, Differentiate, Family, General, Gradient, Linear, Pointwise, Pull};
+pub use index::{ArgMax, Gather, MaxWithIndex, OneHot, ScatterAdd};
+pub use leaf::{Constant, DimValue, Full, IllCall, Input, Iota, Missing, full};
+pub use logic::{Compare, Logic};
+pub use random::{Normal, Uniform};
+pub use reduce::{Any, IntoAxes, LogSumExp, Max, Sum};
+pub use select::{Cast, Identity, Select, StopGradient};
+pub use shape::{Broadcast, Concat, IntoSizes, Pad, Reshape, Slice, Transpose, broadcast_shapes, concat};
+pub use unary::Unary;
+
+use crate::array::Array;
+use crate::graph::fault::Ill;
+use crate::types::Type;
+
+/// The types of an op's outputs.
+pub type Types = smallvec::SmallVec<[Type; 2]>;
+
+/// The arrays that an op computes.
+pub type Arrays = smallvec::SmallVec<[Array; 2]>;
+
+/// What every op says of itself.
+pub trait Rule: fmt::Debug {
+    /// The name in text: `matmul`, `reduce_sum`, ...
+    fn name(&self) -> &str;
+
+    /// What it computes and its gradient, as one writes them: `("y = tanh x", "dx = d·(1 − y²)")`.
+    fn equation(&self) -> (&'static str, &'static str);
+
+    /// The parameters, for text and listings.
+    fn attributes(&self) -> Attributes {
+        Attributes::new()
+    }
+
+    /// The names of the operands, in order; the last one repeats.
+    fn roles(&self) -> &'static [&'static str] {
+        &["x"]
+    }
+
+    /// The number of outputs.
+    fn n_outputs(&self) -> usize {
+        1
+    }
+
+    /// The types of the outputs.
+    ///
+    /// # Errors
+    /// The rule that the operands break.
+    fn infer(&self, inputs: &[Type]) -> Result<Types, Ill>;
+
+    /// The reference evaluation: the definition, element by element, from `std` and `libm`.
+    /// `outputs` are the types, all sizes numbers.
+    ///
+    /// # Errors
+    /// A fault in the data: an index out of range, an integer division by zero.
+    fn eval(&self, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill>;
+
+    /// How it is differentiated.
+    fn family(&self) -> Family<'_>;
+}
+
+/// Writes the enum of ops from the list of their types.
+macro_rules! registry {
+    ($($variant:ident)*) => {
+        /// An operation with its parameters.
+        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+        #[allow(missing_docs)]
+        pub enum Op {
+            $($variant($variant),)*
+        }
+
+        impl Op {
+            /// The op's own rules.
+            pub fn rule(&self) -> &dyn Rule {
+                match self {
+                    $(Op::$variant(op) => op,)*
+                }
+            }
+        }
+
+        $(impl From<$variant> for Op {
+            fn from(op: $variant) -> Op {
+                Op::$variant(op)
+            }
+        })*
+    };
+}
+
+registry! {
+    Input Constant Full Iota DimValue Missing IllCall
+    Unary Binary Compare Logic Select Cast StopGradient Identity
+    Reshape Transpose Broadcast Slice Pad Concat
+    Gather ScatterAdd OneHot ArgMax MaxWithIndex
+    Sum Max Any LogSumExp
+    Contract
+    Uniform Normal
+
+    Custom
+}
+
+impl Op {
+    /// The name in text.
+    pub fn name(&self) -> &str {
+        self.rule().name()
+    }
+
+    /// The number of outputs.
+    pub fn n_outputs(&self) -> usize {
+        self.rule().n_outputs()
+    }
+
+    /// The name of operand `idx` of `n`.
+    pub fn role(&self, idx: usize, n: usize) -> String {
+        let roles = self.rule().roles();
+        match roles.get(idx) {
+            Some(role) if idx + 1 < roles.len() || n <= roles.len() => role.to_string(),
+            _ => format!("{}{}", roles.last().unwrap_or(&"x"), idx + 1 - roles.len().min(1)),
+        }
+    }
+
+    /// The types of the outputs; see [`Rule::infer`].
+    ///
+    /// # Errors
+    /// The rule that the operands break.
+    pub fn infer(&self, inputs: &[Type]) -> Result<Types, Ill> {
+        self.rule().infer(inputs)
+    }
+
+    /// How it is differentiated.
+    pub fn family(&self) -> Family<'_> {
+        self.rule().family()
+    }
+}
+
+/// One output of type `ty`.
+pub(crate) fn one(ty: Type) -> Types {
+    smallvec::smallvec![ty]
+}
+
+/// Refuses a wrong number of operands, which only text and custom callers can give.
+pub(crate) fn want_inputs(inputs: &[Type], n: usize) -> Result<(), Ill> {
+    if inputs.len() == n {
+        return Ok(());
+    }
+    Err(Ill::new(format!("takes {n} operands, but {} were given", inputs.len())))
+}
+
+/// Refuses an axis that is not there.
+pub(crate) fn want_axis(axis: usize, ty: Type) -> Result<(), Ill> {
+    if axis < ty.shape.rank() {
+        return Ok(());
+    }
+    Err(Ill::new(format!("axis {axis} is out of range for rank {}", ty.shape.rank())))
+}
+
+/// Refuses a type that is not of the wanted kind.
+pub(crate) fn want(holds: bool, idx: usize, ty: Type, kind: &str) -> Result<(), Ill> {
+    if holds {
+        return Ok(());
+    }
+    Err(Ill::new(format!("needs {kind}, not {}", ty.dtype)).note(idx, format!("is {}", ty.dtype)))
+}

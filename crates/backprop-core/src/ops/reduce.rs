@@ -1,0 +1,379 @@
+//! Reductions over axes: `sum`, `max`, `any`, `logsumexp`. The axes reduced are left out.
+
+use super::family::{Bprop, Differentiate, Family, General, Gradient, Linear};
+use super::{Arrays, Attributes, Axes, Rule, Select, Types, one, want, want_axis, want_inputs};
+use crate::array::{Array, DType, Element, Sizes, strides};
+use crate::graph::fault::Ill;
+use crate::tensor::{Tensor, emit};
+use crate::types::{Dim, Shape, Type};
+use crate::with_dtype;
+
+/// y = Σ x over the axes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Sum {
+    /// The axes, increasing.
+    pub axes: Axes,
+}
+
+/// The largest element over the axes; NaN if there is one. Equal largest elements share the
+/// gradient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Max {
+    /// The axes, increasing.
+    pub axes: Axes,
+}
+
+/// Whether any element over the axes holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Any {
+    /// The axes, increasing.
+    pub axes: Axes,
+}
+
+/// y = ln Σ eˣ over the axes, computed as m + ln Σ e^(x−m) with m = max x.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LogSumExp {
+    /// The axes, increasing.
+    pub axes: Axes,
+}
+
+fn infer(axes: Axes, inputs: &[Type]) -> Result<Shape, Ill> {
+    want_inputs(inputs, 1)?;
+    let list = axes.to_vec();
+    for (position, &axis) in list.iter().enumerate() {
+        want_axis(axis, inputs[0])?;
+        if list[..position].contains(&axis) {
+            return Err(Ill::new(format!("axis {axis} is named twice")));
+        }
+    }
+    Ok(inputs[0].shape.without(&list))
+}
+
+fn not_empty(axes: Axes, ty: Type) -> Result<(), Ill> {
+    match axes.iter().find(|&axis| ty.shape[axis] == Dim::Size(0)) {
+        None => Ok(()),
+        Some(axis) => Err(Ill::new(format!("axis {axis} is empty: there is no largest element"))),
+    }
+}
+
+/// Calls `visit` with the elements that belong to each element of the result, in order.
+pub(crate) fn groups(x: &Array, axes: Axes) -> (Sizes, Vec<Vec<usize>>) {
+    let kept: Vec<usize> = (0..x.rank()).filter(|&axis| !axes.contains(axis)).collect();
+    let sizes: Sizes = kept.iter().map(|&axis| x.sizes()[axis]).collect();
+    let (own, out) = (strides(x.sizes()), strides(&sizes));
+    let mut groups = vec![Vec::new(); sizes.iter().product()];
+    for i in 0..x.len() {
+        let to: usize =
+            kept.iter().zip(&out).map(|(&axis, stride)| (i / own[axis]) % x.sizes()[axis] * stride).sum();
+        groups[to].push(i);
+    }
+    (sizes, groups)
+}
+
+fn reduce<T: Element>(
+    x: &Array,
+    axes: Axes,
+    value: impl Fn(&[T]) -> T,
+) -> Result<Arrays, Ill> {
+    let from = x.slice::<T>().map_err(|e| Ill::new(e.to_string()))?;
+    let (sizes, groups) = groups(x, axes);
+    let values: Vec<T> = groups.iter().map(|group| value(&group.iter().map(|&i| from[i]).collect::<Vec<T>>())).collect();
+    Ok(smallvec::smallvec![Array::new(&sizes[..], values).expect("one result for each group")])
+}
+
+fn largest<T: Element>(values: &[T]) -> T {
+    let first = values.first().copied().unwrap_or_default();
+    // A NaN is not equal to itself; once found, it stays.
+    #[allow(clippy::eq_op)]
+    values.iter().fold(first, |best, &x| if x != x || (best == best && x > best) { x } else { best })
+}
+
+impl Rule for Sum {
+    fn name(&self) -> &str {
+        "sum"
+    }
+
+    fn equation(&self) -> (&'static str, &'static str) {
+        ("y = Σ x over the axes", "dx = d, repeated over the axes")
+    }
+
+    fn attributes(&self) -> Attributes {
+        vec![("axes", self.axes.attribute())]
+    }
+
+    fn infer(&self, inputs: &[Type]) -> Result<Types, Ill> {
+        let shape = infer(self.axes, inputs)?;
+        want(inputs[0].dtype.is_number(), 0, inputs[0], "numbers")
+            .map_err(|ill| ill.hint("any() of bool, or cast(I64) to count"))?;
+        Ok(one(Type { dtype: inputs[0].dtype, shape }))
+    }
+
+    fn eval(&self, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill> {
+        with_dtype!(outputs[0].dtype, |T| reduce::<T>(inputs[0], self.axes, |values| {
+            if T::DTYPE.is_float() {
+                T::from_f64(values.iter().map(|x| x.to_f64()).sum())
+            } else {
+                T::from_i64_wrapping(values.iter().fold(0i64, |sum, x| sum.wrapping_add(x.to_i64())))
+            }
+        }))
+    }
+
+    fn family(&self) -> Family<'_> {
+        Family::Linear(self)
+    }
+}
+
+impl Linear for Sum {
+    fn transpose(&self, _slot: usize, x: &[Tensor], d: Tensor) -> Tensor {
+        d.spread_as(x[0], self.axes)
+    }
+}
+
+impl Rule for Any {
+    fn name(&self) -> &str {
+        "any"
+    }
+
+    fn equation(&self) -> (&'static str, &'static str) {
+        ("y = whether any x holds over the axes", "none: truth values")
+    }
+
+    fn attributes(&self) -> Attributes {
+        vec![("axes", self.axes.attribute())]
+    }
+
+    fn infer(&self, inputs: &[Type]) -> Result<Types, Ill> {
+        let shape = infer(self.axes, inputs)?;
+        want(inputs[0].dtype == DType::Bool, 0, inputs[0], "bool")?;
+        Ok(one(Type { dtype: DType::Bool, shape }))
+    }
+
+    fn eval(&self, inputs: &[&Array], _outputs: &[Type]) -> Result<Arrays, Ill> {
+        reduce::<bool>(inputs[0], self.axes, |values| values.contains(&true))
+    }
+
+    fn family(&self) -> Family<'_> {
+        Family::None("truth values")
+    }
+}
+
+impl Rule for Max {
+    fn name(&self) -> &str {
+        "max"
+    }
+
+    fn equation(&self) -> (&'static str, &'static str) {
+        ("y = max x over the axes", "dx = d/n at each of the n largest elements, 0 elsewhere")
+    }
+
+    fn attributes(&self) -> Attributes {
+        vec![("axes", self.axes.attribute())]
+    }
+
+    fn infer(&self, inputs: &[Type]) -> Result<Types, Ill> {
+        let shape = infer(self.axes, inputs)?;
+        want(inputs[0].dtype.is_number(), 0, inputs[0], "numbers")?;
+        not_empty(self.axes, inputs[0])?;
+        Ok(one(Type { dtype: inputs[0].dtype, shape }))
+    }
+
+    fn eval(&self, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill> {
+        with_dtype!(outputs[0].dtype, |T| reduce::<T>(inputs[0], self.axes, largest))
+    }
+
+    fn family(&self) -> Family<'_> {
+        Family::General(self)
+    }
+}
+
+impl General for Max {
+    fn bprop(&self, at: &Bprop) -> Vec<Gradient> {
+        let (x, y, d) = (at.x[0], at.y[0], at.d_or_zeros(0));
+        let Some(dtype) = x.dtype() else { return vec![Gradient::Value(d)] };
+        let is_largest = x.eq(y.spread_as(x, self.axes));
+        let n_largest = is_largest.cast(dtype).sum_axes(self.axes);
+        let share = (d / n_largest).spread_as(x, self.axes);
+        vec![Gradient::Masked(emit(Select, &[is_largest, share, share.zeros_like()]).one(), is_largest)]
+    }
+}
+
+impl Rule for LogSumExp {
+    fn name(&self) -> &str {
+        "logsumexp"
+    }
+
+    fn equation(&self) -> (&'static str, &'static str) {
+        ("y = ln Σ eˣ over the axes", "dx = d·e^(x − y)")
+    }
+
+    fn attributes(&self) -> Attributes {
+        vec![("axes", self.axes.attribute())]
+    }
+
+    fn infer(&self, inputs: &[Type]) -> Result<Types, Ill> {
+        let shape = infer(self.axes, inputs)?;
+        want(inputs[0].dtype.is_float(), 0, inputs[0], "floats (f32 or f64)")?;
+        Ok(one(Type { dtype: inputs[0].dtype, shape }))
+    }
+
+    fn eval(&self, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill> {
+        with_dtype!(outputs[0].dtype, |T| reduce::<T>(inputs[0], self.axes, |values| {
+            let values: Vec<f64> = values.iter().map(|x| x.to_f64()).collect();
+            let m = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let m = if m.is_finite() { m } else { 0.0 };
+            T::from_f64(m + values.iter().map(|x| (x - m).exp()).sum::<f64>().ln())
+        }))
+    }
+
+    fn family(&self) -> Family<'_> {
+        Family::General(self)
+    }
+}
+
+impl General for LogSumExp {
+    fn bprop(&self, at: &Bprop) -> Vec<Gradient> {
+        let (x, d) = (at.x[0], at.d_or_zeros(0));
+        vec![Gradient::Value(d.spread_as(x, self.axes) * self.weights(x, at.y[0]))]
+    }
+
+    fn jvp(
+        &self,
+        x: &[Tensor],
+        y: &[Tensor],
+        tx: &[Option<Tensor>],
+        _engine: &dyn Differentiate,
+    ) -> Option<Vec<Option<Tensor>>> {
+        let tangent = tx[0].map(|tx| (tx * self.weights(x[0], y[0])).sum_axes(self.axes));
+        Some(vec![tangent])
+    }
+}
+
+impl LogSumExp {
+    /// ∂y/∂x: the softmax.
+    fn weights(&self, x: Tensor, y: Tensor) -> Tensor {
+        (x - y.spread_as(x, self.axes)).exp()
+    }
+}
+
+/// Axes of a reduction, as a user writes them.
+pub trait IntoAxes {
+    /// The axes, increasing, for an operand of this rank.
+    ///
+    /// # Errors
+    /// An axis is out of range.
+    fn into_axes(self, rank: usize) -> Result<Axes, Ill>;
+}
+
+/// Every axis.
+impl IntoAxes for () {
+    fn into_axes(self, rank: usize) -> Result<Axes, Ill> {
+        Ok(Axes::new(&(0..rank).collect::<Vec<_>>()))
+    }
+}
+
+/// One axis; −1 is the last.
+impl IntoAxes for i64 {
+    fn into_axes(self, rank: usize) -> Result<Axes, Ill> {
+        [self].into_axes(rank)
+    }
+}
+
+/// Several axes; −1 is the last.
+impl<const N: usize> IntoAxes for [i64; N] {
+    fn into_axes(self, rank: usize) -> Result<Axes, Ill> {
+        let mut axes = Vec::with_capacity(N);
+        for axis in self {
+            let counted = if axis < 0 { axis + rank as i64 } else { axis };
+            match usize::try_from(counted) {
+                Ok(counted) if counted < rank => axes.push(counted),
+                _ => return Err(Ill::new(format!("axis {axis} is out of range for rank {rank}"))),
+            }
+        }
+        axes.sort_unstable();
+        Ok(Axes::new(&axes))
+    }
+}
+
+impl IntoAxes for Axes {
+    fn into_axes(self, _rank: usize) -> Result<Axes, Ill> {
+        Ok(self)
+    }
+}
+
+macro_rules! methods {
+    ($($(#[$doc:meta])* $name:ident $op:ident;)*) => {
+        impl Tensor {$(
+            $(#[$doc])*
+            #[track_caller]
+            pub fn $name(self, axes: impl IntoAxes) -> Tensor {
+                let Some(shape) = self.shape() else { return self.identity() };
+                match axes.into_axes(shape.rank()) {
+                    Ok(axes) => emit($op { axes }, &[self]).one(),
+                    Err(ill) => self.ill(stringify!($name), ill),
+                }
+            }
+        )*}
+    };
+}
+
+methods! {
+    /// Σ over the axes: `()` for all, `1`, `-1`, `[0, 2]`.
+    sum Sum;
+    /// The largest element over the axes: `()` for all, `1`, `-1`, `[0, 2]`.
+    max Max;
+    /// Whether any element holds over the axes: `()` for all, `1`, `-1`, `[0, 2]`.
+    any Any;
+    /// ln Σ eˣ over the axes: `()` for all, `1`, `-1`, `[0, 2]`.
+    logsumexp LogSumExp;
+}
+
+impl Tensor {
+    /// Σ over normalised axes; `self` where there is none.
+    #[track_caller]
+    pub(crate) fn sum_axes(self, axes: Axes) -> Tensor {
+        if axes.is_empty() { self } else { emit(Sum { axes }, &[self]).one() }
+    }
+
+    /// Where numbers add up, truth values `or`: what a mask does where its cotangent is summed.
+    #[track_caller]
+    pub fn accumulate(self, axes: &[usize]) -> Tensor {
+        let axes = Axes::new(axes);
+        match self.dtype() {
+            _ if axes.is_empty() => self,
+            Some(DType::Bool) => emit(Any { axes }, &[self]).one(),
+            _ => emit(Sum { axes }, &[self]).one(),
+        }
+    }
+
+    /// The inverse of leaving out `axes`: repeated over them to the shape of `like`.
+    #[track_caller]
+    pub fn spread_as(self, like: Tensor, axes: Axes) -> Tensor {
+        let (Some(own), Some(shape)) = (self.shape(), like.shape()) else { return self };
+        let kept = shape.with_ones(&axes.to_vec());
+        let column = if own == kept { self } else { emit(super::Reshape { shape: kept }, &[self]).one() };
+        column.broadcast_to(shape)
+    }
+
+    /// The mean over the axes: `()` for all, `1`, `-1`, `[0, 2]`. A composite: Σx/n.
+    #[track_caller]
+    pub fn mean(self, axes: impl IntoAxes) -> Tensor {
+        let Some(ty) = self.ty() else { return self.identity() };
+        let axes = match axes.into_axes(ty.shape.rank()) {
+            Ok(axes) => axes,
+            Err(ill) => return self.ill("mean", ill),
+        };
+        if !ty.dtype.is_float() {
+            return self.ill("mean", Ill::new(format!("needs floats, not {}", ty.dtype)));
+        }
+        let total = self.sum_axes(axes);
+        let count = axes.iter().fold(Dim::Size(1), |product, axis| product * ty.shape[axis]);
+        match count {
+            Dim::Size(n) => total / n as f64,
+            Dim::Poly(_) => {
+                let line = crate::graph::place::Line::Code(std::panic::Location::caller());
+                let n = self.context().emit(super::DimValue { dim: count }.into(), &[], line).one();
+                total / n.cast(ty.dtype)
+            }
+        }
+    }
+}
