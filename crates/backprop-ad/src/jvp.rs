@@ -1,0 +1,90 @@
+//! Forward mode: J·t, pushed through G' first node first.
+
+use backprop_core::Tensor;
+use backprop_core::graph::context::with_cursor;
+use backprop_core::graph::records::ValueId;
+
+use crate::prune::{Pruned, cut};
+use crate::rule::push_forward;
+use crate::sweep::local;
+
+/// The tangents of the outputs.
+pub struct Tangents {
+    tangents: Vec<Tensor>,
+}
+
+impl Tangents {
+    /// The tangents, in the order of the outputs; zeros where an output does not depend on an input.
+    pub fn tangents(&self) -> &[Tensor] {
+        &self.tangents
+    }
+}
+
+/// J·t: the directional derivatives of `outputs` for the tangents t of some values.
+#[track_caller]
+pub fn jvp(outputs: &[Tensor], inputs: &[(Tensor, Tensor)]) -> Tangents {
+    let Some(home) = outputs.first().and_then(|output| output.context().get()) else {
+        return Tangents { tangents: outputs.iter().map(|output| output.identity()).collect() };
+    };
+    for &(x, t) in inputs {
+        let misfit = x.ty().zip(t.ty()).is_some_and(|(x, t)| x != t);
+        if misfit || local(&home, x).is_none() {
+            let rule = match misfit {
+                true => format!("the tangent must have the type of the input: {t:?} for {x:?}"),
+                false => "the input belongs to another graph or tape, or is stale".to_string(),
+            };
+            let ill = outputs[0].ill("jvp", backprop_core::Ill::new(rule));
+            return Tangents { tangents: vec![ill; outputs.len()] };
+        }
+    }
+    let known: Vec<(ValueId, Tensor)> =
+        inputs.iter().filter_map(|&(x, t)| Some((local(&home, x)?, t))).collect();
+    let output_ids: Vec<Option<ValueId>> = outputs.iter().map(|&output| local(&home, output)).collect();
+    let known_outputs: Vec<ValueId> = output_ids.iter().flatten().copied().collect();
+    let targets: Vec<ValueId> = known.iter().map(|&(x, _)| x).collect();
+    let pruned = Pruned::new(&home.records().borrow(), &known_outputs, &targets);
+    let mut table: Vec<Option<Tensor>> = vec![None; pruned.n_values()];
+    for &(x, t) in &known {
+        if let Some(at) = pruned.index(x) {
+            table[at] = Some(t);
+        }
+    }
+    let get = |table: &[Option<Tensor>], value: ValueId| pruned.index(value).and_then(|at| table[at]);
+    for id in pruned.first..pruned.end {
+        let records = home.records().borrow();
+        let node = records.node(id);
+        if !node.outputs().any(|output| pruned.contains(output) && get(&table, output).is_none()) {
+            continue;
+        }
+        let tx: Vec<Option<Tensor>> = (0..node.inputs.len())
+            .map(|slot| get(&table, node.inputs[slot]).filter(|_| cut(&records, id, slot).is_none()))
+            .collect();
+        if tx.iter().all(Option::is_none) {
+            continue;
+        }
+        let handle = |value: ValueId| Tensor::new(home.id(), value);
+        let x: Vec<Tensor> = node.inputs.iter().map(|&input| handle(input)).collect();
+        let y: Vec<Tensor> = node.outputs().map(handle).collect();
+        let (op, place, first) = (node.op.clone(), node.place, node.first);
+        drop(records);
+        let ty = with_cursor(
+            home.id(),
+            |cursor| cursor.origin = Some(place),
+            || push_forward(&op, &x, &y, &tx),
+        );
+        for (idx, tangent) in ty.into_iter().enumerate() {
+            if let Some(at) = pruned.index(first + idx as u32)
+                && table[at].is_none()
+            {
+                table[at] = tangent;
+            }
+        }
+    }
+    let tangents = (outputs.iter().zip(&output_ids))
+        .map(|(&output, id)| match id {
+            Some(id) => get(&table, *id).unwrap_or_else(|| output.zeros_like()),
+            None => outputs[0].ill("jvp", backprop_core::Ill::new("an output belongs to another graph or tape")),
+        })
+        .collect();
+    Tangents { tangents }
+}
