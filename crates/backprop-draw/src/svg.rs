@@ -111,7 +111,7 @@ fn shape(out: &mut String, kind: Kind, rect: Rect, part: &str) {
     match kind {
         Kind::Input => element(out, "rect", rect, &rounded(rect.height / 2.0)),
         Kind::Constant => element(out, "rect", rect, &rounded(0.0)),
-        Kind::Operation => element(out, "rect", rect, &rounded(7.0)),
+        Kind::Operation => element(out, "rect", rect, &rounded(rect.height.min(28.0) / 4.0)),
         Kind::Parameter => {
             let cut = inset(kind).min(rect.width / 4.0).min(rect.height / 2.0);
             let (right, bottom, middle) = (rect.x + rect.width, rect.y + rect.height, rect.y + rect.height / 2.0);
@@ -127,9 +127,10 @@ fn shape(out: &mut String, kind: Kind, rect: Rect, part: &str) {
             line(out, format_args!(r#"<polygon points="{}"{class}/>"#, points.join(" ")));
         }
         Kind::Output => {
-            element(out, "rect", rect, &rounded(7.0));
+            let radius = rect.height.min(28.0) / 4.0;
+            element(out, "rect", rect, &rounded(radius));
             let inner = Rect { x: rect.x + 3.5, y: rect.y + 3.5, width: rect.width - 7.0, height: rect.height - 7.0 };
-            element(out, "rect", inner, &rounded(4.5));
+            element(out, "rect", inner, &rounded((radius - 2.5).max(0.0)));
         }
     }
 }
