@@ -60,40 +60,82 @@ const STYLES: [(&str, &str); 7] = [
 
 /// The chart as an SVG document. Any chart has one; where there is nothing to show, it says so.
 pub fn chart_svg(chart: &Chart) -> String {
-    let points = chart.panels.iter().flat_map(|p| p.series.iter().flat_map(|s| shown(s, p)));
+    let points = chart
+        .panels
+        .iter()
+        .flat_map(|p| p.series.iter().flat_map(|s| shown(s, p)));
     let x_range = range(points.flatten().map(|p| p.0));
     let (low, high) = x_range.unwrap_or((0.0, 1.0));
     let x_axis = Axis::new(low, high, Scale::Linear, 8, false);
     let y_axes: Vec<Option<Axis>> = chart.panels.iter().map(y_axis).collect();
     let labels = y_axes.iter().flatten().flat_map(|a| &a.ticks);
-    let left = labels.map(|t| width(&t.1, TICK_SIZE, Weight::Regular)).fold(24.0, f64::max).ceil() + 28.0;
+    let left = labels
+        .map(|t| width(&t.1, TICK_SIZE, Weight::Regular))
+        .fold(24.0, f64::max)
+        .ceil()
+        + 28.0;
 
     let mut body = String::new();
     let mut y = 20.0;
     if !chart.title.is_empty() {
         let title = shorten(&chart.title, 17.0, Weight::Bold, WIDTH - 40.0);
-        words(&mut body, &title, Point { x: WIDTH / 2.0, y: y + 16.0 }, "middle", 17.0, Weight::Bold, "bp-text");
+        words(
+            &mut body,
+            &title,
+            Point {
+                x: WIDTH / 2.0,
+                y: y + 16.0,
+            },
+            "middle",
+            17.0,
+            Weight::Bold,
+            "bp-text",
+        );
         y += 34.0;
     }
     let last = chart.panels.len().saturating_sub(1);
     for (index, (panel, axis)) in chart.panels.iter().zip(&y_axes).enumerate() {
         y = header(&mut body, panel, left, y);
-        let plot = Rect { x: left, y, width: WIDTH - left - RIGHT, height: PLOT_HEIGHT };
+        let plot = Rect {
+            x: left,
+            y,
+            width: WIDTH - left - RIGHT,
+            height: PLOT_HEIGHT,
+        };
         frame(&mut body, plot, &x_axis, axis.as_ref(), index == last);
         if let Some(axis) = axis {
             for (index, series) in panel.series.iter().enumerate() {
                 curve(&mut body, series, index, plot, &x_axis, axis);
             }
         } else {
-            let centre = Point { x: plot.x + plot.width / 2.0, y: plot.y + plot.height / 2.0 };
-            words(&mut body, "no data", centre, "middle", 13.0, Weight::Regular, "bp-muted");
+            let centre = Point {
+                x: plot.x + plot.width / 2.0,
+                y: plot.y + plot.height / 2.0,
+            };
+            words(
+                &mut body,
+                "no data",
+                centre,
+                "middle",
+                13.0,
+                Weight::Regular,
+                "bp-muted",
+            );
         }
         y += PLOT_HEIGHT + if index == last { 24.0 } else { 22.0 };
     }
     if !chart.x_label.is_empty() {
         let label = shorten(&chart.x_label, 12.5, Weight::Regular, WIDTH - left - RIGHT);
         let x = left + (WIDTH - left - RIGHT) / 2.0;
-        words(&mut body, &label, Point { x, y: y + 14.0 }, "middle", 12.5, Weight::Regular, "bp-muted");
+        words(
+            &mut body,
+            &label,
+            Point { x, y: y + 14.0 },
+            "middle",
+            12.5,
+            Weight::Regular,
+            "bp-muted",
+        );
         y += 22.0;
     }
     let (width, height) = (n(WIDTH), n(y + 14.0));
@@ -113,28 +155,54 @@ fn shown<'a>(series: &'a Series, panel: &Panel) -> impl Iterator<Item = Option<(
 }
 
 fn scale(panel: &Panel) -> Scale {
-    if panel.log_y { Scale::Log } else { Scale::Linear }
+    if panel.log_y {
+        Scale::Log
+    } else {
+        Scale::Linear
+    }
 }
 
 fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
-    values.fold(None, |range, v| range.map_or(Some((v, v)), |(low, high): (f64, f64)| Some((low.min(v), high.max(v)))))
+    values.fold(None, |range, v| {
+        range.map_or(Some((v, v)), |(low, high): (f64, f64)| {
+            Some((low.min(v), high.max(v)))
+        })
+    })
 }
 
 fn y_axis(panel: &Panel) -> Option<Axis> {
-    let values = panel.series.iter().flat_map(|s| shown(s, panel)).flatten().map(|p| p.1);
+    let values = panel
+        .series
+        .iter()
+        .flat_map(|s| shown(s, panel))
+        .flatten()
+        .map(|p| p.1);
     range(values).map(|(low, high)| Axis::new(low, high, scale(panel), 5, true))
 }
 
 /// The panel's y label on the left, the names of its series on the right; returns where the plot begins.
 fn header(out: &mut String, panel: &Panel, left: f64, top: f64) -> f64 {
     let label = shorten(&panel.y_label, 13.0, Weight::Bold, 220.0);
-    words(out, &label, Point { x: left, y: top + 13.0 }, "start", 13.0, Weight::Bold, "bp-text");
+    words(
+        out,
+        &label,
+        Point {
+            x: left,
+            y: top + 13.0,
+        },
+        "start",
+        13.0,
+        Weight::Bold,
+        "bp-text",
+    );
     let start = left + width(&label, 13.0, Weight::Bold) + 30.0;
     let entries: Vec<(String, f64)> = panel.series.iter().map(entry).collect();
     // Rows are filled from the left, each then pushed to the right margin.
     let mut rows: Vec<(Vec<usize>, f64)> = vec![(Vec::new(), 0.0)];
     for (index, (_, wide)) in entries.iter().enumerate() {
-        let full = rows.last().is_some_and(|(row, used)| !row.is_empty() && start + used + wide > WIDTH - RIGHT);
+        let full = rows
+            .last()
+            .is_some_and(|(row, used)| !row.is_empty() && start + used + wide > WIDTH - RIGHT);
         if full {
             rows.push((Vec::new(), 0.0));
         }
@@ -148,9 +216,26 @@ fn header(out: &mut String, panel: &Panel, left: f64, top: f64) -> f64 {
         let y = top + 9.0 + line_index as f64 * LEGEND_LINE;
         for &index in row {
             let (color, dash) = STYLES[index % STYLES.len()];
-            line(out, format_args!(r#"<path d="M{} {y}h26" stroke="{color}" stroke-width="2" stroke-dasharray="{dash}"/>"#, n(x)));
+            line(
+                out,
+                format_args!(
+                    r#"<path d="M{} {y}h26" stroke="{color}" stroke-width="2" stroke-dasharray="{dash}"/>"#,
+                    n(x)
+                ),
+            );
             marker(out, index, Point { x: x + 13.0, y });
-            words(out, &entries[index].0, Point { x: x + 32.0, y: y + 4.0 }, "start", 12.0, Weight::Regular, "bp-muted");
+            words(
+                out,
+                &entries[index].0,
+                Point {
+                    x: x + 32.0,
+                    y: y + 4.0,
+                },
+                "start",
+                12.0,
+                Weight::Regular,
+                "bp-muted",
+            );
             x += entries[index].1;
         }
     }
@@ -159,7 +244,11 @@ fn header(out: &mut String, panel: &Panel, left: f64, top: f64) -> f64 {
 
 /// A series' words in the legend, and the width of its entry.
 fn entry(series: &Series) -> (String, f64) {
-    let name = if series.points.is_empty() { format!("{} (no data)", series.name) } else { series.name.clone() };
+    let name = if series.points.is_empty() {
+        format!("{} (no data)", series.name)
+    } else {
+        series.name.clone()
+    };
     let name = shorten(&name, 12.0, Weight::Regular, 260.0);
     let wide = 32.0 + width(&name, 12.0, Weight::Regular) + 18.0;
     (name, wide)
@@ -170,29 +259,88 @@ fn frame(out: &mut String, plot: Rect, x_axis: &Axis, y_axis: Option<&Axis>, wit
     let (right, bottom) = (plot.x + plot.width, plot.y + plot.height);
     for (value, label) in &x_axis.ticks {
         let x = plot.x + plot.width * x_axis.place(*value);
-        line(out, format_args!(r##"<path d="M{} {}V{}" stroke="#eef1f4"/>"##, n(x), n(plot.y), n(bottom)));
+        line(
+            out,
+            format_args!(
+                r##"<path d="M{} {}V{}" stroke="#eef1f4"/>"##,
+                n(x),
+                n(plot.y),
+                n(bottom)
+            ),
+        );
         if with_x_labels {
-            words(out, label, Point { x, y: bottom + 16.0 }, "middle", TICK_SIZE, Weight::Regular, "bp-muted");
+            words(
+                out,
+                label,
+                Point {
+                    x,
+                    y: bottom + 16.0,
+                },
+                "middle",
+                TICK_SIZE,
+                Weight::Regular,
+                "bp-muted",
+            );
         }
     }
-    for (value, label) in y_axis.into_iter().flat_map(|a| a.ticks.iter().map(move |t| (a.place(t.0), &t.1))) {
+    for (value, label) in y_axis
+        .into_iter()
+        .flat_map(|a| a.ticks.iter().map(move |t| (a.place(t.0), &t.1)))
+    {
         let y = bottom - plot.height * value;
-        line(out, format_args!(r##"<path d="M{} {}H{}" stroke="#e3e8ed"/>"##, n(plot.x), n(y), n(right)));
-        words(out, label, Point { x: plot.x - 7.0, y: y + 4.0 }, "end", TICK_SIZE, Weight::Regular, "bp-muted");
+        line(
+            out,
+            format_args!(
+                r##"<path d="M{} {}H{}" stroke="#e3e8ed"/>"##,
+                n(plot.x),
+                n(y),
+                n(right)
+            ),
+        );
+        words(
+            out,
+            label,
+            Point {
+                x: plot.x - 7.0,
+                y: y + 4.0,
+            },
+            "end",
+            TICK_SIZE,
+            Weight::Regular,
+            "bp-muted",
+        );
     }
     let corner = (n(plot.x), n(plot.y), n(bottom), n(right));
-    line(out, format_args!(r##"<path d="M{} {}V{}H{}" fill="none" stroke="#7b8794"/>"##, corner.0, corner.1, corner.2, corner.3));
+    line(
+        out,
+        format_args!(
+            r##"<path d="M{} {}V{}H{}" fill="none" stroke="#7b8794"/>"##,
+            corner.0, corner.1, corner.2, corner.3
+        ),
+    );
 }
 
-fn curve(out: &mut String, series: &Series, index: usize, plot: Rect, x_axis: &Axis, y_axis: &Axis) {
+fn curve(
+    out: &mut String,
+    series: &Series,
+    index: usize,
+    plot: Rect,
+    x_axis: &Axis,
+    y_axis: &Axis,
+) {
     let place = |(x, y)| Point {
         x: plot.x + plot.width * x_axis.place(x),
         y: plot.y + plot.height * (1.0 - y_axis.place(y)),
     };
-    let visible = |p: &(f64, f64)| Axis::shows(Scale::Linear, p.0) && Axis::shows(y_axis.scale, p.1);
+    let visible =
+        |p: &(f64, f64)| Axis::shows(Scale::Linear, p.0) && Axis::shows(y_axis.scale, p.1);
     let (color, dash) = STYLES[index % STYLES.len()];
     let few = series.points.iter().filter(|p| visible(p)).count() < FEW;
-    for run in series.points.split(|p| !visible(p)).filter(|run| !run.is_empty()) {
+    for run in series
+        .points
+        .split(|p| !visible(p))
+        .filter(|run| !run.is_empty())
+    {
         let points = thin(run.iter().map(|&p| place(p)));
         let mut d = String::new();
         for (i, p) in points.iter().enumerate() {
@@ -200,9 +348,12 @@ fn curve(out: &mut String, series: &Series, index: usize, plot: Rect, x_axis: &A
             d += &format!("{} {}", n(p.x), n(p.y));
         }
         if points.len() > 1 {
-            line(out, format_args!(
-                r#"<path d="{d}" fill="none" stroke="{color}" stroke-width="2" stroke-linejoin="round" stroke-dasharray="{dash}"/>"#
-            ));
+            line(
+                out,
+                format_args!(
+                    r#"<path d="{d}" fill="none" stroke="{color}" stroke-width="2" stroke-linejoin="round" stroke-dasharray="{dash}"/>"#
+                ),
+            );
         }
         if few || points.len() == 1 {
             points.iter().for_each(|&p| marker(out, index, p));
@@ -229,7 +380,10 @@ fn thin(points: impl Iterator<Item = Point>) -> Vec<Point> {
         column.clear();
     };
     for p in points {
-        if column.first().is_some_and(|first| (first.x * 2.0).floor() != (p.x * 2.0).floor()) {
+        if column
+            .first()
+            .is_some_and(|first| (first.x * 2.0).floor() != (p.x * 2.0).floor())
+        {
             flush(&mut column);
         }
         column.push(p);
@@ -248,5 +402,10 @@ fn marker(out: &mut String, index: usize, p: Point) {
         2 => "m0 -4l4 4l-4 4l-4 -4z",
         _ => "m0 -3.8l3.7 6.4h-7.4z",
     };
-    line(out, format_args!(r##"<path d="M{x} {y}{shape}" fill="{color}" stroke="#ffffff" stroke-width="0.8"/>"##));
+    line(
+        out,
+        format_args!(
+            r##"<path d="M{x} {y}{shape}" fill="{color}" stroke="#ffffff" stroke-width="0.8"/>"##
+        ),
+    );
 }

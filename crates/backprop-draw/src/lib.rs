@@ -1,7 +1,7 @@
 //! Pictures: computational graphs and training curves, as plain data in and SVG or DOT text out.
 //!
 //! ```text
-//!   Picture ─ rank ─ layers ─ order ─ place ─▶ Layout ─▶ svg        Picture ─▶ dot        Chart ─▶ chart_svg
+//!   Picture ─ rank ─ layers ─ order ─ place ─ route ─▶ Layout ─▶ svg        Picture ─▶ dot        Chart ─▶ chart_svg
 //! ```
 //!
 //! A graph is drawn in layers (Sugiyama, Tagawa and Toda 1981), data flowing from top to bottom. Where a graph carries its own derivative, the
@@ -24,6 +24,7 @@
 
 mod chart;
 mod dot;
+mod label;
 mod layers;
 mod layout;
 mod measure;
@@ -31,6 +32,7 @@ mod order;
 mod picture;
 mod place;
 mod rank;
+mod route;
 mod svg;
 mod text;
 mod ticks;

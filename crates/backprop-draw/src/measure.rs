@@ -22,7 +22,10 @@ pub(crate) fn width(text: &str, size: f64, weight: Weight) -> f64 {
 /// `text` where it is no wider than `limit`, else as much of it as fits before an ellipsis.
 pub(crate) fn shorten(text: &str, size: f64, weight: Weight, limit: f64) -> String {
     // A line break inside one line of a label would be drawn as a blank.
-    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let text: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
     if width(&text, size, weight) <= limit {
         return text;
     }
@@ -46,14 +49,14 @@ fn advance(c: char, weight: Weight) -> u32 {
             let index = c as usize - ' ' as usize;
             (u32::from(REGULAR[index]), u32::from(BOLD[index]))
         }
-        '\u{300}'..='\u{36f}' => (0, 0),             // combining marks
-        '\u{80}'..='\u{2ff}' => (850, 1000),         // accented Latin
-        '\u{370}'..='\u{52f}' => (935, 1100),        // Greek, Cyrillic
-        '\u{1d00}'..='\u{1dbf}' => (700, 760),       // raised letters: the T of a transpose
-        '\u{2070}'..='\u{209f}' => (640, 670),       // raised and lowered digits
-        '\u{2000}'..='\u{22ff}' => (1000, 1050),     // punctuation, arrows, operators
-        '\u{1f000}'.. => (1400, 1400),               // emoji
-        _ => (1150, 1150),                           // full-width scripts and the rest
+        '\u{300}'..='\u{36f}' => (0, 0),         // combining marks
+        '\u{80}'..='\u{2ff}' => (850, 1000),     // accented Latin
+        '\u{370}'..='\u{52f}' => (935, 1100),    // Greek, Cyrillic
+        '\u{1d00}'..='\u{1dbf}' => (700, 760),   // raised letters: the T of a transpose
+        '\u{2070}'..='\u{209f}' => (640, 670),   // raised and lowered digits
+        '\u{2000}'..='\u{22ff}' => (1000, 1050), // punctuation, arrows, operators
+        '\u{1f000}'.. => (1400, 1400),           // emoji
+        _ => (1150, 1150),                       // full-width scripts and the rest
     };
     match weight {
         Weight::Regular => regular,
@@ -86,7 +89,9 @@ mod tests {
 
     #[test]
     fn width_adds_up_the_letters() {
-        let check = |text: &str, weight, expect: f64| assert!((width(text, 1000.0, weight) - expect).abs() < 1e-9);
+        let check = |text: &str, weight, expect: f64| {
+            assert!((width(text, 1000.0, weight) - expect).abs() < 1e-9)
+        };
         check("", Weight::Regular, 0.0);
         check("il", Weight::Regular, 556.0);
         check("W~", Weight::Bold, 1942.0);
