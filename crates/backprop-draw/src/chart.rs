@@ -59,6 +59,14 @@ const STYLES: [(&str, &str); 7] = [
 ];
 
 /// The chart as an SVG document. Any chart has one; where there is nothing to show, it says so.
+///
+/// ```
+/// use backprop_draw::{Chart, Panel, Series, chart_svg};
+/// let train = Series { name: "train".into(), points: vec![(1.0, 0.9), (2.0, 0.4), (3.0, 0.2)] };
+/// let loss = Panel { y_label: "loss".into(), log_y: true, series: vec![train] };
+/// let chart = Chart { title: "digits".into(), x_label: "epoch".into(), panels: vec![loss] };
+/// assert!(chart_svg(&chart).starts_with("<svg"));
+/// ```
 pub fn chart_svg(chart: &Chart) -> String {
     let points = chart
         .panels

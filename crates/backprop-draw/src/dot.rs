@@ -13,6 +13,7 @@ pub fn dot(picture: &Picture) -> String {
             format_args!("  label={}; labelloc=t;", quoted(&picture.title)),
         );
     }
+    out.push_str("  graph [fontname=\"Helvetica,sans-serif\"];\n");
     out.push_str(
         "  node [fontname=\"Helvetica,sans-serif\", fontsize=11, margin=\"0.12,0.06\"];\n",
     );

@@ -102,3 +102,56 @@ pub(crate) fn part_word(part: Part) -> &'static str {
         Part::Gradient => "gradient",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_box_holds_its_lines() {
+        let check = |kind, name: Option<&str>, label: &[&str]| {
+            let mut node = Node::new(kind, Part::Forward, label);
+            node.name = name.map(str::to_owned);
+            let (wide, high) = node_size(&node);
+            let lines = lines(&node);
+            for l in &lines {
+                assert!(
+                    width(&l.text, l.size, l.weight) <= wide - 2.0 * inset(kind),
+                    "{}",
+                    l.text
+                );
+            }
+            assert!(lines.iter().map(|l| l.height).sum::<f64>() <= high - 12.0);
+        };
+        check(Kind::Constant, None, &[]);
+        check(Kind::Input, Some("x"), &["f32[32, 784]"]);
+        check(
+            Kind::Output,
+            Some("∂loss/∂encoder.weight"),
+            &["matmul", "f64[B*T, 4096]"],
+        );
+        check(Kind::Parameter, Some(&"W".repeat(500)), &[&"m".repeat(500)]);
+    }
+
+    #[test]
+    fn a_name_comes_first_and_the_operation_takes_its_place() {
+        let check = |name: Option<&str>, label: &[&str], expect: &[(&str, Weight)]| {
+            let mut node = Node::new(Kind::Operation, Part::Forward, label);
+            node.name = name.map(str::to_owned);
+            let lines = lines(&node);
+            let found: Vec<_> = lines.iter().map(|l| (l.text.as_str(), l.weight)).collect();
+            assert_eq!(found, expect);
+        };
+        check(
+            Some("h"),
+            &["tanh"],
+            &[("h", Weight::Bold), ("tanh", Weight::Regular)],
+        );
+        check(
+            None,
+            &["tanh", "f32[]"],
+            &[("tanh", Weight::Regular), ("f32[]", Weight::Regular)],
+        );
+        check(None, &[], &[]);
+    }
+}

@@ -20,7 +20,7 @@ const PANEL_PADDING: f64 = 18.0;
 const CAPTION_HEIGHT: f64 = 28.0;
 const LEGEND_HEIGHT: f64 = 24.0;
 /// A picture narrower than this may be widened to hold its legend.
-const SMALL_SHEET: f64 = 480.0;
+const SMALL_SHEET: f64 = 540.0;
 
 /// Where everything of a picture goes, in pixels from the top left.
 #[derive(Clone, Debug, PartialEq)]

@@ -122,6 +122,9 @@ fn head(out: &mut String, layout: &Layout, picture: &Picture) {
     );
 }
 
+/// A pill rounder than this would cut into its first and last line.
+const MAX_RADIUS: f64 = 30.0;
+
 const STYLE: &str = "<defs><style>
 .bp-text{fill:#1b2430}.bp-muted{fill:#55606e}
 .bp-ground{stroke-width:1}.bp-ground.bp-forward{fill:#f5f8fc;stroke:#dde5ef}.bp-ground.bp-gradient{fill:#fdf7ef;stroke:#e6d3bb;stroke-dasharray:6 4}
@@ -184,7 +187,12 @@ fn shape(out: &mut String, kind: Kind, rect: Rect, part: &str) {
     let class = format!(r#" class="bp-node {part} bp-{}""#, kind_word(kind));
     let rounded = |radius: f64| format!(r#" rx="{}"{class}"#, n(radius));
     match kind {
-        Kind::Input => element(out, "rect", rect, &rounded(rect.height / 2.0)),
+        Kind::Input => element(
+            out,
+            "rect",
+            rect,
+            &rounded((rect.height / 2.0).min(MAX_RADIUS)),
+        ),
         Kind::Constant => element(out, "rect", rect, &rounded(0.0)),
         Kind::Operation => element(out, "rect", rect, &rounded(rect.height.min(28.0) / 4.0)),
         Kind::Parameter => {

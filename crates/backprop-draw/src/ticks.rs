@@ -47,7 +47,7 @@ impl Axis {
 
 fn linear(low: f64, high: f64, wanted: usize, grow: bool) -> Axis {
     // A single value gets a range around it; one too narrow for f64 to subdivide does as well.
-    let floor = low.abs().max(high.abs()) * 1e-9;
+    let floor = (low.abs().max(high.abs()) * 1e-9).max(1e-290);
     let (low, high) = if high - low > floor {
         (low, high)
     } else if high.abs() < 1e-290 {
@@ -97,7 +97,8 @@ fn logarithmic(low: f64, high: f64, wanted: usize) -> Axis {
     let ticks: Vec<_> = values.filter(inside).map(tick).collect();
     if ticks.len() < 2 {
         // Less than the space between two marks: those of a linear axis, at their logarithmic places.
-        let ticks = linear(10f64.powf(from), 10f64.powf(to), wanted, false).ticks;
+        let mut ticks = linear(10f64.powf(from), 10f64.powf(to), wanted, false).ticks;
+        ticks.retain(|t| (from..=to).contains(&t.0.log10()));
         return Axis {
             scale: Scale::Log,
             low: from,
@@ -162,6 +163,7 @@ mod tests {
         check(-3.0, 3.0, Scale::Linear, 3, "−4 −2 0 2 4");
         check(5.0, 5.0, Scale::Linear, 2, "4.5 5.0 5.5");
         check(0.0, 0.0, Scale::Linear, 2, "−1 0 1");
+        check(5e-324, 1e-323, Scale::Linear, 2, "−1 0 1");
         check(0.0, 2e6, Scale::Linear, 2, "0 1e6 2e6");
         check(-9e299, 9e299, Scale::Linear, 2, "−1e300 0 1e300");
         check(1e-4, 1.0, Scale::Log, 6, "0.0001 0.001 0.01 0.1 1");

@@ -67,6 +67,9 @@ fn points_that_are_no_numbers_break_the_line() {
     );
     check(true, &[(1.0, 5e-324), (2.0, 1e299)], (1, 2));
     check(true, &[(1.0, 1.0), (2.0, 1.0)], (1, 2));
+    check(true, &[(1.0, 5e-324), (2.0, 1e-323)], (1, 2));
+    check(false, &[(5e-324, 5e-324), (1e-323, 1e-323)], (1, 2));
+    check(false, &[(1e9, 1.0), (1e9 + 1e-6, 1.0 + 1e-16)], (1, 2));
 }
 
 #[test]
