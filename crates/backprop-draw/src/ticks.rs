@@ -1,7 +1,9 @@
 //! An axis: its range, its marks at 1, 2 or 5 times a power of ten, and their labels.
 
 /// Values beyond this are left out, so that no difference overflows.
-pub(crate) const LARGEST: f64 = 1e300;
+const LARGEST: f64 = 1e300;
+/// On a log scale: with a margin at either end, still normal numbers.
+const LOG_RANGE: std::ops::Range<f64> = 1e-270..1e270;
 
 /// How values are spaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +43,10 @@ impl Axis {
 
     /// Whether a value can be shown at all.
     pub(crate) fn shows(scale: Scale, value: f64) -> bool {
-        value.is_finite() && value.abs() < LARGEST && (scale == Scale::Linear || value > 0.0)
+        match scale {
+            Scale::Linear => value.abs() < LARGEST,
+            Scale::Log => LOG_RANGE.contains(&value),
+        }
     }
 }
 
