@@ -67,11 +67,8 @@ pub fn jvp(outputs: &[Tensor], inputs: &[(Tensor, Tensor)]) -> Tangents {
         let y: Vec<Tensor> = node.outputs().map(handle).collect();
         let (op, place, first) = (node.op.clone(), node.place, node.first);
         drop(records);
-        let ty = with_cursor(
-            home.id(),
-            |cursor| cursor.origin = Some(place),
-            || push_forward(&op, &x, &y, &tx),
-        );
+        let ty =
+            with_cursor(home.id(), |cursor| cursor.origin = Some(place), || push_forward(&op, &x, &y, &tx));
         for (idx, tangent) in ty.into_iter().enumerate() {
             if let Some(at) = pruned.index(first + idx as u32)
                 && table[at].is_none()
@@ -83,7 +80,9 @@ pub fn jvp(outputs: &[Tensor], inputs: &[(Tensor, Tensor)]) -> Tangents {
     let tangents = (outputs.iter().zip(&output_ids))
         .map(|(&output, id)| match id {
             Some(id) => get(&table, *id).unwrap_or_else(|| output.zeros_like()),
-            None => outputs[0].ill("jvp", backprop_core::Ill::new("an output belongs to another graph or tape")),
+            None => {
+                outputs[0].ill("jvp", backprop_core::Ill::new("an output belongs to another graph or tape"))
+            }
         })
         .collect();
     Tangents { tangents }

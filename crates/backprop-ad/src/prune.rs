@@ -1,11 +1,14 @@
 //! G': the nodes that are ancestors of z and depend smoothly on a target.
 
-use backprop_core::graph::records::{NodeId, Records, ValueId};
+use backprop_core::graph::records::{NodeId, Part, Records, ValueId};
 use backprop_core::ops::Family;
 
 /// Why no derivative passes through an edge, or `None` if one does.
 pub(crate) fn cut(records: &Records, node: NodeId, slot: usize) -> Option<&'static str> {
     let node = records.node(node);
+    if node.part == Part::NoGrad {
+        return Some("computed under no_grad");
+    }
     let is_float = |value: ValueId| records.ty(value).is_none_or(|ty| ty.dtype.is_float());
     if let Some(why) = match node.op.family() {
         Family::None(why) => Some(why),
@@ -53,8 +56,9 @@ impl Pruned {
         }
         for id in first..end {
             let node = records.node(id);
-            let passes =
-                |(slot, &input): (usize, &ValueId)| pruned.is_active(input) && cut(records, id, slot).is_none();
+            let passes = |(slot, &input): (usize, &ValueId)| {
+                pruned.is_active(input) && cut(records, id, slot).is_none()
+            };
             if node.inputs.iter().enumerate().any(passes) {
                 node.outputs().for_each(|output| pruned.mark_active(output));
             }

@@ -67,7 +67,9 @@ pub(crate) fn find(records: &Records, pruned: &Pruned, target: ValueId) -> Reaso
         if !node.outputs().any(|output| pruned.is_ancestor(output)) {
             continue;
         }
-        for slot in (0..node.inputs.len()).filter(|&slot| reached.contains(&node.inputs[slot])).collect::<Vec<_>>() {
+        for slot in
+            (0..node.inputs.len()).filter(|&slot| reached.contains(&node.inputs[slot])).collect::<Vec<_>>()
+        {
             match cut(records, id, slot) {
                 None => reached.extend(node.outputs()),
                 Some(why) => {

@@ -40,12 +40,16 @@ pub(crate) fn pull_back(
     wanted: &[bool],
 ) -> Vec<Option<Cotangent>> {
     let for_each_slot = |rule: &dyn Fn(usize, Cotangent) -> Option<Cotangent>| {
-        wanted.iter().enumerate().map(|(slot, &wanted)| if wanted { rule(slot, d[0]?) } else { None }).collect()
+        wanted
+            .iter()
+            .enumerate()
+            .map(|(slot, &wanted)| if wanted { rule(slot, d[0]?) } else { None })
+            .collect()
     };
     match op.family() {
         Family::None(_) => vec![None; x.len()],
-        Family::Pointwise(rule) => for_each_slot(&|slot, Cotangent { d, mask }| {
-            match rule.pull(slot, d, x, y[0]) {
+        Family::Pointwise(rule) => {
+            for_each_slot(&|slot, Cotangent { d, mask }| match rule.pull(slot, d, x, y[0]) {
                 Pull::None(_) => None,
                 Pull::Handed(dx) => Some(Cotangent { d: dx, mask }),
                 Pull::Product(dx) => Some(Cotangent { d: keep(mask, dx), mask }),
@@ -56,8 +60,8 @@ pub(crate) fn pull_back(
                     };
                     Some(Cotangent { d: dx, mask: Some(both) })
                 }
-            }
-        }),
+            })
+        }
         Family::Linear(rule) => for_each_slot(&|slot, Cotangent { d, mask }| {
             let mask = mask.map(|mask| rule.transpose(slot, x, mask));
             Some(Cotangent { d: rule.transpose(slot, x, d), mask })
@@ -90,15 +94,21 @@ fn keep(mask: Option<Tensor>, d: Tensor) -> Tensor {
 }
 
 /// The tangents of the outputs of one op, from those of its operands.
-pub(crate) fn push_forward(op: &Op, x: &[Tensor], y: &[Tensor], tx: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
+pub(crate) fn push_forward(
+    op: &Op,
+    x: &[Tensor],
+    y: &[Tensor],
+    tx: &[Option<Tensor>],
+) -> Vec<Option<Tensor>> {
     let sum = |terms: &mut dyn Iterator<Item = Tensor>| terms.reduce(|a, b| a + b);
     match op.family() {
         Family::None(_) => vec![None; y.len()],
         Family::Pointwise(rule) => {
-            let pulled = tx.iter().enumerate().filter_map(|(slot, tx)| match rule.pull(slot, (*tx)?, x, y[0]) {
-                Pull::None(_) => None,
-                Pull::Handed(ty) | Pull::Product(ty) | Pull::Masked(ty, _) => Some(ty),
-            });
+            let pulled =
+                tx.iter().enumerate().filter_map(|(slot, tx)| match rule.pull(slot, (*tx)?, x, y[0]) {
+                    Pull::None(_) => None,
+                    Pull::Handed(ty) | Pull::Product(ty) | Pull::Masked(ty, _) => Some(ty),
+                });
             vec![sum(&mut pulled.collect::<Vec<_>>().into_iter())]
         }
         Family::Linear(rule) => {

@@ -166,7 +166,8 @@ fn sweep(outputs: &[(Tensor, Tensor)], targets: &[Tensor]) -> GradTable {
     let resolved: Vec<Option<ValueId>> = targets.iter().map(|&target| local(&home, target)).collect();
     let output_ids: Vec<Option<ValueId>> = outputs.iter().map(|&(y, _)| local(&home, y)).collect();
     if let Some(at) = output_ids.iter().position(Option::is_none) {
-        let foreign = outputs[0].0.ill("vjp", Ill::new(format!("output {at} belongs to another graph or tape")));
+        let foreign =
+            outputs[0].0.ill("vjp", Ill::new(format!("output {at} belongs to another graph or tape")));
         return GradTable::ill(foreign, targets);
     }
     let known_outputs: Vec<ValueId> = output_ids.into_iter().flatten().collect();

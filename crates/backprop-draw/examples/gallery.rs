@@ -25,11 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn logistic_regression() -> Picture {
     let mut g = Builder::new("logistic regression");
-    let (x, w, b) = (
-        g.input("x", "f32[32, 4]"),
-        g.parameter("w", "f32[4, 1]"),
-        g.parameter("b", "f32[1]"),
-    );
+    let (x, w, b) = (g.input("x", "f32[32, 4]"), g.parameter("w", "f32[4, 1]"), g.parameter("b", "f32[1]"));
     let u = g.op("matmul", "f32[32, 1]", &[x, w]);
     let v = g.op("add", "f32[32, 1]", &[u, b]);
     let y = g.op("sigmoid", "f32[32, 1]", &[v]);
@@ -39,11 +35,8 @@ fn logistic_regression() -> Picture {
 
 fn relu_layer() -> Picture {
     let mut g = Builder::new("h = max(0, XW + b)");
-    let (x, w, b) = (
-        g.input("X", "f32[B, 784]"),
-        g.parameter("W", "f32[784, 128]"),
-        g.parameter("b", "f32[128]"),
-    );
+    let (x, w, b) =
+        (g.input("X", "f32[B, 784]"), g.parameter("W", "f32[784, 128]"), g.parameter("b", "f32[128]"));
     let u = g.op("matmul", "f32[B, 128]", &[x, w]);
     let wide = g.op("broadcast", "f32[B, 128]", &[b]);
     let v = g.op("add", "f32[B, 128]", &[u, wide]);
@@ -71,11 +64,7 @@ fn mlp_with_gradient() -> Picture {
         let v = g.op("add", &ty, &[u, wide]);
         g.cluster = None;
         layers.push((h, w, b, wt, v, ty.clone(), (from, to)));
-        h = if index == 0 {
-            g.op("relu", &ty, &[v])
-        } else {
-            v
-        };
+        h = if index == 0 { g.op("relu", &ty, &[v]) } else { v };
     }
     g.name(h, "logits");
     let lse = g.op("logsumexp", "f32[32]", &[h]);
@@ -125,9 +114,7 @@ fn mlp_with_gradient() -> Picture {
 fn random(count: usize) -> Picture {
     let mut state = 12_345u64;
     let mut draw = move |below: usize| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % below.max(1)
     };
     let ops = ["matmul", "add", "mul", "tanh", "exp", "concat", "softmax"];
@@ -141,11 +128,7 @@ fn random(count: usize) -> Picture {
             };
         } else {
             let inputs: Vec<usize> = (0..1 + draw(2)).map(|_| v - 1 - draw(v.min(11))).collect();
-            g.op(
-                ops[draw(ops.len())],
-                &format!("f32[32, {}]", 1 + draw(2000)),
-                &inputs,
-            );
+            g.op(ops[draw(ops.len())], &format!("f32[32, {}]", 1 + draw(2000)), &inputs);
         }
     }
     g.picture
@@ -158,11 +141,7 @@ fn labels() -> Picture {
     let square = g.op("mul", "f64[2, 5]", &[c, c]);
     g.result(square, "C²");
     for (from, label) in [(a, "lhs [i, k]"), (b, "rhs [k, j]")] {
-        g.picture.edges.push(Edge {
-            from,
-            to: c,
-            label: Some(label.to_owned()),
-        });
+        g.picture.edges.push(Edge { from, to: c, label: Some(label.to_owned()) });
     }
     g.picture
 }
@@ -180,13 +159,9 @@ fn curves() -> Chart {
             })
             .collect()
     };
-    let accuracy =
-        |points: &[(f64, f64)]| points.iter().map(|&(e, l)| (e, 1.0 - l * 0.3)).collect();
+    let accuracy = |points: &[(f64, f64)]| points.iter().map(|&(e, l)| (e, 1.0 - l * 0.3)).collect();
     let (train, test) = (decay(0.35, 0.02, 0.02), decay(0.33, 0.09, 0.06));
-    let series = |name: &str, points: Vec<(f64, f64)>| Series {
-        name: name.to_owned(),
-        points,
-    };
+    let series = |name: &str, points: Vec<(f64, f64)>| Series { name: name.to_owned(), points };
     Chart {
         title: "digits, 64-128-10".to_owned(),
         x_label: "epoch".to_owned(),
@@ -199,55 +174,24 @@ fn curves() -> Chart {
             Panel {
                 y_label: "accuracy".to_owned(),
                 log_y: false,
-                series: vec![
-                    series("train", accuracy(&train)),
-                    series("test", accuracy(&test)),
-                ],
+                series: vec![series("train", accuracy(&train)), series("test", accuracy(&test))],
             },
         ],
     }
 }
 
 fn step_times() -> Chart {
-    let wave = |step: u32| {
-        1.1 + 0.2 * (f64::from(step) * 0.013).sin() + 0.1 * (f64::from(step) * 1.3).cos()
-    };
+    let wave = |step: u32| 1.1 + 0.2 * (f64::from(step) * 0.013).sin() + 0.1 * (f64::from(step) * 1.3).cos();
     let points = (0..5_000)
-        .map(|s| {
-            (
-                f64::from(s),
-                if (2_000..2_300).contains(&s) {
-                    f64::NAN
-                } else {
-                    wave(s)
-                },
-            )
-        })
+        .map(|s| (f64::from(s), if (2_000..2_300).contains(&s) { f64::NAN } else { wave(s) }))
         .collect();
     let series = vec![
-        Series {
-            name: "step".to_owned(),
-            points,
-        },
-        Series {
-            name: "mean".to_owned(),
-            points: vec![(0.0, 1.1), (4_999.0, 1.12)],
-        },
-        Series {
-            name: "none yet".to_owned(),
-            points: Vec::new(),
-        },
+        Series { name: "step".to_owned(), points },
+        Series { name: "mean".to_owned(), points: vec![(0.0, 1.1), (4_999.0, 1.12)] },
+        Series { name: "none yet".to_owned(), points: Vec::new() },
     ];
-    let panel = Panel {
-        y_label: "time per step / ms".to_owned(),
-        log_y: false,
-        series,
-    };
-    Chart {
-        title: String::new(),
-        x_label: "step".to_owned(),
-        panels: vec![panel],
-    }
+    let panel = Panel { y_label: "time per step / ms".to_owned(), log_y: false, series };
+    Chart { title: String::new(), x_label: "step".to_owned(), panels: vec![panel] }
 }
 
 struct Builder {
@@ -258,11 +202,7 @@ struct Builder {
 
 impl Builder {
     fn new(title: &str) -> Builder {
-        Builder {
-            picture: Picture::new(title),
-            part: Part::Forward,
-            cluster: None,
-        }
+        Builder { picture: Picture::new(title), part: Part::Forward, cluster: None }
     }
 
     fn add(&mut self, kind: Kind, name: Option<&str>, label: &[&str], inputs: &[usize]) -> usize {
@@ -270,9 +210,7 @@ impl Builder {
         node.name = name.map(str::to_owned);
         node.cluster.clone_from(&self.cluster);
         let index = self.picture.node(node);
-        inputs
-            .iter()
-            .for_each(|&input| self.picture.edge(input, index));
+        inputs.iter().for_each(|&input| self.picture.edge(input, index));
         index
     }
 

@@ -68,20 +68,13 @@ const STYLES: [(&str, &str); 7] = [
 /// assert!(chart_svg(&chart).starts_with("<svg"));
 /// ```
 pub fn chart_svg(chart: &Chart) -> String {
-    let points = chart
-        .panels
-        .iter()
-        .flat_map(|p| p.series.iter().flat_map(|s| shown(s, p)));
+    let points = chart.panels.iter().flat_map(|p| p.series.iter().flat_map(|s| shown(s, p)));
     let x_range = range(points.flatten().map(|p| p.0));
     let (low, high) = x_range.unwrap_or((0.0, 1.0));
     let x_axis = Axis::new(low, high, Scale::Linear, 8, false);
     let y_axes: Vec<Option<Axis>> = chart.panels.iter().map(y_axis).collect();
     let labels = y_axes.iter().flatten().flat_map(|a| &a.ticks);
-    let left = labels
-        .map(|t| width(&t.1, TICK_SIZE, Weight::Regular))
-        .fold(24.0, f64::max)
-        .ceil()
-        + 28.0;
+    let left = labels.map(|t| width(&t.1, TICK_SIZE, Weight::Regular)).fold(24.0, f64::max).ceil() + 28.0;
 
     let mut body = String::new();
     let mut y = 20.0;
@@ -90,10 +83,7 @@ pub fn chart_svg(chart: &Chart) -> String {
         words(
             &mut body,
             &title,
-            Point {
-                x: WIDTH / 2.0,
-                y: y + 16.0,
-            },
+            Point { x: WIDTH / 2.0, y: y + 16.0 },
             "middle",
             17.0,
             Weight::Bold,
@@ -104,46 +94,22 @@ pub fn chart_svg(chart: &Chart) -> String {
     let last = chart.panels.len().saturating_sub(1);
     for (index, (panel, axis)) in chart.panels.iter().zip(&y_axes).enumerate() {
         y = header(&mut body, panel, left, y);
-        let plot = Rect {
-            x: left,
-            y,
-            width: WIDTH - left - RIGHT,
-            height: PLOT_HEIGHT,
-        };
+        let plot = Rect { x: left, y, width: WIDTH - left - RIGHT, height: PLOT_HEIGHT };
         frame(&mut body, plot, &x_axis, axis.as_ref(), index == last);
         if let Some(axis) = axis {
             for (index, series) in panel.series.iter().enumerate() {
                 curve(&mut body, series, index, plot, &x_axis, axis);
             }
         } else {
-            let centre = Point {
-                x: plot.x + plot.width / 2.0,
-                y: plot.y + plot.height / 2.0,
-            };
-            words(
-                &mut body,
-                "no data",
-                centre,
-                "middle",
-                13.0,
-                Weight::Regular,
-                "bp-muted",
-            );
+            let centre = Point { x: plot.x + plot.width / 2.0, y: plot.y + plot.height / 2.0 };
+            words(&mut body, "no data", centre, "middle", 13.0, Weight::Regular, "bp-muted");
         }
         y += PLOT_HEIGHT + if index == last { 24.0 } else { 22.0 };
     }
     if !chart.x_label.is_empty() {
         let label = shorten(&chart.x_label, 12.5, Weight::Regular, WIDTH - left - RIGHT);
         let x = left + (WIDTH - left - RIGHT) / 2.0;
-        words(
-            &mut body,
-            &label,
-            Point { x, y: y + 14.0 },
-            "middle",
-            12.5,
-            Weight::Regular,
-            "bp-muted",
-        );
+        words(&mut body, &label, Point { x, y: y + 14.0 }, "middle", 12.5, Weight::Regular, "bp-muted");
         y += 22.0;
     }
     let (width, height) = (n(WIDTH), n(y + 14.0));
@@ -163,54 +129,31 @@ fn shown<'a>(series: &'a Series, panel: &Panel) -> impl Iterator<Item = Option<(
 }
 
 fn scale(panel: &Panel) -> Scale {
-    if panel.log_y {
-        Scale::Log
-    } else {
-        Scale::Linear
-    }
+    if panel.log_y { Scale::Log } else { Scale::Linear }
 }
 
 fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     values.fold(None, |range, v| {
-        range.map_or(Some((v, v)), |(low, high): (f64, f64)| {
-            Some((low.min(v), high.max(v)))
-        })
+        range.map_or(Some((v, v)), |(low, high): (f64, f64)| Some((low.min(v), high.max(v))))
     })
 }
 
 fn y_axis(panel: &Panel) -> Option<Axis> {
-    let values = panel
-        .series
-        .iter()
-        .flat_map(|s| shown(s, panel))
-        .flatten()
-        .map(|p| p.1);
+    let values = panel.series.iter().flat_map(|s| shown(s, panel)).flatten().map(|p| p.1);
     range(values).map(|(low, high)| Axis::new(low, high, scale(panel), 5, true))
 }
 
 /// The panel's y label on the left, the names of its series on the right; returns where the plot begins.
 fn header(out: &mut String, panel: &Panel, left: f64, top: f64) -> f64 {
     let label = shorten(&panel.y_label, 13.0, Weight::Bold, 220.0);
-    words(
-        out,
-        &label,
-        Point {
-            x: left,
-            y: top + 13.0,
-        },
-        "start",
-        13.0,
-        Weight::Bold,
-        "bp-text",
-    );
+    words(out, &label, Point { x: left, y: top + 13.0 }, "start", 13.0, Weight::Bold, "bp-text");
     let start = left + width(&label, 13.0, Weight::Bold) + 30.0;
     let entries: Vec<(String, f64)> = panel.series.iter().map(entry).collect();
     // Rows are filled from the left, each then pushed to the right margin.
     let mut rows: Vec<(Vec<usize>, f64)> = vec![(Vec::new(), 0.0)];
     for (index, (_, wide)) in entries.iter().enumerate() {
-        let full = rows
-            .last()
-            .is_some_and(|(row, used)| !row.is_empty() && start + used + wide > WIDTH - RIGHT);
+        let full =
+            rows.last().is_some_and(|(row, used)| !row.is_empty() && start + used + wide > WIDTH - RIGHT);
         if full {
             rows.push((Vec::new(), 0.0));
         }
@@ -235,10 +178,7 @@ fn header(out: &mut String, panel: &Panel, left: f64, top: f64) -> f64 {
             words(
                 out,
                 &entries[index].0,
-                Point {
-                    x: x + 32.0,
-                    y: y + 4.0,
-                },
+                Point { x: x + 32.0, y: y + 4.0 },
                 "start",
                 12.0,
                 Weight::Regular,
@@ -252,11 +192,8 @@ fn header(out: &mut String, panel: &Panel, left: f64, top: f64) -> f64 {
 
 /// A series' words in the legend, and the width of its entry.
 fn entry(series: &Series) -> (String, f64) {
-    let name = if series.points.is_empty() {
-        format!("{} (no data)", series.name)
-    } else {
-        series.name.clone()
-    };
+    let name =
+        if series.points.is_empty() { format!("{} (no data)", series.name) } else { series.name.clone() };
     let name = shorten(&name, 12.0, Weight::Regular, 260.0);
     let wide = 32.0 + width(&name, 12.0, Weight::Regular) + 18.0;
     (name, wide)
@@ -267,23 +204,12 @@ fn frame(out: &mut String, plot: Rect, x_axis: &Axis, y_axis: Option<&Axis>, wit
     let (right, bottom) = (plot.x + plot.width, plot.y + plot.height);
     for (value, label) in &x_axis.ticks {
         let x = plot.x + plot.width * x_axis.place(*value);
-        line(
-            out,
-            format_args!(
-                r##"<path d="M{} {}V{}" stroke="#eef1f4"/>"##,
-                n(x),
-                n(plot.y),
-                n(bottom)
-            ),
-        );
+        line(out, format_args!(r##"<path d="M{} {}V{}" stroke="#eef1f4"/>"##, n(x), n(plot.y), n(bottom)));
         if with_x_labels {
             words(
                 out,
                 label,
-                Point {
-                    x,
-                    y: bottom + 16.0,
-                },
+                Point { x, y: bottom + 16.0 },
                 "middle",
                 TICK_SIZE,
                 Weight::Regular,
@@ -291,27 +217,13 @@ fn frame(out: &mut String, plot: Rect, x_axis: &Axis, y_axis: Option<&Axis>, wit
             );
         }
     }
-    for (value, label) in y_axis
-        .into_iter()
-        .flat_map(|a| a.ticks.iter().map(move |t| (a.place(t.0), &t.1)))
-    {
+    for (value, label) in y_axis.into_iter().flat_map(|a| a.ticks.iter().map(move |t| (a.place(t.0), &t.1))) {
         let y = bottom - plot.height * value;
-        line(
-            out,
-            format_args!(
-                r##"<path d="M{} {}H{}" stroke="#e3e8ed"/>"##,
-                n(plot.x),
-                n(y),
-                n(right)
-            ),
-        );
+        line(out, format_args!(r##"<path d="M{} {}H{}" stroke="#e3e8ed"/>"##, n(plot.x), n(y), n(right)));
         words(
             out,
             label,
-            Point {
-                x: plot.x - 7.0,
-                y: y + 4.0,
-            },
+            Point { x: plot.x - 7.0, y: y + 4.0 },
             "end",
             TICK_SIZE,
             Weight::Regular,
@@ -328,27 +240,15 @@ fn frame(out: &mut String, plot: Rect, x_axis: &Axis, y_axis: Option<&Axis>, wit
     );
 }
 
-fn curve(
-    out: &mut String,
-    series: &Series,
-    index: usize,
-    plot: Rect,
-    x_axis: &Axis,
-    y_axis: &Axis,
-) {
+fn curve(out: &mut String, series: &Series, index: usize, plot: Rect, x_axis: &Axis, y_axis: &Axis) {
     let place = |(x, y)| Point {
         x: plot.x + plot.width * x_axis.place(x),
         y: plot.y + plot.height * (1.0 - y_axis.place(y)),
     };
-    let visible =
-        |p: &(f64, f64)| Axis::shows(Scale::Linear, p.0) && Axis::shows(y_axis.scale, p.1);
+    let visible = |p: &(f64, f64)| Axis::shows(Scale::Linear, p.0) && Axis::shows(y_axis.scale, p.1);
     let (color, dash) = STYLES[index % STYLES.len()];
     let few = series.points.iter().filter(|p| visible(p)).count() < FEW;
-    for run in series
-        .points
-        .split(|p| !visible(p))
-        .filter(|run| !run.is_empty())
-    {
+    for run in series.points.split(|p| !visible(p)).filter(|run| !run.is_empty()) {
         let points = thin(run.iter().map(|&p| place(p)));
         let mut d = String::new();
         for (i, p) in points.iter().enumerate() {
@@ -388,10 +288,7 @@ fn thin(points: impl Iterator<Item = Point>) -> Vec<Point> {
         column.clear();
     };
     for p in points {
-        if column
-            .first()
-            .is_some_and(|first| (first.x * 2.0).floor() != (p.x * 2.0).floor())
-        {
+        if column.first().is_some_and(|first| (first.x * 2.0).floor() != (p.x * 2.0).floor()) {
             flush(&mut column);
         }
         column.push(p);
@@ -412,8 +309,6 @@ fn marker(out: &mut String, index: usize, p: Point) {
     };
     line(
         out,
-        format_args!(
-            r##"<path d="M{x} {y}{shape}" fill="{color}" stroke="#ffffff" stroke-width="0.8"/>"##
-        ),
+        format_args!(r##"<path d="M{x} {y}{shape}" fill="{color}" stroke="#ffffff" stroke-width="0.8"/>"##),
     );
 }

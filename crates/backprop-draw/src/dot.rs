@@ -8,15 +8,10 @@ use std::collections::BTreeMap;
 pub fn dot(picture: &Picture) -> String {
     let mut out = String::from("digraph {\n");
     if !picture.title.is_empty() {
-        line(
-            &mut out,
-            format_args!("  label={}; labelloc=t;", quoted(&picture.title)),
-        );
+        line(&mut out, format_args!("  label={}; labelloc=t;", quoted(&picture.title)));
     }
     out.push_str("  graph [fontname=\"Helvetica,sans-serif\"];\n");
-    out.push_str(
-        "  node [fontname=\"Helvetica,sans-serif\", fontsize=11, margin=\"0.12,0.06\"];\n",
-    );
+    out.push_str("  node [fontname=\"Helvetica,sans-serif\", fontsize=11, margin=\"0.12,0.06\"];\n");
     out.push_str("  edge [color=\"#5b7594\", arrowsize=0.7];\n");
     let mut clusters: BTreeMap<(Part, &str), Vec<usize>> = BTreeMap::new();
     for (v, node) in picture.nodes.iter().enumerate() {
@@ -27,27 +22,17 @@ pub fn dot(picture: &Picture) -> String {
         if !cluster.is_empty() {
             line(
                 &mut out,
-                format_args!(
-                    "  subgraph cluster_{index} {{ label={}; color=\"#b8c2cf\";",
-                    quoted(cluster)
-                ),
+                format_args!("  subgraph cluster_{index} {{ label={}; color=\"#b8c2cf\";", quoted(cluster)),
             );
         }
         for &v in members {
-            line(
-                &mut out,
-                format_args!("  n{v} [{}];", attributes(picture, v)),
-            );
+            line(&mut out, format_args!("  n{v} [{}];", attributes(picture, v)));
         }
         if !cluster.is_empty() {
             out.push_str("  }\n");
         }
     }
-    for e in picture
-        .edges
-        .iter()
-        .filter(|e| e.from.max(e.to) < picture.nodes.len())
-    {
+    for e in picture.edges.iter().filter(|e| e.from.max(e.to) < picture.nodes.len()) {
         let mut attributes = Vec::new();
         if let Some(label) = &e.label {
             attributes.push(format!("label={}", quoted(label)));
@@ -55,15 +40,9 @@ pub fn dot(picture: &Picture) -> String {
         if picture.nodes[e.from].part.max(picture.nodes[e.to].part) == Part::Gradient {
             attributes.push("style=dashed, color=\"#b8702f\"".to_owned());
         }
-        let attributes = if attributes.is_empty() {
-            String::new()
-        } else {
-            format!(" [{}]", attributes.join(", "))
-        };
-        line(
-            &mut out,
-            format_args!("  n{} -> n{}{attributes};", e.from, e.to),
-        );
+        let attributes =
+            if attributes.is_empty() { String::new() } else { format!(" [{}]", attributes.join(", ")) };
+        line(&mut out, format_args!("  n{} -> n{}{attributes};", e.from, e.to));
     }
     out.push_str("}\n");
     out
@@ -80,17 +59,8 @@ fn attributes(picture: &Picture, v: usize) -> String {
         Part::Forward => ("#2a5d9f", "#e9f1fc", ""),
         Part::Gradient => ("#b3590f", "#ffeed8", ",dashed"),
     };
-    let rounded = if matches!(node.kind, Kind::Operation | Kind::Output) {
-        ",rounded"
-    } else {
-        ""
-    };
-    let lines: Vec<&str> = node
-        .name
-        .iter()
-        .chain(&node.label)
-        .map(String::as_str)
-        .collect();
+    let rounded = if matches!(node.kind, Kind::Operation | Kind::Output) { ",rounded" } else { "" };
+    let lines: Vec<&str> = node.name.iter().chain(&node.label).map(String::as_str).collect();
     let mut out = format!(
         "label={}, shape={shape}, style=\"filled{rounded}{dashed}\", color=\"{color}\", fillcolor=\"{fill}\"",
         quoted(&lines.join("\n"))

@@ -27,18 +27,11 @@ pub(crate) fn lines(node: &Node) -> Vec<Line> {
         weight,
         height,
     };
-    let name = node
-        .name
-        .iter()
-        .map(|name| line(name, 15.0, Weight::Bold, 19.0));
-    let rest = node
-        .label
-        .iter()
-        .enumerate()
-        .map(|(index, text)| match index {
-            0 if node.name.is_none() => line(text, 13.0, Weight::Regular, 17.0),
-            _ => line(text, SMALL_SIZE - 0.5, Weight::Regular, 15.0),
-        });
+    let name = node.name.iter().map(|name| line(name, 15.0, Weight::Bold, 19.0));
+    let rest = node.label.iter().enumerate().map(|(index, text)| match index {
+        0 if node.name.is_none() => line(text, 13.0, Weight::Regular, 17.0),
+        _ => line(text, SMALL_SIZE - 0.5, Weight::Regular, 15.0),
+    });
     name.chain(rest).collect()
 }
 
@@ -56,16 +49,10 @@ pub(crate) fn inset(kind: Kind) -> f64 {
 /// Width and height of a node's box.
 pub(crate) fn node_size(node: &Node) -> (f64, f64) {
     let lines = lines(node);
-    let text = lines
-        .iter()
-        .map(|l| width(&l.text, l.size, l.weight))
-        .fold(0.0, f64::max);
+    let text = lines.iter().map(|l| width(&l.text, l.size, l.weight)).fold(0.0, f64::max);
     let height: f64 = lines.iter().map(|l| l.height).sum();
     let border = if node.kind == Kind::Output { 6.0 } else { 0.0 };
-    (
-        (text + 2.0 * inset(node.kind) + 8.0).max(46.0).ceil(),
-        (height + 12.0 + border).max(30.0).ceil(),
-    )
+    ((text + 2.0 * inset(node.kind) + 8.0).max(46.0).ceil(), (height + 12.0 + border).max(30.0).ceil())
 }
 
 /// The title as it is drawn.
@@ -115,21 +102,13 @@ mod tests {
             let (wide, high) = node_size(&node);
             let lines = lines(&node);
             for l in &lines {
-                assert!(
-                    width(&l.text, l.size, l.weight) <= wide - 2.0 * inset(kind),
-                    "{}",
-                    l.text
-                );
+                assert!(width(&l.text, l.size, l.weight) <= wide - 2.0 * inset(kind), "{}", l.text);
             }
             assert!(lines.iter().map(|l| l.height).sum::<f64>() <= high - 12.0);
         };
         check(Kind::Constant, None, &[]);
         check(Kind::Input, Some("x"), &["f32[32, 784]"]);
-        check(
-            Kind::Output,
-            Some("∂loss/∂encoder.weight"),
-            &["matmul", "f64[B*T, 4096]"],
-        );
+        check(Kind::Output, Some("∂loss/∂encoder.weight"), &["matmul", "f64[B*T, 4096]"]);
         check(Kind::Parameter, Some(&"W".repeat(500)), &[&"m".repeat(500)]);
     }
 
@@ -142,16 +121,8 @@ mod tests {
             let found: Vec<_> = lines.iter().map(|l| (l.text.as_str(), l.weight)).collect();
             assert_eq!(found, expect);
         };
-        check(
-            Some("h"),
-            &["tanh"],
-            &[("h", Weight::Bold), ("tanh", Weight::Regular)],
-        );
-        check(
-            None,
-            &["tanh", "f32[]"],
-            &[("tanh", Weight::Regular), ("f32[]", Weight::Regular)],
-        );
+        check(Some("h"), &["tanh"], &[("h", Weight::Bold), ("tanh", Weight::Regular)]);
+        check(None, &["tanh", "f32[]"], &[("tanh", Weight::Regular), ("f32[]", Weight::Regular)]);
         check(None, &[], &[]);
     }
 }

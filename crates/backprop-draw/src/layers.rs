@@ -96,10 +96,7 @@ impl Layers {
             let trunk = match shared[from][usize::from(leaves)] {
                 Some(trunk) if !labelled => trunk,
                 _ => {
-                    layers.trunks.push(Trunk {
-                        source: from,
-                        bends: Vec::new(),
-                    });
+                    layers.trunks.push(Trunk { source: from, bends: Vec::new() });
                     let trunk = layers.trunks.len() - 1;
                     if !labelled {
                         shared[from][usize::from(leaves)] = Some(trunk);
@@ -109,43 +106,19 @@ impl Layers {
             };
             layers.lanes[edge] = (trunk, span);
             for step in layers.trunks[trunk].bends.len()..span {
-                let rank = if arc.above == from {
-                    rank[from] + 1 + step
-                } else {
-                    rank[from] - 1 - step
-                };
+                let rank = if arc.above == from { rank[from] + 1 + step } else { rank[from] - 1 - step };
                 let label = labelled && step == span / 2;
-                let holds = if label {
-                    Holds::Label { edge, trunk }
-                } else {
-                    Holds::Bend(trunk)
-                };
+                let holds = if label { Holds::Label { edge, trunk } } else { Holds::Bend(trunk) };
                 let (width, height) = if label { label_sizes[edge] } else { (0.0, 0.0) };
-                layers.slots.push(Slot {
-                    holds,
-                    rank,
-                    zone,
-                    width,
-                    height,
-                });
+                layers.slots.push(Slot { holds, rank, zone, width, height });
                 layers.trunks[trunk].bends.push(layers.slots.len() - 1);
             }
             if layers.slots.len() > MAX_SLOTS {
-                return Err(Error::TooLarge {
-                    what: "bends",
-                    count: layers.slots.len(),
-                    limit: MAX_SLOTS,
-                });
+                return Err(Error::TooLarge { what: "bends", count: layers.slots.len(), limit: MAX_SLOTS });
             }
         }
         if blocks == Blocks::Two {
-            let wall = |rank| Slot {
-                holds: Holds::Wall,
-                rank,
-                zone: 2,
-                width: 0.0,
-                height: 0.0,
-            };
+            let wall = |rank| Slot { holds: Holds::Wall, rank, zone: 2, width: 0.0, height: 0.0 };
             layers.slots.extend((0..row_count).map(wall));
         }
         layers.drawn_by = vec![None; layers.trunks.len()];
@@ -174,32 +147,18 @@ impl Layers {
         let mut pairs = Vec::new();
         for trunk in &self.trunks {
             let source = std::iter::once(&trunk.source);
-            pairs.extend(
-                source
-                    .chain(&trunk.bends)
-                    .zip(&trunk.bends)
-                    .map(|(&a, &b)| (a, b)),
-            );
+            pairs.extend(source.chain(&trunk.bends).zip(&trunk.bends).map(|(&a, &b)| (a, b)));
         }
         for edge in 0..arcs.len() {
             let (trunk, used) = self.lanes[edge];
-            let last = if used == 0 {
-                picture.edges[edge].from
-            } else {
-                self.trunks[trunk].bends[used - 1]
-            };
+            let last = if used == 0 { picture.edges[edge].from } else { self.trunks[trunk].bends[used - 1] };
             pairs.push((last, picture.edges[edge].to));
         }
-        let walls: Vec<usize> = (0..self.slots.len())
-            .filter(|&s| self.slots[s].holds == Holds::Wall)
-            .collect();
+        let walls: Vec<usize> =
+            (0..self.slots.len()).filter(|&s| self.slots[s].holds == Holds::Wall).collect();
         pairs.extend(walls.windows(2).map(|w| (w[0], w[1])));
         for (a, b) in pairs {
-            let (above, below) = if self.slots[a].rank < self.slots[b].rank {
-                (a, b)
-            } else {
-                (b, a)
-            };
+            let (above, below) = if self.slots[a].rank < self.slots[b].rank { (a, b) } else { (b, a) };
             self.down[above].push(below);
             self.up[below].push(above);
         }

@@ -22,10 +22,7 @@ pub(crate) fn width(text: &str, size: f64, weight: Weight) -> f64 {
 /// `text` where it is no wider than `limit`, else as much of it as fits before an ellipsis.
 pub(crate) fn shorten(text: &str, size: f64, weight: Weight, limit: f64) -> String {
     // A line break inside one line of a label would be drawn as a blank.
-    let text: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if width(&text, size, weight) <= limit {
         return text;
     }
@@ -89,9 +86,8 @@ mod tests {
 
     #[test]
     fn width_adds_up_the_letters() {
-        let check = |text: &str, weight, expect: f64| {
-            assert!((width(text, 1000.0, weight) - expect).abs() < 1e-9)
-        };
+        let check =
+            |text: &str, weight, expect: f64| assert!((width(text, 1000.0, weight) - expect).abs() < 1e-9);
         check("", Weight::Regular, 0.0);
         check("il", Weight::Regular, 556.0);
         check("W~", Weight::Bold, 1942.0);

@@ -26,16 +26,10 @@ fn weigh(layers: &mut Layers) -> (Vec<Vec<usize>>, Vec<Vec<usize>>) {
     let zone = |slot: usize| layers.slots[slot].zone;
     let repeat = |lists: &[Vec<usize>]| -> Vec<Vec<usize>> {
         let times = |a: usize, b: usize| {
-            if zone(a) == zone(b) && zone(a) != 1 {
-                WEIGHT_WITHIN
-            } else {
-                1
-            }
+            if zone(a) == zone(b) && zone(a) != 1 { WEIGHT_WITHIN } else { 1 }
         };
         let repeated = |(a, list): (usize, &Vec<usize>)| {
-            list.iter()
-                .flat_map(|&b| std::iter::repeat_n(b, times(a, b)))
-                .collect()
+            list.iter().flat_map(|&b| std::iter::repeat_n(b, times(a, b))).collect()
         };
         lists.iter().enumerate().map(repeated).collect()
     };
@@ -45,17 +39,10 @@ fn weigh(layers: &mut Layers) -> (Vec<Vec<usize>>, Vec<Vec<usize>>) {
 
 fn improve(layers: &mut Layers) {
     let mut position = vec![0; layers.slots.len()];
-    layers
-        .rows
-        .iter()
-        .for_each(|row| number(row, &mut position));
+    layers.rows.iter().for_each(|row| number(row, &mut position));
     let mut best = layers.rows.clone();
     let mut fewest = crossings(layers, &position);
-    let sweeps = if layers.slots.len() > 50_000 {
-        6
-    } else {
-        SWEEPS
-    };
+    let sweeps = if layers.slots.len() > 50_000 { 6 } else { SWEEPS };
     for sweep in 0..sweeps {
         if fewest == 0 {
             break;
@@ -63,18 +50,9 @@ fn improve(layers: &mut Layers) {
         let row_count = layers.rows.len();
         let mut rows = std::mem::take(&mut layers.rows);
         for step in 1..row_count {
-            let (at, neighbours) = if sweep % 2 == 0 {
-                (step, &layers.up)
-            } else {
-                (row_count - 1 - step, &layers.down)
-            };
-            sort_row(
-                layers,
-                &mut rows[at],
-                neighbours,
-                &mut position,
-                sweep % 4 >= 2,
-            );
+            let (at, neighbours) =
+                if sweep % 2 == 0 { (step, &layers.up) } else { (row_count - 1 - step, &layers.down) };
+            sort_row(layers, &mut rows[at], neighbours, &mut position, sweep % 4 >= 2);
         }
         layers.rows = rows;
         if layers.slots.len() <= MAX_SLOTS_TO_SWAP {
@@ -127,14 +105,8 @@ fn sort_row(
     let mut start = 0;
     while start < row.len() {
         let zone = layers.slots[row[start]].zone;
-        let end = start
-            + row[start..]
-                .iter()
-                .take_while(|&&s| layers.slots[s].zone == zone)
-                .count();
-        let places: Vec<usize> = (start..end)
-            .filter(|&i| !neighbours[row[i]].is_empty())
-            .collect();
+        let end = start + row[start..].iter().take_while(|&&s| layers.slots[s].zone == zone).count();
+        let places: Vec<usize> = (start..end).filter(|&i| !neighbours[row[i]].is_empty()).collect();
         let mean = |slot: usize| {
             let sum: usize = neighbours[slot].iter().map(|&s| position[s]).sum();
             sum as f64 / neighbours[slot].len() as f64

@@ -76,11 +76,7 @@ pub enum Part {
 impl Picture {
     /// An empty picture with a legend.
     pub fn new(title: &str) -> Picture {
-        Picture {
-            title: title.to_owned(),
-            legend: true,
-            ..Picture::default()
-        }
+        Picture { title: title.to_owned(), legend: true, ..Picture::default() }
     }
 
     /// Adds a node and returns its index.
@@ -91,11 +87,7 @@ impl Picture {
 
     /// Adds an edge without a label.
     pub fn edge(&mut self, from: usize, to: usize) {
-        self.edges.push(Edge {
-            from,
-            to,
-            label: None,
-        });
+        self.edges.push(Edge { from, to, label: None });
     }
 
     /// The first rule the picture breaks: every edge joins two of its nodes, and no data flows in a circle.
@@ -104,11 +96,7 @@ impl Picture {
         for (edge, e) in self.edges.iter().enumerate() {
             for node in [e.from, e.to] {
                 if node >= count {
-                    return Err(Error::NoSuchNode {
-                        edge,
-                        node,
-                        nodes: count,
-                    });
+                    return Err(Error::NoSuchNode { edge, node, nodes: count });
                 }
             }
         }
@@ -129,21 +117,13 @@ impl Picture {
                 }
             }
         }
-        if seen == count {
-            Ok(())
-        } else {
-            Err(self.circle(&waits))
-        }
+        if seen == count { Ok(()) } else { Err(self.circle(&waits)) }
     }
 
     /// A circle among the nodes that still wait: each has a waiting producer, so walking back must come round.
     fn circle(&self, waits: &[usize]) -> Error {
         let mut producer = vec![None; self.nodes.len()];
-        for e in self
-            .edges
-            .iter()
-            .filter(|e| waits[e.from] > 0 && waits[e.to] > 0)
-        {
+        for e in self.edges.iter().filter(|e| waits[e.from] > 0 && waits[e.to] > 0) {
             producer[e.to].get_or_insert(e.from);
         }
         let mut when = vec![None; self.nodes.len()];
@@ -159,10 +139,7 @@ impl Picture {
             at = producer[v];
         }
         path.reverse();
-        let names = path
-            .iter()
-            .map(|&v| self.nodes[v].heading().to_owned())
-            .collect();
+        let names = path.iter().map(|&v| self.nodes[v].heading().to_owned()).collect();
         Error::Cycle { nodes: path, names }
     }
 }
@@ -171,14 +148,7 @@ impl Node {
     /// A node without name, tooltip or cluster.
     pub fn new(kind: Kind, part: Part, label: &[&str]) -> Node {
         let label = label.iter().map(|&line| line.to_owned()).collect();
-        Node {
-            name: None,
-            label,
-            kind,
-            part,
-            tooltip: None,
-            cluster: None,
-        }
+        Node { name: None, label, kind, part, tooltip: None, cluster: None }
     }
 
     /// The same node under its user's name.
@@ -195,10 +165,7 @@ impl Node {
 
     /// The line that stands for the node in a message.
     pub(crate) fn heading(&self) -> &str {
-        self.name
-            .as_deref()
-            .or(self.label.first().map(String::as_str))
-            .unwrap_or("")
+        self.name.as_deref().or(self.label.first().map(String::as_str)).unwrap_or("")
     }
 }
 

@@ -51,10 +51,7 @@ fn conflicts(layers: &Layers, position: &[usize]) -> HashSet<(usize, usize)> {
         let mut left_bound = 0;
         let mut scanned = 0;
         for (index, &slot) in lower.iter().enumerate() {
-            let inner = layers.up[slot]
-                .iter()
-                .copied()
-                .find(|&u| layers.is_inner(u, slot));
+            let inner = layers.up[slot].iter().copied().find(|&u| layers.is_inner(u, slot));
             let mut right_bound = usize::MAX;
             if let Some(upper) = inner {
                 if position[upper] < left_bound {
@@ -103,10 +100,7 @@ fn align(
         let row = &rows[if upwards { rows.len() - 1 - step } else { step }];
         let mut free_from = 0; // the first position in the row before that no line has used or passed
         for &slot in row {
-            let inner = neighbours[slot]
-                .iter()
-                .copied()
-                .find(|&n| layers.is_inner(n, slot));
+            let inner = neighbours[slot].iter().copied().find(|&n| layers.is_inner(n, slot));
             let mut list = inner.map_or_else(|| neighbours[slot].clone(), |n| vec![n]);
             list.sort_unstable_by_key(|&n| position[n]);
             if list.is_empty() {
@@ -114,11 +108,7 @@ fn align(
             }
             for middle in [(list.len() - 1) / 2, list.len() / 2] {
                 let other = list[middle];
-                let line = if upwards {
-                    (slot, other)
-                } else {
-                    (other, slot)
-                };
+                let line = if upwards { (slot, other) } else { (other, slot) };
                 if root[slot] == slot
                     && !taken[other]
                     && position[other] >= free_from
@@ -147,9 +137,7 @@ fn compact(layers: &Layers, rows: &[Vec<usize>], root: &[usize]) -> Vec<f64> {
             waits[root[pair[1]]] += 1;
         }
     }
-    let mut order: Vec<usize> = (0..count)
-        .filter(|&s| root[s] == s && waits[s] == 0)
-        .collect();
+    let mut order: Vec<usize> = (0..count).filter(|&s| root[s] == s && waits[s] == 0).collect();
     let mut x = vec![0.0f64; count];
     let mut next = 0;
     while next < order.len() {
@@ -164,10 +152,8 @@ fn compact(layers: &Layers, rows: &[Vec<usize>], root: &[usize]) -> Vec<f64> {
         }
     }
     for &block in order.iter().rev() {
-        let room = after[block]
-            .iter()
-            .map(|&(right, distance)| x[right] - distance)
-            .fold(f64::INFINITY, f64::min);
+        let room =
+            after[block].iter().map(|&(right, distance)| x[right] - distance).fold(f64::INFINITY, f64::min);
         if room.is_finite() {
             x[block] = x[block].max(room);
         }
@@ -178,29 +164,16 @@ fn compact(layers: &Layers, rows: &[Vec<usize>], root: &[usize]) -> Vec<f64> {
 /// Lays the four over the narrowest of them and takes the mean of the middle two for each slot, which keeps every distance.
 fn balance(layers: &Layers, mut four: Vec<(Vec<f64>, bool)>) -> Vec<f64> {
     let extent = |x: &[f64]| {
-        layers.slots.iter().zip(x).fold(
-            (f64::INFINITY, f64::NEG_INFINITY),
-            |(low, high), (slot, &x)| {
-                (
-                    low.min(x - slot.width / 2.0),
-                    high.max(x + slot.width / 2.0),
-                )
-            },
-        )
+        layers.slots.iter().zip(x).fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (slot, &x)| {
+            (low.min(x - slot.width / 2.0), high.max(x + slot.width / 2.0))
+        })
     };
     let width = |x: &[f64]| extent(x).1 - extent(x).0;
-    let narrowest = four
-        .iter()
-        .map(|(x, _)| x)
-        .min_by(|a, b| width(a).total_cmp(&width(b)));
+    let narrowest = four.iter().map(|(x, _)| x).min_by(|a, b| width(a).total_cmp(&width(b)));
     let target = narrowest.map_or((0.0, 0.0), |x| extent(x));
     for (x, mirrored) in &mut four {
         let own = extent(x);
-        let shift = if *mirrored {
-            target.1 - own.1
-        } else {
-            target.0 - own.0
-        };
+        let shift = if *mirrored { target.1 - own.1 } else { target.0 - own.0 };
         x.iter_mut().for_each(|x| *x += shift);
     }
     let middle = |slot: usize| {

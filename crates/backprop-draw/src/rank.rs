@@ -27,34 +27,17 @@ pub(crate) enum Blocks {
 /// Two blocks where the picture has both parts and its gradient feeds nothing forward.
 pub(crate) fn blocks(picture: &Picture) -> Blocks {
     let part = |v: usize| picture.nodes[v].part;
-    let both = [Part::Forward, Part::Gradient]
-        .iter()
-        .all(|&p| picture.nodes.iter().any(|n| n.part == p));
-    let back = picture
-        .edges
-        .iter()
-        .any(|e| part(e.from) == Part::Gradient && part(e.to) == Part::Forward);
-    if both && !back {
-        Blocks::Two
-    } else {
-        Blocks::One
-    }
+    let both = [Part::Forward, Part::Gradient].iter().all(|&p| picture.nodes.iter().any(|n| n.part == p));
+    let back = picture.edges.iter().any(|e| part(e.from) == Part::Gradient && part(e.to) == Part::Forward);
+    if both && !back { Blocks::Two } else { Blocks::One }
 }
 
 /// One arc for each edge; an edge with a label spans two rows, the label standing in the middle one.
 pub(crate) fn arcs(picture: &Picture, blocks: Blocks) -> Vec<Arc> {
     let up = |from: usize| blocks == Blocks::Two && picture.nodes[from].part == Part::Gradient;
     let arc = |e: &crate::Edge| {
-        let (above, below) = if up(e.from) {
-            (e.to, e.from)
-        } else {
-            (e.from, e.to)
-        };
-        Arc {
-            above,
-            below,
-            rows: if e.label.is_some() { 2 } else { 1 },
-        }
+        let (above, below) = if up(e.from) { (e.to, e.from) } else { (e.from, e.to) };
+        Arc { above, below, rows: if e.label.is_some() { 2 } else { 1 } }
     };
     picture.edges.iter().map(arc).collect()
 }
@@ -76,19 +59,8 @@ pub(crate) fn ranks(picture: &Picture, blocks: Blocks, arcs: &[Arc]) -> Vec<usiz
     // The forward part is settled first, as if it stood alone; the gradient then hangs beside it.
     let in_gradient = |v: usize| blocks == Blocks::Two && picture.nodes[v].part == Part::Gradient;
     for gradient in [false, true] {
-        let members: Vec<usize> = order
-            .iter()
-            .copied()
-            .filter(|&v| in_gradient(v) == gradient)
-            .collect();
-        tighten(
-            &members,
-            &arcs_above,
-            &arcs_below,
-            &mut rank,
-            |v| in_gradient(v) == gradient,
-            gradient,
-        );
+        let members: Vec<usize> = order.iter().copied().filter(|&v| in_gradient(v) == gradient).collect();
+        tighten(&members, &arcs_above, &arcs_below, &mut rank, |v| in_gradient(v) == gradient, gradient);
         if !gradient {
             for &v in order.iter().filter(|&&v| in_gradient(v)) {
                 rank[v] = lowest_row(&arcs_above[v], &rank);
@@ -100,11 +72,7 @@ pub(crate) fn ranks(picture: &Picture, blocks: Blocks, arcs: &[Arc]) -> Vec<usiz
 }
 
 fn lowest_row(arcs_above: &[Arc], rank: &[usize]) -> usize {
-    arcs_above
-        .iter()
-        .map(|a| rank[a.above] + a.rows)
-        .max()
-        .unwrap_or(0)
+    arcs_above.iter().map(|a| rank[a.above] + a.rows).max().unwrap_or(0)
 }
 
 fn topological(arcs_above: &[Vec<Arc>], arcs_below: &[Vec<Arc>]) -> Vec<usize> {
@@ -120,11 +88,7 @@ fn topological(arcs_above: &[Vec<Arc>], arcs_below: &[Vec<Arc>]) -> Vec<usize> {
             }
         }
     }
-    assert_eq!(
-        order.len(),
-        waits.len(),
-        "arcs are checked to be free of circles"
-    );
+    assert_eq!(order.len(), waits.len(), "arcs are checked to be free of circles");
     order
 }
 

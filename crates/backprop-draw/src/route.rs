@@ -18,11 +18,7 @@ impl Sheet<'_> {
         let bend = |&slot: &usize| (self.centres[slot], self.layers.slots[slot].rank);
         let start = (ports.tail[trunk], self.layers.slots[*source].rank);
         // Only the last two: the rest is drawn once, by the longest edge of the trunk.
-        let first = if self.draws_trunk(edge) {
-            0
-        } else {
-            used.max(1) - 1
-        };
+        let first = if self.draws_trunk(edge) { 0 } else { used.max(1) - 1 };
         let to = self.picture.edges[edge].to;
         let mut points = Vec::with_capacity(used + 2 - first);
         if first == 0 && (used == 0 || self.draws_trunk(edge)) {
@@ -34,16 +30,10 @@ impl Sheet<'_> {
     }
 
     fn draws_trunk(&self, edge: usize) -> bool {
-        self.layers.lanes[edge].1 > 0
-            && self.layers.drawn_by[self.layers.lanes[edge].0] == Some(edge)
+        self.layers.lanes[edge].1 > 0 && self.layers.drawn_by[self.layers.lanes[edge].0] == Some(edge)
     }
 
-    pub(crate) fn routes(
-        &self,
-        ports: &Ports,
-        rows: &[(f64, f64)],
-        boxes: &[Placed],
-    ) -> Vec<Vec<Point>> {
+    pub(crate) fn routes(&self, ports: &Ports, rows: &[(f64, f64)], boxes: &[Placed]) -> Vec<Vec<Point>> {
         let route = |edge: usize| {
             let points = self.stations(edge, ports);
             let (from, to) = (self.picture.edges[edge].from, self.picture.edges[edge].to);
@@ -54,30 +44,15 @@ impl Sheet<'_> {
             let starts_at_node =
                 points.len() >= 2 && (self.layers.lanes[edge].1 == 0 || self.draws_trunk(edge));
             let first = points[0];
-            let start = if starts_at_node {
-                far(boxes[from].rect, down)
-            } else {
-                leave(first.1)
-            };
+            let start = if starts_at_node { far(boxes[from].rect, down) } else { leave(first.1) };
             let end = far(boxes[to].rect, !down) + if down { -ARROW } else { ARROW };
-            let mut path = Path::new(Point {
-                x: first.0,
-                y: start,
-            });
+            let mut path = Path::new(Point { x: first.0, y: start });
             for (index, pair) in points.windows(2).enumerate() {
                 path.line(leave(pair[0].1));
                 let last = index + 2 == points.len();
                 // The last curve may use the space that a node lower than its row leaves free, but not the arrow's.
-                let arrive = enter(pair[1].1)
-                    + if last {
-                        if down { -ARROW } else { ARROW }
-                    } else {
-                        0.0
-                    };
-                path.curve(Point {
-                    x: pair[1].0,
-                    y: arrive,
-                });
+                let arrive = enter(pair[1].1) + if last { if down { -ARROW } else { ARROW } } else { 0.0 };
+                path.curve(Point { x: pair[1].0, y: arrive });
             }
             path.line(end);
             path.points
@@ -88,22 +63,13 @@ impl Sheet<'_> {
     /// Arrows end where they meet their node most directly, but never on one another; lines start in the middle.
     pub(crate) fn ports(&self) -> Ports {
         let picture = self.picture;
-        let tail: Vec<f64> = self
-            .layers
-            .trunks
-            .iter()
-            .map(|t| self.centres[t.source])
-            .collect();
+        let tail: Vec<f64> = self.layers.trunks.iter().map(|t| self.centres[t.source]).collect();
         let mut head = vec![0.0; picture.edges.len()];
         // For each node what meets its upper and its lower side: (x where it comes from, edge).
         let mut sides = vec![[Vec::new(), Vec::new()]; picture.nodes.len()];
         for (edge, e) in picture.edges.iter().enumerate() {
             let (trunk, used) = self.layers.lanes[edge];
-            let before = if used == 0 {
-                e.from
-            } else {
-                self.layers.trunks[trunk].bends[used - 1]
-            };
+            let before = if used == 0 { e.from } else { self.layers.trunks[trunk].bends[used - 1] };
             let down = self.layers.slots[e.from].rank < self.layers.slots[e.to].rank;
             sides[e.to][usize::from(!down)].push((self.centres[before], Some(edge)));
             let start = &mut sides[e.from][usize::from(down)];
@@ -114,13 +80,10 @@ impl Sheet<'_> {
         for (v, side) in sides.iter_mut().enumerate() {
             for ends in side {
                 ends.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-                let reach = (self.layers.slots[v].width / 2.0 - inset(picture.nodes[v].kind))
-                    .clamp(1.0, 30.0);
+                let reach =
+                    (self.layers.slots[v].width / 2.0 - inset(picture.nodes[v].kind)).clamp(1.0, 30.0);
                 let centre = self.centres[v];
-                let wishes: Vec<f64> = ends
-                    .iter()
-                    .map(|e| (e.0 - centre).clamp(-reach, reach))
-                    .collect();
+                let wishes: Vec<f64> = ends.iter().map(|e| (e.0 - centre).clamp(-reach, reach)).collect();
                 for (&(_, edge), x) in ends.iter().zip(spread(&wishes, reach)) {
                     if let Some(edge) = edge {
                         head[edge] = centre + x;
@@ -148,9 +111,7 @@ fn spread(wishes: &[f64], reach: f64) -> Vec<f64> {
         pools.push(pool);
     }
     let highest = reach - (wishes.len().max(1) - 1) as f64 * distance;
-    let places = pools
-        .iter()
-        .flat_map(|&(sum, count)| std::iter::repeat_n(sum / count as f64, count));
+    let places = pools.iter().flat_map(|&(sum, count)| std::iter::repeat_n(sum / count as f64, count));
     places
         .enumerate()
         .map(|(index, place)| place.clamp(-reach, highest.max(-reach)) + index as f64 * distance)
@@ -165,10 +126,7 @@ struct Path {
 
 impl Path {
     fn new(at: Point) -> Path {
-        Path {
-            points: vec![at],
-            at,
-        }
+        Path { points: vec![at], at }
     }
 
     /// Straight up or down.
@@ -179,11 +137,7 @@ impl Path {
         }
         let third = (y - from) / 3.0;
         self.at = Point { x, y };
-        self.points.extend([
-            Point { x, y: from + third },
-            Point { x, y: y - third },
-            self.at,
-        ]);
+        self.points.extend([Point { x, y: from + third }, Point { x, y: y - third }, self.at]);
     }
 
     /// To a point in the next row, upright at both ends.
@@ -192,14 +146,7 @@ impl Path {
             return self.line(to.y);
         }
         let middle = (self.at.y + to.y) / 2.0;
-        self.points.extend([
-            Point {
-                x: self.at.x,
-                y: middle,
-            },
-            Point { x: to.x, y: middle },
-            to,
-        ]);
+        self.points.extend([Point { x: self.at.x, y: middle }, Point { x: to.x, y: middle }, to]);
         self.at = to;
     }
 }

@@ -2,9 +2,7 @@
 //!
 //! Forward and gradient differ in colour and in line (solid or dashed), so they also differ in print without colours.
 
-use crate::label::{
-    SMALL_SIZE, TITLE_SIZE, inset, kind_word, label_text, lines, part_word, title_text,
-};
+use crate::label::{SMALL_SIZE, TITLE_SIZE, inset, kind_word, label_text, lines, part_word, title_text};
 use crate::layout::{Item, Layout, Point, Rect, layout};
 use crate::measure::{FONT, Weight};
 use crate::picture::{Error, Kind, Node, Part, Picture};
@@ -22,17 +20,10 @@ pub fn svg(picture: &Picture) -> Result<String, Error> {
     head(&mut out, &layout, picture);
     for (part, rect) in &layout.grounds {
         let class = part_class(*part);
-        element(
-            &mut out,
-            "rect",
-            *rect,
-            &format!(r#" rx="12" class="bp-ground {class}""#),
-        );
+        element(&mut out, "rect", *rect, &format!(r#" rx="12" class="bp-ground {class}""#));
     }
     for (edge, route) in picture.edges.iter().zip(&layout.routes) {
-        let part = picture.nodes[edge.from]
-            .part
-            .max(picture.nodes[edge.to].part);
+        let part = picture.nodes[edge.from].part.max(picture.nodes[edge.to].part);
         let class = part_class(part);
         line(
             &mut out,
@@ -49,15 +40,7 @@ pub fn svg(picture: &Picture) -> Result<String, Error> {
             Item::EdgeLabel(e) => {
                 let text = label_text(picture.edges[e].label.as_deref().unwrap_or(""));
                 element(&mut out, "rect", rect, r##" rx="4" fill="#ffffff""##);
-                words(
-                    &mut out,
-                    &text,
-                    middle(rect, 4.0),
-                    "middle",
-                    SMALL_SIZE,
-                    Weight::Regular,
-                    "bp-muted",
-                );
+                words(&mut out, &text, middle(rect, 4.0), "middle", SMALL_SIZE, Weight::Regular, "bp-muted");
             }
             Item::Title => words(
                 &mut out,
@@ -69,10 +52,7 @@ pub fn svg(picture: &Picture) -> Result<String, Error> {
                 "bp-text",
             ),
             Item::Caption(part) => {
-                let at = Point {
-                    x: rect.x,
-                    y: rect.y + 14.0,
-                };
+                let at = Point { x: rect.x, y: rect.y + 14.0 };
                 words(
                     &mut out,
                     part_word(part),
@@ -83,12 +63,8 @@ pub fn svg(picture: &Picture) -> Result<String, Error> {
                     &format!("bp-caption {}", part_class(part)),
                 );
             }
-            Item::LegendKind(kind) => {
-                legend(&mut out, rect, kind_word(kind), Some(kind), "bp-neutral")
-            }
-            Item::LegendPart(part) => {
-                legend(&mut out, rect, part_word(part), None, part_class(part))
-            }
+            Item::LegendKind(kind) => legend(&mut out, rect, kind_word(kind), Some(kind), "bp-neutral"),
+            Item::LegendPart(part) => legend(&mut out, rect, part_word(part), None, part_class(part)),
         }
     }
     out.push_str("</svg>\n");
@@ -116,10 +92,7 @@ fn head(out: &mut String, layout: &Layout, picture: &Picture) {
         );
     }
     out.push_str("</defs>\n");
-    line(
-        out,
-        format_args!(r##"<rect width="{width}" height="{height}" fill="#ffffff"/>"##),
-    );
+    line(out, format_args!(r##"<rect width="{width}" height="{height}" fill="#ffffff"/>"##));
 }
 
 /// A pill rounder than this would cut into its first and last line.
@@ -147,36 +120,17 @@ fn part_class(part: Part) -> &'static str {
 
 fn node(out: &mut String, node: &Node, rect: Rect) {
     out.push_str("<g>");
-    let mut notes: Vec<&str> = node
-        .name
-        .iter()
-        .chain(&node.label)
-        .map(String::as_str)
-        .collect();
+    let mut notes: Vec<&str> = node.name.iter().chain(&node.label).map(String::as_str).collect();
     notes.extend(node.cluster.as_deref());
     notes.extend(node.tooltip.as_deref());
-    line(
-        out,
-        format_args!("<title>{}</title>", xml(&notes.join("\n"))),
-    );
+    line(out, format_args!("<title>{}</title>", xml(&notes.join("\n"))));
     shape(out, node.kind, rect, part_class(node.part));
     let lines = lines(node);
     let height: f64 = lines.iter().map(|l| l.height).sum();
     let mut y = rect.y + (rect.height - height) / 2.0;
     for (index, l) in lines.iter().enumerate() {
-        let at = Point {
-            x: rect.x + rect.width / 2.0,
-            y: y + l.height / 2.0 + l.size * 0.36,
-        };
-        words(
-            out,
-            &l.text,
-            at,
-            "middle",
-            l.size,
-            l.weight,
-            if index == 0 { "bp-text" } else { "bp-muted" },
-        );
+        let at = Point { x: rect.x + rect.width / 2.0, y: y + l.height / 2.0 + l.size * 0.36 };
+        words(out, &l.text, at, "middle", l.size, l.weight, if index == 0 { "bp-text" } else { "bp-muted" });
         y += l.height;
     }
     out.push_str("</g>\n");
@@ -187,21 +141,13 @@ fn shape(out: &mut String, kind: Kind, rect: Rect, part: &str) {
     let class = format!(r#" class="bp-node {part} bp-{}""#, kind_word(kind));
     let rounded = |radius: f64| format!(r#" rx="{}"{class}"#, n(radius));
     match kind {
-        Kind::Input => element(
-            out,
-            "rect",
-            rect,
-            &rounded((rect.height / 2.0).min(MAX_RADIUS)),
-        ),
+        Kind::Input => element(out, "rect", rect, &rounded((rect.height / 2.0).min(MAX_RADIUS))),
         Kind::Constant => element(out, "rect", rect, &rounded(0.0)),
         Kind::Operation => element(out, "rect", rect, &rounded(rect.height.min(28.0) / 4.0)),
         Kind::Parameter => {
             let cut = inset(kind).min(rect.width / 4.0).min(rect.height / 2.0);
-            let (right, bottom, middle) = (
-                rect.x + rect.width,
-                rect.y + rect.height,
-                rect.y + rect.height / 2.0,
-            );
+            let (right, bottom, middle) =
+                (rect.x + rect.width, rect.y + rect.height, rect.y + rect.height / 2.0);
             let corners = [
                 (rect.x, middle),
                 (rect.x + cut, rect.y),
@@ -210,60 +156,31 @@ fn shape(out: &mut String, kind: Kind, rect: Rect, part: &str) {
                 (right - cut, bottom),
                 (rect.x + cut, bottom),
             ];
-            let points: Vec<String> = corners
-                .iter()
-                .map(|&(x, y)| format!("{},{}", n(x), n(y)))
-                .collect();
-            line(
-                out,
-                format_args!(r#"<polygon points="{}"{class}/>"#, points.join(" ")),
-            );
+            let points: Vec<String> = corners.iter().map(|&(x, y)| format!("{},{}", n(x), n(y))).collect();
+            line(out, format_args!(r#"<polygon points="{}"{class}/>"#, points.join(" ")));
         }
         Kind::Output => {
             let radius = rect.height.min(28.0) / 4.0;
             element(out, "rect", rect, &rounded(radius));
-            let inner = Rect {
-                x: rect.x + 3.5,
-                y: rect.y + 3.5,
-                width: rect.width - 7.0,
-                height: rect.height - 7.0,
-            };
+            let inner =
+                Rect { x: rect.x + 3.5, y: rect.y + 3.5, width: rect.width - 7.0, height: rect.height - 7.0 };
             element(out, "rect", inner, &rounded((radius - 2.5).max(0.0)));
         }
     }
 }
 
 fn legend(out: &mut String, rect: Rect, word: &str, kind: Option<Kind>, class: &str) {
-    let swatch = Rect {
-        x: rect.x,
-        y: rect.y + 2.0,
-        width: 26.0,
-        height: 16.0,
-    };
+    let swatch = Rect { x: rect.x, y: rect.y + 2.0, width: 26.0, height: 16.0 };
     match kind {
         Some(kind) => shape(out, kind, swatch, class),
         None => shape(out, Kind::Operation, swatch, class),
     }
-    let at = Point {
-        x: rect.x + 32.0,
-        y: rect.y + 14.0,
-    };
-    words(
-        out,
-        word,
-        at,
-        "start",
-        SMALL_SIZE,
-        Weight::Regular,
-        "bp-muted",
-    );
+    let at = Point { x: rect.x + 32.0, y: rect.y + 14.0 };
+    words(out, word, at, "start", SMALL_SIZE, Weight::Regular, "bp-muted");
 }
 
 fn middle(rect: Rect, below: f64) -> Point {
-    Point {
-        x: rect.x + rect.width / 2.0,
-        y: rect.y + rect.height / 2.0 + below,
-    }
+    Point { x: rect.x + rect.width / 2.0, y: rect.y + rect.height / 2.0 + below }
 }
 
 /// A run of text, `at` the foot of its letters.
@@ -276,11 +193,7 @@ pub(crate) fn words(
     weight: Weight,
     class: &str,
 ) {
-    let weight = if weight == Weight::Bold {
-        r#" font-weight="700""#
-    } else {
-        ""
-    };
+    let weight = if weight == Weight::Bold { r#" font-weight="700""# } else { "" };
     let (x, y) = (n(at.x), n(at.y));
     let text = xml(text);
     line(
@@ -294,10 +207,7 @@ pub(crate) fn words(
 /// An element with a rectangle's four attributes.
 pub(crate) fn element(out: &mut String, name: &str, rect: Rect, attributes: &str) {
     let (x, y, width, height) = (n(rect.x), n(rect.y), n(rect.width), n(rect.height));
-    line(
-        out,
-        format_args!(r#"<{name} x="{x}" y="{y}" width="{width}" height="{height}"{attributes}/>"#),
-    );
+    line(out, format_args!(r#"<{name} x="{x}" y="{y}" width="{width}" height="{height}"{attributes}/>"#));
 }
 
 /// A line of output; writing to a string cannot fail.
@@ -315,15 +225,7 @@ fn path(route: &[Point]) -> String {
         if a.x == x && b.x == x && c.x == x {
             out += &format!("V{}", n(c.y));
         } else {
-            out += &format!(
-                "C{} {} {} {} {} {}",
-                n(a.x),
-                n(a.y),
-                n(b.x),
-                n(b.y),
-                n(c.x),
-                n(c.y)
-            );
+            out += &format!("C{} {} {} {} {} {}", n(a.x), n(a.y), n(b.x), n(b.y), n(c.x), n(c.y));
         }
         x = c.x;
     }

@@ -21,11 +21,7 @@ pub(crate) fn xml(text: &str) -> String {
 /// A coordinate, to a tenth of a pixel.
 pub(crate) fn coordinate(value: f64) -> String {
     let tenths = (value * 10.0).round();
-    if tenths % 10.0 == 0.0 {
-        format!("{}", (tenths / 10.0) as i64)
-    } else {
-        format!("{:.1}", tenths / 10.0)
-    }
+    if tenths % 10.0 == 0.0 { format!("{}", (tenths / 10.0) as i64) } else { format!("{:.1}", tenths / 10.0) }
 }
 
 #[cfg(test)]
@@ -35,10 +31,7 @@ mod tests {
     #[test]
     fn xml_is_escaped() {
         let check = |text: &str, expect: &str| assert_eq!(xml(text), expect);
-        check(
-            "a<b> & \"c\" 'd'",
-            "a&lt;b&gt; &amp; &quot;c&quot; &#39;d&#39;",
-        );
+        check("a<b> & \"c\" 'd'", "a&lt;b&gt; &amp; &quot;c&quot; &#39;d&#39;");
         check("\u{0}\u{1b}[31mred", "\u{fffd}\u{fffd}[31mred");
         check("∂L/∂w", "∂L/∂w");
     }

@@ -33,11 +33,7 @@ impl Axis {
 
     /// Where a value lies: 0 at the low end, 1 at the high end.
     pub(crate) fn place(&self, value: f64) -> f64 {
-        let value = if self.scale == Scale::Log {
-            value.log10()
-        } else {
-            value
-        };
+        let value = if self.scale == Scale::Log { value.log10() } else { value };
         (value - self.low) / (self.high - self.low)
     }
 
@@ -63,23 +59,12 @@ fn linear(low: f64, high: f64, wanted: usize, grow: bool) -> Axis {
     let step = nice_step((high - low) / wanted.max(1) as f64);
     // A hair of tolerance: 0.3 / 0.1 is not quite 3.
     let (first, last) = ((low / step + 1e-9).floor(), (high / step - 1e-9).ceil());
-    let (low, high) = if grow {
-        (first * step, last * step)
-    } else {
-        (low, high)
-    };
+    let (low, high) = if grow { (first * step, last * step) } else { (low, high) };
     let count = (last - first) as usize;
     let inside = |v: &f64| *v >= low - step * 1e-6 && *v <= high + step * 1e-6;
-    let values = (0..=count)
-        .map(|i| (first + i as f64) * step)
-        .filter(inside);
+    let values = (0..=count).map(|i| (first + i as f64) * step).filter(inside);
     let ticks = values.map(|v| (v, label(v, step))).collect();
-    Axis {
-        scale: Scale::Linear,
-        low,
-        high,
-        ticks,
-    }
+    Axis { scale: Scale::Linear, low, high, ticks }
 }
 
 fn logarithmic(low: f64, high: f64, wanted: usize) -> Axis {
@@ -104,28 +89,15 @@ fn logarithmic(low: f64, high: f64, wanted: usize) -> Axis {
         // Less than the space between two marks: those of a linear axis, at their logarithmic places.
         let mut ticks = linear(10f64.powf(from), 10f64.powf(to), wanted, false).ticks;
         ticks.retain(|t| (from..=to).contains(&t.0.log10()));
-        return Axis {
-            scale: Scale::Log,
-            low: from,
-            high: to,
-            ticks,
-        };
+        return Axis { scale: Scale::Log, low: from, high: to, ticks };
     }
-    Axis {
-        scale: Scale::Log,
-        low: from,
-        high: to,
-        ticks,
-    }
+    Axis { scale: Scale::Log, low: from, high: to, ticks }
 }
 
 /// The least of 1, 2, 5 times a power of ten that is no smaller than `raw`.
 fn nice_step(raw: f64) -> f64 {
     let power = 10f64.powf(raw.log10().floor());
-    let factor = [1.0, 2.0, 5.0]
-        .into_iter()
-        .find(|f| f * power >= raw * (1.0 - 1e-9))
-        .unwrap_or(10.0);
+    let factor = [1.0, 2.0, 5.0].into_iter().find(|f| f * power >= raw * (1.0 - 1e-9)).unwrap_or(10.0);
     factor * power
 }
 
@@ -157,13 +129,7 @@ mod tests {
             assert_eq!(labels.join(" "), expect);
         };
         check(0.0, 10.0, Scale::Linear, 5, "0 2 4 6 8 10");
-        check(
-            0.13,
-            2.31,
-            Scale::Linear,
-            5,
-            "0.0 0.5 1.0 1.5 2.0 2.5".replace("0.0", "0").as_str(),
-        );
+        check(0.13, 2.31, Scale::Linear, 5, "0.0 0.5 1.0 1.5 2.0 2.5".replace("0.0", "0").as_str());
         check(0.1, 0.3, Scale::Linear, 4, "0.10 0.15 0.20 0.25 0.30");
         check(-3.0, 3.0, Scale::Linear, 3, "−4 −2 0 2 4");
         check(5.0, 5.0, Scale::Linear, 2, "4.5 5.0 5.5");
@@ -178,9 +144,8 @@ mod tests {
 
     #[test]
     fn place_runs_from_0_to_1() {
-        let check = |axis: &Axis, value: f64, expect: f64| {
-            assert!((axis.place(value) - expect).abs() < 1e-12)
-        };
+        let check =
+            |axis: &Axis, value: f64, expect: f64| assert!((axis.place(value) - expect).abs() < 1e-12);
         let linear = Axis::new(0.0, 4.0, Scale::Linear, 4, true);
         check(&linear, 0.0, 0.0);
         check(&linear, 3.0, 0.75);

@@ -3,20 +3,9 @@
 use backprop_draw::{Chart, Panel, Series, chart_svg};
 
 fn chart(log_y: bool, points: &[(f64, f64)]) -> String {
-    let series = Series {
-        name: "train <1>".to_owned(),
-        points: points.to_vec(),
-    };
-    let panel = Panel {
-        y_label: "loss".to_owned(),
-        log_y,
-        series: vec![series],
-    };
-    chart_svg(&Chart {
-        title: "a & b".to_owned(),
-        x_label: "epoch".to_owned(),
-        panels: vec![panel],
-    })
+    let series = Series { name: "train <1>".to_owned(), points: points.to_vec() };
+    let panel = Panel { y_label: "loss".to_owned(), log_y, series: vec![series] };
+    chart_svg(&Chart { title: "a & b".to_owned(), x_label: "epoch".to_owned(), panels: vec![panel] })
 }
 
 /// (lines, markers) of the curve, without the legend's own.
@@ -34,37 +23,16 @@ fn points_that_are_no_numbers_break_the_line() {
         let svg = chart(log_y, points);
         assert_eq!(drawn(&svg), expect, "{svg}");
         let numbers = svg.split(['"', ' ', 'M', 'L', 'V', 'H']);
-        assert!(
-            !numbers
-                .into_iter()
-                .any(|n| n == "NaN" || n == "inf" || n == "-inf"),
-            "{svg}"
-        );
+        assert!(!numbers.into_iter().any(|n| n == "NaN" || n == "inf" || n == "-inf"), "{svg}");
     };
     check(false, &[(1.0, 2.0), (2.0, 3.0), (3.0, 1.0)], (1, 3));
-    check(
-        false,
-        &[(1.0, 2.0), (2.0, 3.0), (3.0, NAN), (4.0, 1.0), (5.0, 1.0)],
-        (2, 4),
-    );
-    check(
-        false,
-        &[(1.0, 2.0), (2.0, INF), (NAN, 1.0), (4.0, 1.0)],
-        (0, 2),
-    );
+    check(false, &[(1.0, 2.0), (2.0, 3.0), (3.0, NAN), (4.0, 1.0), (5.0, 1.0)], (2, 4));
+    check(false, &[(1.0, 2.0), (2.0, INF), (NAN, 1.0), (4.0, 1.0)], (0, 2));
     check(false, &[(1.0, NAN)], (0, 0));
     check(false, &[], (0, 0));
     check(false, &[(3.0, 0.0)], (0, 1));
-    check(
-        false,
-        &[(0.0, -1.7e308), (1.0, 1.7e308), (2.0, 5e-324)],
-        (0, 1),
-    );
-    check(
-        true,
-        &[(1.0, 0.0), (2.0, -1.0), (3.0, 1e-3), (4.0, 1e3)],
-        (1, 2),
-    );
+    check(false, &[(0.0, -1.7e308), (1.0, 1.7e308), (2.0, 5e-324)], (0, 1));
+    check(true, &[(1.0, 0.0), (2.0, -1.0), (3.0, 1e-3), (4.0, 1e3)], (1, 2));
     check(true, &[(1.0, 5e-324), (2.0, 1e299), (3.0, INF)], (0, 0));
     check(true, &[(1.0, 1.1e-270), (2.0, 9e269)], (1, 2));
     check(true, &[(1.0, 1.1e-270), (2.0, 1.2e-270)], (1, 2));
@@ -82,9 +50,8 @@ fn what_is_missing_is_said() {
 
 #[test]
 fn long_curves_are_thinned_to_what_can_be_seen() {
-    let points: Vec<(f64, f64)> = (0..1_000_000)
-        .map(|i| (f64::from(i), (f64::from(i) * 0.7).sin()))
-        .collect();
+    let points: Vec<(f64, f64)> =
+        (0..1_000_000).map(|i| (f64::from(i), (f64::from(i) * 0.7).sin())).collect();
     let svg = chart(false, &points);
     assert!(svg.len() < 120_000, "{} bytes", svg.len());
     assert_eq!(drawn(&svg), (1, 0));

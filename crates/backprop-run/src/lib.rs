@@ -1,1 +1,7 @@
-//! backprop-run.
+//! Running: at once on a [`Tape`], or a whole graph through an [`Executable`].
+
+mod execute;
+mod tape;
+
+pub use execute::{Executable, compile, run};
+pub use tape::Tape;

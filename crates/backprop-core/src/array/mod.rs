@@ -146,6 +146,7 @@ macro_rules! with_dtype {
 }
 
 /// Runs an expression with the `Arc<Vec<T>>`s of two arrays of one element type.
+#[macro_export]
 macro_rules! with_both {
     ($left:expr, $right:expr, |$a:ident, $b:ident| $body:expr) => {
         match ($left.data(), $right.data()) {
@@ -160,7 +161,6 @@ macro_rules! with_both {
         }
     };
 }
-pub(crate) use with_both;
 
 /// The number of elements of an array of these sizes.
 ///

@@ -55,6 +55,11 @@ pub trait Emit {
     /// Records an operation, and computes it where values are numbers.
     fn emit(&self, op: Op, inputs: Inputs, place: Place, part: Part) -> NodeId;
 
+    /// A new ill value that stands for an operand that cannot be used here.
+    fn missing(&self) -> ValueId {
+        self.records().borrow_mut().push_missing()
+    }
+
     /// The value of these records that stands for `outer`, a value of a surrounding context.
     fn capture(&self, outer: Tensor) -> ValueId;
 
@@ -221,7 +226,7 @@ impl ContextId {
                     home.capture(input)
                 } else {
                     refused.push((idx, input));
-                    home.records().borrow_mut().push_missing()
+                    home.missing()
                 }
             })
             .collect();

@@ -29,6 +29,8 @@ pub enum Part {
     Forward,
     /// Emitted by a derivative.
     Gradient,
+    /// Computed under `no_grad`: a constant to derivatives.
+    NoGrad,
 }
 
 /// One operation: what it computes, from what, where it was called.
@@ -175,7 +177,12 @@ impl Records {
             inputs.iter().map(|&input| self.ty(input).map(|ty| self.assumed_type(ty))).collect();
         let inferred = match &types {
             None => Ok(smallvec![None; op.n_outputs()]),
-            Some(types) => op.infer(types).map(|outputs| outputs.into_iter().map(Some).collect()),
+            Some(types) => op.infer(types).and_then(|outputs| {
+                match outputs.iter().flat_map(|ty| ty.shape.dims()).find(|dim| dim.is_negative()) {
+                    Some(dim) => Err(Ill::new(format!("a size comes out as {dim}"))),
+                    None => Ok(outputs.into_iter().map(Some).collect()),
+                }
+            }),
         };
         let outputs: SmallVec<[Option<Type>; 2]> = match inferred {
             Ok(outputs) => outputs,
@@ -216,6 +223,22 @@ impl Records {
             self.values[output as usize].ty = None;
         }
         self.faults.insert(node, fault);
+    }
+
+    /// Marks a node's outputs as ill: its data break a rule.
+    pub fn fault(&mut self, node: NodeId, ill: Ill) {
+        let fault = self.describe_node(node, ill);
+        self.poison(node, fault);
+    }
+
+    /// The error of a node whose data break a rule.
+    pub fn faulted(&self, node: NodeId, ill: Ill) -> Error {
+        self.describe_node(node, ill).into()
+    }
+
+    fn describe_node(&self, node: NodeId, ill: Ill) -> Fault {
+        let Node { op, inputs, place, .. } = self.node(node);
+        self.describe(op, inputs, *place, ill)
     }
 
     /// Forgets every node from `n_nodes` on.

@@ -4,11 +4,11 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::family::Family;
-use super::{Arrays, Attributes, Rule, Types};
+use super::{Arrays, Attributes, Op, Rule, Types};
 use crate::array::Array;
 use crate::graph::fault::Ill;
 use crate::tensor::{Tensor, emit};
-use crate::types::Type;
+use crate::types::{Bindings, Type};
 
 /// An op written outside this crate: a [`Rule`] that may be shared between threads.
 ///
@@ -70,6 +70,9 @@ impl Rule for Custom {
     }
     fn eval(&self, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill> {
         self.0.eval(inputs, outputs)
+    }
+    fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
+        self.0.bind(sizes)
     }
     fn family(&self) -> Family<'_> {
         self.0.family()

@@ -4,11 +4,13 @@
 
 use super::family::{Bprop, Family, General, Gradient, Linear};
 use super::reduce::groups;
-use super::{Arrays, Attribute, Attributes, Axes, Rule, Select, Types, one, want, want_axis, want_inputs};
+use super::{
+    Arrays, Attribute, Attributes, Axes, Op, Rule, Select, Types, one, want, want_axis, want_inputs,
+};
 use crate::array::{Array, DType, Element};
 use crate::graph::fault::Ill;
 use crate::tensor::{Tensor, emit};
-use crate::types::{Dim, Shape, Type};
+use crate::types::{Bindings, Dim, Shape, Type};
 use crate::with_dtype;
 
 /// The slices of x at indices along an axis, as `numpy.take`:
@@ -246,6 +248,10 @@ impl Rule for OneHot {
             Array::new(&sizes[..], values).expect("one row for each index")
         });
         Ok(smallvec::smallvec![hot])
+    }
+
+    fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
+        Ok(Some(OneHot { depth: Dim::Size(self.depth.eval(sizes)?), ..*self }.into()))
     }
 
     fn family(&self) -> Family<'_> {

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use super::attribute::Literal;
 use super::family::Family;
-use super::{Arrays, Attribute, Attributes, Rule, Types, one, want_axis};
+use super::{Arrays, Attribute, Attributes, Op, Rule, Types, bind_shape, one, want_axis};
 use crate::array::{Array, DType, Element};
 use crate::graph::context::ContextId;
 use crate::graph::fault::Ill;
 use crate::graph::place::Line;
 use crate::tensor::Tensor;
-use crate::types::{Dim, Type};
+use crate::types::{Bindings, Dim, Type};
 use crate::with_dtype;
 
 /// A value that is given from outside: an input of a graph, a parameter of a body, an array on a tape.
@@ -170,6 +170,10 @@ impl Rule for Input {
     fn eval(&self, _inputs: &[&Array], _outputs: &[Type]) -> Result<Arrays, Ill> {
         Err(Ill::new("an input was not given"))
     }
+    fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
+        bind_shape(self.ty.shape, sizes, |shape| Input { ty: Type { shape, ..self.ty } })
+    }
+
     fn family(&self) -> Family<'_> {
         no_family()
     }
@@ -228,6 +232,10 @@ impl Rule for Full {
         });
         Ok(smallvec::smallvec![array])
     }
+    fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
+        bind_shape(self.ty.shape, sizes, |shape| Full { ty: Type { shape, ..self.ty }, ..*self })
+    }
+
     fn family(&self) -> Family<'_> {
         no_family()
     }
@@ -264,6 +272,10 @@ impl Rule for Iota {
         });
         Ok(smallvec::smallvec![array])
     }
+    fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
+        bind_shape(self.ty.shape, sizes, |shape| Iota { ty: Type { shape, ..self.ty }, ..*self })
+    }
+
     fn family(&self) -> Family<'_> {
         no_family()
     }
@@ -289,6 +301,10 @@ impl Rule for DimValue {
         let size = self.dim.size().ok_or_else(|| Ill::new(format!("dimension {} has no size", self.dim)))?;
         Ok(smallvec::smallvec![Array::scalar(size as i64)])
     }
+    fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
+        Ok(Some(DimValue { dim: Dim::Size(self.dim.eval(sizes)?) }.into()))
+    }
+
     fn family(&self) -> Family<'_> {
         no_family()
     }

@@ -21,14 +21,14 @@ mod unary;
 use std::fmt;
 
 pub use attribute::{Attribute, Attributes, Axes, Literal};
-pub use binary::{Binary, broadcast_binary};
+pub use binary::{Binary, broadcast_binary, refuse_zero_divisor};
 pub use contract::Contract;
 pub use custom::{Custom, OpRule};
 pub use family::{BilinearRule, Bprop, Differentiate, Family, General, Gradient, Linear, Pointwise, Pull};
-pub use index::{ArgMax, Gather, MaxWithIndex, OneHot, ScatterAdd};
+pub use index::{ArgMax, Gather, MaxWithIndex, OneHot, ScatterAdd, check_indices};
 pub use leaf::{Constant, DimValue, Full, IllCall, Input, Iota, Missing, full};
 pub use logic::{Compare, Logic};
-pub use random::{Normal, Uniform};
+pub use random::{Normal, Uniform, key_of};
 pub use reduce::{Any, IntoAxes, LogSumExp, Max, Sum};
 pub use select::{Cast, Identity, Select, StopGradient};
 pub use shape::{Broadcast, Concat, IntoSizes, Pad, Reshape, Slice, Transpose, broadcast_shapes, concat};
@@ -36,7 +36,7 @@ pub use unary::Unary;
 
 use crate::array::Array;
 use crate::graph::fault::Ill;
-use crate::types::Type;
+use crate::types::{Bindings, Shape, Type};
 
 /// The types of an op's outputs.
 pub type Types = smallvec::SmallVec<[Type; 2]>;
@@ -82,6 +82,15 @@ pub trait Rule: fmt::Debug {
 
     /// How it is differentiated.
     fn family(&self) -> Family<'_>;
+
+    /// The op with the names of dimensions replaced by their sizes; `None` where it names none.
+    ///
+    /// # Errors
+    /// A name without a size, or a size that comes out negative.
+    fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
+        let _ = sizes;
+        Ok(None)
+    }
 }
 
 /// Writes the enum of ops from the list of their types.
@@ -151,10 +160,27 @@ impl Op {
         self.rule().infer(inputs)
     }
 
+    /// The op with the names of dimensions replaced by their sizes; see [`Rule::bind`].
+    ///
+    /// # Errors
+    /// A name without a size, or a size that comes out negative.
+    pub fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
+        self.rule().bind(sizes)
+    }
+
     /// How it is differentiated.
     pub fn family(&self) -> Family<'_> {
         self.rule().family()
     }
+}
+
+/// The op that `with` makes of a shape with its names replaced; `None` where it has no names.
+pub(crate) fn bind_shape<T: Into<Op>>(
+    shape: Shape,
+    sizes: &Bindings,
+    with: impl FnOnce(Shape) -> T,
+) -> Result<Option<Op>, String> {
+    Ok(shape.bind(sizes)?.map(|shape| with(shape).into()))
 }
 
 /// One output of type `ty`.

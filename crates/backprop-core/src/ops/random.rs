@@ -1,12 +1,12 @@
 //! Random ops: pure functions of an explicit key (see [`crate::random`]).
 
 use super::family::Family;
-use super::{Arrays, Rule, Types, one, want_inputs};
+use super::{Arrays, Op, Rule, Types, bind_shape, one, want_inputs};
 use crate::array::{Array, DType, element_count};
 use crate::graph::fault::Ill;
 use crate::random::{self, Key};
 use crate::tensor::{Tensor, emit};
-use crate::types::{Shape, Type};
+use crate::types::{Bindings, Shape, Type};
 
 /// Uniform in [0, 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,6 +72,10 @@ impl Rule for Uniform {
     fn eval(&self, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill> {
         draw(inputs, outputs, random::uniform_f32, random::uniform_f64)
     }
+    fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
+        bind_shape(self.ty.shape, sizes, |shape| Uniform { ty: Type { shape, ..self.ty } })
+    }
+
     fn family(&self) -> Family<'_> {
         Family::None("random numbers depend on an integer key")
     }
@@ -93,6 +97,10 @@ impl Rule for Normal {
     fn eval(&self, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill> {
         draw(inputs, outputs, |key, i| random::normal(key, i) as f32, random::normal)
     }
+    fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
+        bind_shape(self.ty.shape, sizes, |shape| Normal { ty: Type { shape, ..self.ty } })
+    }
+
     fn family(&self) -> Family<'_> {
         Family::None("random numbers depend on an integer key")
     }

@@ -70,14 +70,11 @@ pub(crate) fn groups(x: &Array, axes: Axes) -> (Sizes, Vec<Vec<usize>>) {
     (sizes, groups)
 }
 
-fn reduce<T: Element>(
-    x: &Array,
-    axes: Axes,
-    value: impl Fn(&[T]) -> T,
-) -> Result<Arrays, Ill> {
+fn reduce<T: Element>(x: &Array, axes: Axes, value: impl Fn(&[T]) -> T) -> Result<Arrays, Ill> {
     let from = x.slice::<T>().map_err(|e| Ill::new(e.to_string()))?;
     let (sizes, groups) = groups(x, axes);
-    let values: Vec<T> = groups.iter().map(|group| value(&group.iter().map(|&i| from[i]).collect::<Vec<T>>())).collect();
+    let values: Vec<T> =
+        groups.iter().map(|group| value(&group.iter().map(|&i| from[i]).collect::<Vec<T>>())).collect();
     Ok(smallvec::smallvec![Array::new(&sizes[..], values).expect("one result for each group")])
 }
 

@@ -4,10 +4,11 @@ use super::binary::{broadcast_pair, same_types};
 use super::family::{Family, Linear, Pointwise, Pull};
 use super::shape::Broadcast;
 use super::{Arrays, Attribute, Attributes, Rule, Types, one, want, want_inputs};
-use crate::array::{Array, DType, with_both};
+use crate::array::{Array, DType};
 use crate::graph::fault::Ill;
 use crate::tensor::{IntoOperand, Tensor, emit};
 use crate::types::Type;
+use crate::with_both;
 
 /// y = a where c holds, otherwise b. Both are evaluated.
 ///

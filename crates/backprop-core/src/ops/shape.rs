@@ -3,11 +3,11 @@
 use std::panic::Location;
 
 use super::family::{Family, Linear};
-use super::{Arrays, Attribute, Attributes, Axes, Rule, Types, one, want_axis, want_inputs};
+use super::{Arrays, Attribute, Attributes, Axes, Op, Rule, Types, bind_shape, one, want_axis, want_inputs};
 use crate::array::{Array, Sizes, strides};
 use crate::graph::fault::Ill;
 use crate::tensor::{Tensor, emit};
-use crate::types::{Dim, Shape, Type};
+use crate::types::{Bindings, Dim, Shape, Type};
 
 /// The same elements, in row-major order, under another shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -101,6 +101,10 @@ impl Rule for Reshape {
 
     fn eval(&self, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill> {
         picked(inputs[0].reshape(&sizes_of(outputs[0])).map_err(|e| Ill::new(e.to_string()))?)
+    }
+
+    fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
+        bind_shape(self.shape, sizes, |shape| Reshape { shape })
     }
 
     fn family(&self) -> Family<'_> {
@@ -226,6 +230,10 @@ impl Rule for Broadcast {
         picked(x.pick(&sizes, walk(&sizes, &repeated)))
     }
 
+    fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
+        bind_shape(self.shape, sizes, |shape| Broadcast { shape })
+    }
+
     fn family(&self) -> Family<'_> {
         Family::Linear(self)
     }
@@ -291,6 +299,13 @@ impl Rule for Slice {
         let origin: usize = own.iter().zip(&start).map(|(stride, start)| stride * start).sum();
         let at = walk(&sizes, &moved);
         picked(inputs[0].pick(&sizes, |i| origin + at(i)))
+    }
+
+    fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
+        let bound = [self.start, self.stop, self.step]
+            .map(|list| list.bind(sizes).map(|bound| bound.unwrap_or(list)));
+        let [start, stop, step] = bound;
+        Ok(Some(Slice { start: start?, stop: stop?, step: step? }.into()))
     }
 
     fn family(&self) -> Family<'_> {
@@ -374,6 +389,13 @@ impl Rule for Pad {
         };
         let with_zero = append_zero(x);
         picked(with_zero.pick(&sizes, |i| source(i).unwrap_or(x.len())))
+    }
+
+    fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
+        let bound = [self.low, self.high, self.interior]
+            .map(|list| list.bind(sizes).map(|bound| bound.unwrap_or(list)));
+        let [low, high, interior] = bound;
+        Ok(Some(Pad { low: low?, high: high?, interior: interior? }.into()))
     }
 
     fn family(&self) -> Family<'_> {

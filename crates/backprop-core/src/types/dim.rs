@@ -65,6 +65,24 @@ impl Dim {
         }
     }
 
+    /// The name, when it is a bare one.
+    pub fn as_name(self) -> Option<&'static str> {
+        let Dim::Poly(Poly(terms)) = self else { return None };
+        match terms.iter().next() {
+            Some((monomial, 1)) if terms.len() == 1 => match monomial.as_slice() {
+                [Atom { text, quotient: None }] => Some(text),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Whether it is a negative number, which no size can be.
+    pub fn is_negative(self) -> bool {
+        let Dim::Poly(Poly(terms)) = self else { return false };
+        terms.len() == 1 && terms.keys().all(|monomial| monomial.is_empty())
+    }
+
     /// `⌊self / divisor⌋`: exact where the division comes out even, otherwise an opaque name.
     /// Division by the number 0 gives `None`.
     pub fn div_floor(self, divisor: Dim) -> Option<Dim> {

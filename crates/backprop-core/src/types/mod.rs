@@ -96,6 +96,17 @@ impl Shape {
         self.0.iter().map(|dim| dim.eval(bindings)).collect()
     }
 
+    /// This shape with its names replaced by their sizes; `None` where it has none.
+    ///
+    /// # Errors
+    /// As [`Shape::eval`].
+    pub fn bind(self, bindings: &Bindings) -> Result<Option<Shape>, String> {
+        if self.iter().all(|dim| dim.size().is_some()) {
+            return Ok(None);
+        }
+        Ok(Some(Shape::of_sizes(&self.eval(bindings)?)))
+    }
+
     /// This shape with dimension `axis` left out.
     pub fn without(self, axes: &[usize]) -> Shape {
         let kept: Vec<Dim> =

@@ -1,0 +1,74 @@
+//! Broadcast and transpose, in runs of contiguous elements.
+
+use backprop_core::array::strides;
+use backprop_core::ops::Axes;
+use backprop_core::{Array, Element, Sizes, Type, with_data};
+
+/// x repeated to the sizes of `to`.
+pub(crate) fn broadcast(x: &Array, to: Type) -> Array {
+    let sizes = to.shape.sizes().expect("sizes are numbers when an op is evaluated");
+    let lead = sizes.len() - x.rank();
+    let own = strides(x.sizes());
+    let source: Sizes = (0..sizes.len())
+        .map(|axis| if axis < lead || x.sizes()[axis - lead] == 1 { 0 } else { own[axis - lead] })
+        .collect();
+    with_data!(x.data(), |values| strided_copy(values, &sizes, &source))
+}
+
+/// Axes in the order `perm`.
+pub(crate) fn transpose(x: &Array, perm: Axes) -> Array {
+    let own = strides(x.sizes());
+    let sizes: Sizes = perm.iter().map(|axis| x.sizes()[axis]).collect();
+    let source: Sizes = perm.iter().map(|axis| own[axis]).collect();
+    with_data!(x.data(), |values| match &sizes[..] {
+        [rows, columns] if source[0] == 1 => matrix_transpose(values, *rows, *columns),
+        _ => strided_copy(values, &sizes, &source),
+    })
+}
+
+/// The transpose of a [columns, rows] matrix, in square tiles that stay in cache.
+fn matrix_transpose<T: Element>(x: &[T], rows: usize, columns: usize) -> Array {
+    const TILE: usize = 32;
+    let mut y = vec![T::default(); x.len()];
+    for row in (0..rows).step_by(TILE) {
+        for column in (0..columns).step_by(TILE) {
+            for i in row..rows.min(row + TILE) {
+                for j in column..columns.min(column + TILE) {
+                    y[i * columns + j] = x[j * rows + i];
+                }
+            }
+        }
+    }
+    Array::new([rows, columns], y).expect("as many elements as x")
+}
+
+/// The elements at `source` strides, in row-major order of `sizes`: a loop over the last axis inside
+/// an odometer over the others.
+pub(crate) fn strided_copy<T: Element>(x: &[T], sizes: &[usize], source: &[usize]) -> Array {
+    let count: usize = sizes.iter().product();
+    let mut y: Vec<T> = Vec::with_capacity(count);
+    let Some((&run, outer)) = sizes.split_last() else {
+        y.extend_from_slice(&x[..1]);
+        return Array::new(sizes, y).expect("one element");
+    };
+    let step = source[outer.len()];
+    let mut at: Sizes = smallvec::SmallVec::from_elem(0, outer.len());
+    let mut origin = 0;
+    while y.len() < count {
+        match step {
+            0 => y.extend(std::iter::repeat_n(x[origin], run)),
+            1 => y.extend_from_slice(&x[origin..origin + run]),
+            _ => y.extend((0..run).map(|i| x[origin + i * step])),
+        }
+        for axis in (0..outer.len()).rev() {
+            at[axis] += 1;
+            origin += source[axis];
+            if at[axis] < outer[axis] {
+                break;
+            }
+            origin -= source[axis] * outer[axis];
+            at[axis] = 0;
+        }
+    }
+    Array::new(sizes, y).expect("the odometer covers every element")
+}

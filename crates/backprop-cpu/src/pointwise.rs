@@ -1,0 +1,152 @@
+//! One loop per op and element type; the compiler makes vector code of them.
+
+use backprop_core::ops::{Binary, Compare, Logic, Unary};
+use backprop_core::{Array, Data, Element, Ill, Sizes};
+
+/// Floats, with the functions of the tables.
+trait Float: Element + std::ops::Neg<Output = Self> {
+    fn unary(op: Unary) -> fn(&[Self]) -> Vec<Self>;
+    fn binary(op: Binary) -> fn(&[Self], &[Self]) -> Vec<Self>;
+}
+
+/// Makes a function that applies `$value` to each element of a slice.
+macro_rules! each {
+    ($T:ty, |$x:ident| $value:expr) => {{
+        fn run(x: &[$T]) -> Vec<$T> {
+            x.iter().map(|&$x| $value).collect()
+        }
+        run
+    }};
+    ($T:ty, |$x:ident, $y:ident| $value:expr) => {{
+        fn run(x: &[$T], y: &[$T]) -> Vec<$T> {
+            x.iter().zip(y).map(|(&$x, &$y)| $value).collect()
+        }
+        run
+    }};
+}
+
+macro_rules! floats {
+    ($($T:ident erf $erf:expr;)*) => {$(
+        impl Float for $T {
+            fn unary(op: Unary) -> fn(&[$T]) -> Vec<$T> {
+                match op {
+                    Unary::Neg => each!($T, |x| -x),
+                    Unary::Abs => each!($T, |x| x.abs()),
+                    Unary::Sign => each!($T, |x| if x == 0.0 || x.is_nan() { x } else { x.signum() }),
+                    Unary::Exp => each!($T, |x| x.exp()),
+                    Unary::Log => each!($T, |x| x.ln()),
+                    Unary::Sqrt => each!($T, |x| x.sqrt()),
+                    Unary::Sin => each!($T, |x| x.sin()),
+                    Unary::Cos => each!($T, |x| x.cos()),
+                    Unary::Tanh => each!($T, |x| x.tanh()),
+                    Unary::Sigmoid => each!($T, |x| {
+                        let e = (-x.abs()).exp();
+                        if x >= 0.0 { 1.0 / (1.0 + e) } else { e / (1.0 + e) }
+                    }),
+                    Unary::Softplus => each!($T, |x| {
+                        if x.is_nan() { x } else { x.max(0.0) + (-x.abs()).exp().ln_1p() }
+                    }),
+                    Unary::Erf => each!($T, |x| $erf(x)),
+                    Unary::Log1p => each!($T, |x| x.ln_1p()),
+                    Unary::Expm1 => each!($T, |x| x.exp_m1()),
+                    Unary::Reciprocal => each!($T, |x| 1.0 / x),
+                    Unary::Square => each!($T, |x| x * x),
+                    Unary::Floor => each!($T, |x| x.floor()),
+                    Unary::Ceil => each!($T, |x| x.ceil()),
+                    Unary::Round => each!($T, |x| x.round_ties_even()),
+                }
+            }
+
+            fn binary(op: Binary) -> fn(&[$T], &[$T]) -> Vec<$T> {
+                match op {
+                    Binary::Add => each!($T, |a, b| a + b),
+                    Binary::Sub => each!($T, |a, b| a - b),
+                    Binary::Mul => each!($T, |a, b| a * b),
+                    Binary::Div => each!($T, |a, b| a / b),
+                    Binary::Pow => each!($T, |a, b| a.powf(b)),
+                    Binary::Maximum => each!($T, |a, b| if a.is_nan() || b.is_nan() { $T::NAN } else { a.max(b) }),
+                    Binary::Minimum => each!($T, |a, b| if a.is_nan() || b.is_nan() { $T::NAN } else { a.min(b) }),
+                }
+            }
+        }
+    )*};
+}
+
+floats! {
+    f32 erf libm::erff;
+    f64 erf libm::erf;
+}
+
+fn like<T: Element>(x: &Array, values: Vec<T>) -> Array {
+    Array::from_parts(Sizes::from_slice(x.sizes()), T::wrap(std::sync::Arc::new(values)))
+}
+
+/// `None` for integers: their definition is exact and rarely hot.
+pub(crate) fn unary(op: Unary, x: &Array) -> Option<Array> {
+    match x.data() {
+        Data::F32(v) => Some(like(x, f32::unary(op)(v))),
+        Data::F64(v) => Some(like(x, f64::unary(op)(v))),
+        _ => None,
+    }
+}
+
+pub(crate) fn binary(op: Binary, a: &Array, b: &Array) -> Result<Option<Array>, Ill> {
+    fn ints<T: Element>(op: Binary, a: &[T], b: &[T]) -> Vec<T> {
+        macro_rules! wrapping {
+            ($value:expr) => {
+                a.iter().zip(b).map(|(a, b)| T::from_i64_wrapping($value(a.to_i64(), b.to_i64()))).collect()
+            };
+        }
+        match op {
+            Binary::Add => wrapping!(i64::wrapping_add),
+            Binary::Sub => wrapping!(i64::wrapping_sub),
+            Binary::Mul => wrapping!(i64::wrapping_mul),
+            _ => wrapping!(|a, b| op.reference_int(a, b)),
+        }
+    }
+    if op == Binary::Div {
+        backprop_core::ops::refuse_zero_divisor(b)?;
+    }
+    Ok(match (a.data(), b.data()) {
+        (Data::F32(x), Data::F32(y)) => Some(like(a, f32::binary(op)(x, y))),
+        (Data::F64(x), Data::F64(y)) => Some(like(a, f64::binary(op)(x, y))),
+        (Data::I32(x), Data::I32(y)) => Some(like(a, ints(op, x, y))),
+        (Data::I64(x), Data::I64(y)) => Some(like(a, ints(op, x, y))),
+        (Data::U32(x), Data::U32(y)) => Some(like(a, ints(op, x, y))),
+        (Data::U8(x), Data::U8(y)) => Some(like(a, ints(op, x, y))),
+        _ => None,
+    })
+}
+
+pub(crate) fn compare(op: Compare, a: &Array, b: &Array) -> Array {
+    fn run<T: Element>(op: Compare, a: &[T], b: &[T]) -> Vec<bool> {
+        let pairs = a.iter().zip(b);
+        match op {
+            Compare::Eq => pairs.map(|(a, b)| a == b).collect(),
+            Compare::Ne => pairs.map(|(a, b)| a != b).collect(),
+            Compare::Lt => pairs.map(|(a, b)| a < b).collect(),
+            Compare::Le => pairs.map(|(a, b)| a <= b).collect(),
+            Compare::Gt => pairs.map(|(a, b)| a > b).collect(),
+            Compare::Ge => pairs.map(|(a, b)| a >= b).collect(),
+        }
+    }
+    backprop_core::with_both!(a, b, |x, y| like(a, run(op, x, y)))
+}
+
+pub(crate) fn logic(op: Logic, x: &[&Array]) -> Option<Array> {
+    let a = x[0].slice::<bool>().ok()?;
+    let values = match op {
+        Logic::Not => a.iter().map(|&a| !a).collect(),
+        Logic::And => a.iter().zip(x[1].slice::<bool>().ok()?).map(|(&a, &b)| a & b).collect(),
+        Logic::Or => a.iter().zip(x[1].slice::<bool>().ok()?).map(|(&a, &b)| a | b).collect(),
+    };
+    Some(like(x[0], values))
+}
+
+pub(crate) fn select(condition: &Array, a: &Array, b: &Array) -> Array {
+    fn run<T: Element>(condition: &[bool], a: &[T], b: &[T]) -> Vec<T> {
+        condition.iter().zip(a.iter().zip(b)).map(|(&c, (&a, &b))| if c { a } else { b }).collect()
+    }
+    let condition = condition.slice::<bool>().expect("the type rule wants bool");
+    backprop_core::with_both!(a, b, |x, y| like(a, run(condition, x, y)))
+}

@@ -1,0 +1,202 @@
+//! Running a graph: it is checked, its dimensions get sizes, and its nodes are walked in order with
+//! the tape's kernels. A value is freed after its last reader.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use backprop_core::graph::records::ValueId;
+use backprop_core::{Array, Bindings, Dim, Error, Fault, Graph, NodeId, Op, Records, Tensor, Type};
+use smallvec::SmallVec;
+
+/// A graph made ready to run: plain data, `Send + Sync`.
+pub struct Executable {
+    records: Arc<Records>,
+    inputs: Vec<ValueId>,
+    outputs: Vec<ValueId>,
+    /// The nodes that the outputs need, in order; with the values that nobody reads afterwards.
+    plan: Vec<(NodeId, SmallVec<[ValueId; 2]>)>,
+}
+
+/// Makes `graph` ready to compute `outputs` from `inputs`.
+///
+/// # Errors
+/// Every fault that an output depends on, each with its place; an input that is none, or that is
+/// missing.
+pub fn compile(graph: &Graph, inputs: &[Tensor], outputs: &[Tensor]) -> Result<Executable, Error> {
+    for tensor in inputs.iter().chain(outputs) {
+        if tensor.context() != graph.id() {
+            return Err(Fault::new("compile", "an input or output belongs to another graph or tape").into());
+        }
+    }
+    let records = graph.records().clone();
+    Executable::new(
+        records,
+        inputs.iter().map(|input| input.id()).collect(),
+        outputs.iter().map(|output| output.id()).collect(),
+    )
+}
+
+/// Runs `graph` once: `outputs` from the named `inputs`.
+///
+/// # Errors
+/// As [`compile`] and [`Executable::run`]; a name that is no input.
+pub fn run(graph: &Graph, inputs: &[(&str, Array)], outputs: &[Tensor]) -> Result<Vec<Array>, Error> {
+    let mut handles = Vec::with_capacity(inputs.len());
+    for (name, _) in inputs {
+        match graph.get(name) {
+            Some(input) => handles.push(input),
+            None => return Err(Fault::new("run", format!("the graph has no input called `{name}`")).into()),
+        }
+    }
+    let arrays: Vec<Array> = inputs.iter().map(|(_, array)| array.clone()).collect();
+    compile(graph, &handles, outputs)?.run(&arrays)
+}
+
+impl Executable {
+    /// The executable of these records.
+    ///
+    /// # Errors
+    /// As [`compile`].
+    pub fn new(records: Records, inputs: Vec<ValueId>, outputs: Vec<ValueId>) -> Result<Executable, Error> {
+        records.check(outputs.iter().copied())?;
+        let mut needed = vec![false; records.n_nodes()];
+        let mut stack: Vec<NodeId> = outputs.iter().map(|&output| records.producer(output)).collect();
+        let given: Vec<NodeId> = inputs.iter().map(|&input| records.producer(input)).collect();
+        given.iter().for_each(|&node| needed[node as usize] = true);
+        while let Some(id) = stack.pop() {
+            if std::mem::replace(&mut needed[id as usize], true) {
+                continue;
+            }
+            let node = records.node(id);
+            if matches!(node.op, Op::Input(_)) {
+                let mut fault = Fault::new(
+                    "compile",
+                    format!("input {} is needed but not given", records.label(node.first)),
+                );
+                fault.place = Some(records.place(node.place));
+                return Err(fault.into());
+            }
+            stack.extend(node.inputs.iter().map(|&input| records.producer(input)));
+        }
+        let plan = plan(&records, &needed, &given, &outputs);
+        Ok(Executable { records: Arc::new(records), inputs, outputs, plan })
+    }
+
+    /// The outputs for these inputs, in the order of [`compile`].
+    ///
+    /// # Errors
+    /// An input of the wrong type or size; sizes that contradict each other; a fault in the data.
+    pub fn run(&self, inputs: &[Array]) -> Result<Vec<Array>, Error> {
+        let sizes = self.bind(inputs)?;
+        let mut values: Vec<Option<Array>> = vec![None; self.records.n_values()];
+        for (&input, array) in self.inputs.iter().zip(inputs) {
+            values[input as usize] = Some(array.clone());
+        }
+        for (id, free) in &self.plan {
+            let node = self.records.node(*id);
+            let bound = node.op.bind(&sizes).map_err(|rule| self.fault(*id, rule))?;
+            let op = bound.as_ref().unwrap_or(&node.op);
+            let arrays: SmallVec<[&Array; 4]> = (node.inputs.iter())
+                .map(|&input| values[input as usize].as_ref().expect("earlier nodes were computed"))
+                .collect();
+            let types: SmallVec<[Type; 4]> =
+                arrays.iter().map(|array| Type::new(array.dtype(), array.sizes())).collect();
+            let outputs = op.infer(&types).map_err(|ill| self.records.faulted(*id, ill))?;
+            let computed =
+                backprop_cpu::eval(op, &arrays, &outputs).map_err(|ill| self.records.faulted(*id, ill))?;
+            drop(arrays);
+            for (value, array) in node.outputs().zip(computed) {
+                values[value as usize] = Some(array);
+            }
+            for &value in free {
+                values[value as usize] = None;
+            }
+        }
+        let read = |&output: &ValueId| values[output as usize].clone().expect("the plan covers the outputs");
+        Ok(self.outputs.iter().map(read).collect())
+    }
+
+    /// The sizes of the named dimensions, from the inputs' sizes.
+    fn bind(&self, inputs: &[Array]) -> Result<Bindings, Error> {
+        if inputs.len() != self.inputs.len() {
+            let rule = format!("{} inputs are wanted, but {} were given", self.inputs.len(), inputs.len());
+            return Err(Fault::new("run", rule).into());
+        }
+        let mut sizes: BTreeMap<String, usize> = BTreeMap::new();
+        let declared: Vec<(ValueId, Type)> =
+            self.inputs.iter().filter_map(|&input| Some((input, self.records.ty(input)?))).collect();
+        let wrong = |input: ValueId, ty: Type, array: &Array, why: String| -> Error {
+            let given = Type::new(array.dtype(), array.sizes());
+            let label = self.records.label(input);
+            Fault::new("run", format!("input {label} is declared {ty}, but {given} was given{why}")).into()
+        };
+        for (&(input, ty), array) in declared.iter().zip(inputs) {
+            if ty.dtype != array.dtype() || ty.shape.rank() != array.rank() {
+                return Err(wrong(input, ty, array, String::new()));
+            }
+            // A bare name takes the size; everything else is checked below.
+            for (dim, &size) in ty.shape.iter().zip(array.sizes()) {
+                if let Some(name) = dim.as_name() {
+                    match sizes.insert(name.to_string(), size) {
+                        Some(before) if before != size => {
+                            return Err(wrong(
+                                input,
+                                ty,
+                                array,
+                                format!(", and {name} is {before} elsewhere"),
+                            ));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+        for (&(input, ty), array) in declared.iter().zip(inputs) {
+            for (dim, &size) in ty.shape.iter().zip(array.sizes()) {
+                let expected = dim.eval(&sizes).map_err(|rule| Error::from(Fault::new("run", rule)))?;
+                if expected != size {
+                    return Err(wrong(
+                        input,
+                        ty,
+                        array,
+                        format!(": {} is {expected} here", Dim::to_string(dim)),
+                    ));
+                }
+            }
+        }
+        Ok(sizes)
+    }
+
+    fn fault(&self, node: NodeId, rule: String) -> Error {
+        self.records.faulted(node, backprop_core::Ill::new(rule))
+    }
+}
+
+/// The needed nodes in order; after each, the values that were read for the last time.
+fn plan(
+    records: &Records,
+    needed: &[bool],
+    given: &[NodeId],
+    outputs: &[ValueId],
+) -> Vec<(NodeId, SmallVec<[ValueId; 2]>)> {
+    let mut kept = vec![false; records.n_values()];
+    outputs.iter().for_each(|&output| kept[output as usize] = true);
+    let mut is_given = vec![false; records.n_nodes()];
+    given.iter().for_each(|&node| is_given[node as usize] = true);
+    let mut plan = Vec::new();
+    for id in (0..records.n_nodes() as NodeId).rev() {
+        if !needed[id as usize] || is_given[id as usize] {
+            continue;
+        }
+        let node = records.node(id);
+        let mut free = SmallVec::new();
+        for value in node.outputs().chain(node.inputs.iter().copied()) {
+            if !std::mem::replace(&mut kept[value as usize], true) {
+                free.push(value);
+            }
+        }
+        plan.push((id, free));
+    }
+    plan.reverse();
+    plan
+}

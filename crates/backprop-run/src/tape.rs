@@ -1,0 +1,222 @@
+//! The tape (symbol-to-number): operations on its tensors are computed at once and recorded, so
+//! that they can be differentiated.
+
+use std::cell::{Cell, Ref, RefCell};
+use std::panic::Location;
+use std::rc::Rc;
+
+use backprop_core::graph::context::{self, Closed, Cursor};
+use backprop_core::graph::place::{Line, Place};
+use backprop_core::graph::records::Inputs;
+use backprop_core::ops::{Full, IllCall, Input, Literal};
+use backprop_core::random::Streams;
+use backprop_core::{
+    Array, ContextId, Emit, Error, Fault, Ill, IntoType, NodeId, Op, Part, Records, Tensor, Type, ValueId,
+};
+use smallvec::SmallVec;
+
+/// A tape: what is called on its tensors is computed at once.
+///
+/// ```
+/// use backprop_run::Tape;
+/// use backprop_ad::grad;
+/// let tape = Tape::new();
+/// let x = tape.value(3.0f64);
+/// let y = x * x + 1.0;
+/// assert_eq!(y.item()?, 10.0);
+/// let [dy] = grad(y, [x]);
+/// let [d2y] = grad(dy, [x]);
+/// assert_eq!((dy.item()?, d2y.item()?), (6.0, 2.0));
+/// # Ok::<(), backprop_core::Error>(())
+/// ```
+pub struct Tape {
+    context: Rc<TapeContext>,
+    why: Closed,
+    /// The length of the records when this scope was opened.
+    mark: usize,
+}
+
+/// What a tape and its scopes share.
+struct Shared {
+    records: RefCell<Records>,
+    /// By value; `None` for what is ill.
+    values: RefCell<Vec<Option<Array>>>,
+    no_grad: Cell<bool>,
+}
+
+struct TapeContext {
+    id: ContextId,
+    shared: Rc<Shared>,
+    cursor: Cell<Cursor>,
+    streams: RefCell<Streams>,
+}
+
+impl Default for Tape {
+    fn default() -> Tape {
+        Tape::new()
+    }
+}
+
+impl Drop for Tape {
+    fn drop(&mut self) {
+        context::close(self.context.id, self.why);
+        let shared = &self.context.shared;
+        shared.records.borrow_mut().truncate(self.mark);
+        let n_values = shared.records.borrow().n_values();
+        shared.values.borrow_mut().truncate(n_values);
+    }
+}
+
+impl Tape {
+    /// An empty tape.
+    pub fn new() -> Tape {
+        let shared = Rc::new(Shared {
+            records: RefCell::default(),
+            values: RefCell::default(),
+            no_grad: Cell::new(false),
+        });
+        Tape::open(None, shared, Cursor::default(), Closed::Dropped)
+    }
+
+    fn open(parent: Option<ContextId>, shared: Rc<Shared>, cursor: Cursor, why: Closed) -> Tape {
+        let mark = shared.records.borrow().n_nodes();
+        let context = context::open(parent, |id| {
+            let cursor = Cell::new(cursor);
+            Rc::new(TapeContext { id, shared, cursor, streams: RefCell::default() })
+        });
+        Tape { context, why, mark }
+    }
+
+    /// The number of its context.
+    pub fn id(&self) -> ContextId {
+        self.context.id
+    }
+
+    /// What has been recorded.
+    pub fn records(&self) -> Ref<'_, Records> {
+        self.context.shared.records.borrow()
+    }
+
+    /// An array on the tape; gradients with respect to it can be asked for.
+    #[track_caller]
+    pub fn value(&self, array: impl Into<Array>) -> Tensor {
+        let home = self.id().innermost();
+        let shared = &self.context.shared;
+        let array = array.into();
+        let ty = Type::new(array.dtype(), array.sizes());
+        let module = self.context.cursor.get().module;
+        let place = Place { line: Line::Code(Location::caller()), module };
+        let mut records = shared.records.borrow_mut();
+        let node = records.push(Input { ty }.into(), Inputs::new(), place, Part::Forward);
+        shared.values.borrow_mut().push(Some(array));
+        Tensor::new(home, records.node(node).first)
+    }
+
+    /// A value whose elements are all `value`; the type is written `"f32[32, 784]"`.
+    #[track_caller]
+    pub fn full(&self, ty: impl IntoType, value: impl Into<Literal>) -> Tensor {
+        let op: Op = match ty.into_type().map_err(Ill::new).and_then(|ty| Full::new(ty, value)) {
+            Ok(op) => op.into(),
+            Err(ill) => IllCall::new("full", ill).into(),
+        };
+        self.id().emit(op, &[], Line::Code(Location::caller())).one()
+    }
+
+    /// Runs `body` with a tape whose values are freed at its end. Values from outside may be used
+    /// inside, and gradients with respect to them asked for; handles made inside are stale after.
+    pub fn scope<R>(&self, body: impl FnOnce(&Tape) -> R) -> R {
+        let outer = self.id().innermost().get();
+        let cursor = outer.map_or_else(Cursor::default, |outer| outer.cursor().get());
+        let shared = self.context.shared.clone();
+        let scope = Tape::open(Some(self.id().innermost()), shared, cursor, Closed::Scope);
+        body(&scope)
+    }
+
+    /// Runs `body` without recording derivatives: what it computes is a constant to `grad`.
+    pub fn no_grad<R>(&self, body: impl FnOnce() -> R) -> R {
+        struct Restore<'a>(&'a Cell<bool>, bool);
+        impl Drop for Restore<'_> {
+            fn drop(&mut self) {
+                self.0.set(self.1);
+            }
+        }
+        let flag = &self.context.shared.no_grad;
+        let _restore = Restore(flag, flag.replace(true));
+        body()
+    }
+
+    /// The bytes that the values of the tape hold.
+    pub fn bytes(&self) -> usize {
+        let values = self.context.shared.values.borrow();
+        values.iter().flatten().map(|array| array.len() * array.dtype().size()).sum()
+    }
+}
+
+impl Shared {
+    /// Computes the outputs of a node that was just recorded.
+    fn compute(&self, node: NodeId) {
+        let mut records = self.records.borrow_mut();
+        let mut values = self.values.borrow_mut();
+        let computed = {
+            let node = records.node(node);
+            let types: Option<SmallVec<[Type; 2]>> =
+                node.outputs().map(|output| records.ty(output)).collect();
+            let inputs: Option<SmallVec<[&Array; 4]>> =
+                node.inputs.iter().map(|&input| values[input as usize].as_ref()).collect();
+            match (types, inputs) {
+                (Some(types), Some(inputs)) => Some(backprop_cpu::eval(&node.op, &inputs, &types)),
+                _ => None,
+            }
+        };
+        match computed {
+            Some(Ok(arrays)) => values.extend(arrays.into_iter().map(Some)),
+            Some(Err(ill)) => {
+                records.fault(node, ill);
+                values.resize(records.n_values(), None);
+            }
+            None => values.resize(records.n_values(), None),
+        }
+    }
+}
+
+impl Emit for TapeContext {
+    fn id(&self) -> ContextId {
+        self.id
+    }
+
+    fn records(&self) -> &RefCell<Records> {
+        &self.shared.records
+    }
+
+    fn cursor(&self) -> &Cell<Cursor> {
+        &self.cursor
+    }
+
+    fn streams(&self) -> &RefCell<Streams> {
+        &self.streams
+    }
+
+    fn emit(&self, op: Op, inputs: Inputs, place: Place, part: Part) -> NodeId {
+        let part = if self.shared.no_grad.get() { Part::NoGrad } else { part };
+        let node = self.shared.records.borrow_mut().push(op, inputs, place, part);
+        self.shared.compute(node);
+        node
+    }
+
+    fn missing(&self) -> ValueId {
+        self.shared.values.borrow_mut().push(None);
+        self.shared.records.borrow_mut().push_missing()
+    }
+
+    fn capture(&self, outer: Tensor) -> ValueId {
+        // A tape and its scopes keep one list of values.
+        outer.id()
+    }
+
+    fn value(&self, value: ValueId) -> Result<Array, Error> {
+        self.shared.records.borrow().check([value])?;
+        let values = self.shared.values.borrow();
+        let array = values.get(value as usize).cloned().flatten();
+        array.ok_or_else(|| Fault::new("read", "the value has not been computed").into())
+    }
+}
