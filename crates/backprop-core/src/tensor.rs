@@ -94,7 +94,7 @@ impl Tensor {
 
     /// Reads the records that the value belongs to.
     pub fn with_records<R>(self, read: impl FnOnce(&crate::graph::records::Records) -> R) -> Option<R> {
-        self.context.get().map(|emit| read(&emit.records().borrow()))
+        self.context.read(read)
     }
 
     /// The type, if the value is well-typed and its context lives.

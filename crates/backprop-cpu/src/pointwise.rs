@@ -19,6 +19,7 @@ macro_rules! each {
     }};
     ($T:ty, |$x:ident, $y:ident| $value:expr) => {{
         fn run(x: &[$T], y: &[$T]) -> Vec<$T> {
+            let y = &y[..x.len()];
             x.iter().zip(y).map(|(&$x, &$y)| $value).collect()
         }
         run

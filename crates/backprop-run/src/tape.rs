@@ -8,7 +8,7 @@ use std::rc::Rc;
 use backprop_core::graph::context::{self, Closed, Cursor};
 use backprop_core::graph::place::{Line, Place};
 use backprop_core::graph::records::Inputs;
-use backprop_core::ops::{Full, IllCall, Input, Literal};
+use backprop_core::ops::{Arrays, Full, IllCall, Input, Literal};
 use backprop_core::random::Streams;
 use backprop_core::{
     Array, ContextId, Emit, Error, Fault, Ill, IntoType, NodeId, Op, Part, Records, Tensor, Type, ValueId,
@@ -157,18 +157,7 @@ impl Shared {
     fn compute(&self, node: NodeId) {
         let mut records = self.records.borrow_mut();
         let mut values = self.values.borrow_mut();
-        let computed = {
-            let node = records.node(node);
-            let types: Option<SmallVec<[Type; 2]>> =
-                node.outputs().map(|output| records.ty(output)).collect();
-            let inputs: Option<SmallVec<[&Array; 4]>> =
-                node.inputs.iter().map(|&input| values[input as usize].as_ref()).collect();
-            match (types, inputs) {
-                (Some(types), Some(inputs)) => Some(backprop_cpu::eval(&node.op, &inputs, &types)),
-                _ => None,
-            }
-        };
-        match computed {
+        match eval(&records, &values, node) {
             Some(Ok(arrays)) => values.extend(arrays.into_iter().map(Some)),
             Some(Err(ill)) => {
                 records.fault(node, ill);
@@ -177,6 +166,20 @@ impl Shared {
             None => values.resize(records.n_values(), None),
         }
     }
+}
+
+/// The outputs of a node, or what is wrong with its data; `None` when something before it is ill.
+fn eval(records: &Records, values: &[Option<Array>], node: NodeId) -> Option<Result<Arrays, Ill>> {
+    let node = records.node(node);
+    let mut types: SmallVec<[Type; 2]> = SmallVec::new();
+    for output in node.outputs() {
+        types.push(records.ty(output)?);
+    }
+    let mut inputs: SmallVec<[&Array; 4]> = SmallVec::new();
+    for &input in &node.inputs {
+        inputs.push(values[input as usize].as_ref()?);
+    }
+    Some(backprop_cpu::eval(&node.op, &inputs, &types))
 }
 
 impl Emit for TapeContext {

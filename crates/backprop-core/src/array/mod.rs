@@ -170,15 +170,12 @@ pub fn element_count(sizes: &[usize]) -> Result<usize, ArrayError> {
     if sizes.len() > MAX_RANK {
         return Err(ArrayError::Rank(sizes.len()));
     }
-    // A zero anywhere makes the array empty, even where the other sizes overflow.
-    if sizes.contains(&0) {
-        return Ok(0);
+    // Zeros count as ones here, so that products of some of the sizes (strides) fit as well.
+    let bound = sizes.iter().try_fold(1usize, |n, &size| n.checked_mul(size.max(1)));
+    match bound.filter(|&n| n <= isize::MAX as usize / 8) {
+        Some(_) => Ok(sizes.iter().product()),
+        None => Err(ArrayError::TooLarge(sizes.into())),
     }
-    sizes
-        .iter()
-        .try_fold(1usize, |n, &size| n.checked_mul(size))
-        .filter(|&n| n <= isize::MAX as usize / 8)
-        .ok_or_else(|| ArrayError::TooLarge(sizes.into()))
 }
 
 impl Array {

@@ -176,6 +176,14 @@ impl ContextId {
         TABLE.with_borrow(|table| table.live(self).and_then(|slot| slot.emit.clone()))
     }
 
+    /// Reads the records of the context, while it lives.
+    pub fn read<R>(self, read: impl FnOnce(&Records) -> R) -> Option<R> {
+        TABLE.with_borrow(|table| {
+            let emit = table.live(self)?.emit.as_ref()?;
+            Some(read(&emit.records().borrow()))
+        })
+    }
+
     /// The innermost context that is open below this one: where its next operation lands.
     pub fn innermost(self) -> ContextId {
         TABLE.with_borrow(|table| table.innermost(self))
@@ -216,20 +224,17 @@ impl ContextId {
         };
         let id = home.id();
         let mut refused: SmallVec<[(usize, Tensor); 1]> = SmallVec::new();
-        let ids: Inputs = inputs
-            .iter()
-            .enumerate()
-            .map(|(idx, &input)| {
-                if input.context == id {
-                    input.value
-                } else if input.context.encloses(id) {
-                    home.capture(input)
-                } else {
-                    refused.push((idx, input));
-                    home.missing()
-                }
-            })
-            .collect();
+        let mut ids = Inputs::new();
+        for (idx, &input) in inputs.iter().enumerate() {
+            ids.push(if input.context == id {
+                input.value
+            } else if input.context.encloses(id) {
+                home.capture(input)
+            } else {
+                refused.push((idx, input));
+                home.missing()
+            });
+        }
         let cursor = home.cursor().get();
         let (place, part) = match cursor.origin {
             None => (Place { line, module: cursor.module }, Part::Forward),

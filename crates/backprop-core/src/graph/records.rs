@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 use super::fault::{Error, Fault, Ill, Operand};
 use super::place::{Line, Module, Place, PlaceText};
-use crate::ops::Op;
+use crate::ops::{Op, Types};
 use crate::types::{Dim, Type};
 
 /// A value's number in its records.
@@ -173,31 +173,41 @@ impl Records {
 
     /// Records one operation. An ill-typed one is recorded as well, with ill outputs and its fault.
     pub fn push(&mut self, op: Op, inputs: Inputs, place: Place, part: Part) -> NodeId {
-        let types: Option<SmallVec<[Type; 4]>> =
-            inputs.iter().map(|&input| self.ty(input).map(|ty| self.assumed_type(ty))).collect();
-        let inferred = match &types {
-            None => Ok(smallvec![None; op.n_outputs()]),
-            Some(types) => op.infer(types).and_then(|outputs| {
-                match outputs.iter().flat_map(|ty| ty.shape.dims()).find(|dim| dim.is_negative()) {
-                    Some(dim) => Err(Ill::new(format!("a size comes out as {dim}"))),
-                    None => Ok(outputs.into_iter().map(Some).collect()),
-                }
-            }),
-        };
-        let outputs: SmallVec<[Option<Type>; 2]> = match inferred {
-            Ok(outputs) => outputs,
-            Err(ill) => {
-                let fault = self.describe(&op, &inputs, place, ill);
-                self.faults.insert(self.nodes.len() as NodeId, fault);
-                smallvec![None; op.n_outputs()]
-            }
-        };
         let node = self.nodes.len() as NodeId;
         let first = self.values.len() as ValueId;
-        let n_outputs = outputs.len() as u32;
-        self.values.extend(outputs.into_iter().map(|ty| Value { node, ty }));
+        match self.infer(&op, &inputs) {
+            Some(Ok(outputs)) => {
+                self.values.extend(outputs.iter().map(|&ty| Value { node, ty: Some(ty) }));
+            }
+            refused => {
+                if let Some(Err(ill)) = refused {
+                    let fault = self.describe(&op, &inputs, place, ill);
+                    self.faults.insert(node, fault);
+                }
+                self.values.extend((0..op.n_outputs()).map(|_| Value { node, ty: None }));
+            }
+        }
+        let n_outputs = self.values.len() as u32 - first;
         self.nodes.push(Node { op, inputs, first, n_outputs, place, part });
         node
+    }
+
+    /// The types of an operation's outputs; `None` when an operand is ill itself.
+    fn infer(&self, op: &Op, inputs: &[ValueId]) -> Option<Result<Types, Ill>> {
+        let mut types: SmallVec<[Type; 4]> = SmallVec::new();
+        for &input in inputs {
+            types.push(self.assumed_type(self.ty(input)?));
+        }
+        let outputs = match op.infer(&types) {
+            Ok(outputs) => outputs,
+            Err(ill) => return Some(Err(ill)),
+        };
+        for ty in &outputs {
+            if let Some(dim) = ty.shape.dims().iter().find(|dim| dim.is_negative()) {
+                return Some(Err(Ill::new(format!("a size comes out as {dim}"))));
+            }
+        }
+        Some(Ok(outputs))
     }
 
     /// Records a value that stands for an operand that cannot be used here.
