@@ -39,7 +39,7 @@ fn malformed_idx_is_one_clear_line() {
     check(&[0, 0, 8, 1, 0, 0], &format!("byte 6: the data ends before the size of axis 0{truncated}"));
     check(&[0, 0, 8, 1, 0, 0, 0, 3, 1, 2], "byte 8: the header claims u8[3], 3 bytes, but only 2 follow");
     check(&[0, 0, 8, 1, 0, 0, 0, 3, 1, 2, 3, 4], "byte 11: bytes follow the end of the data");
-    check(&[0, 0, 8, 0], &format!("byte 4: the header claims u8[], 1 bytes, but only 0 follow"));
+    check(&[0, 0, 8, 0], "byte 4: the header claims u8[], 1 bytes, but only 0 follow");
     let huge = [0, 0, 8, 3, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1];
     check(&huge, "an array of sizes [4294967295, 4294967295, 4294967295] does not fit into memory");
     let huge = [0, 0, 8, 1, 255, 255, 255, 255, 1, 2];
