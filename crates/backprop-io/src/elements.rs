@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 
 use backprop_core::array::element_count;
-use backprop_core::{Array, DType, Data, Element, with_data, with_dtype};
+use backprop_core::{Array, DType, Data, Element, Sizes, with_data, with_dtype};
 
 use crate::source::Source;
 use crate::{IoError, Place};
@@ -62,10 +62,16 @@ impl Bytes for bool {
 
 /// The number of bytes of an array, if it can exist.
 pub(crate) fn byte_len(dtype: DType, sizes: &[usize]) -> Result<u64, IoError> {
-    let count =
-        element_count(sizes).map_err(|error| IoError::unsupported(Place::File, error.to_string(), ""))?;
-    // element_count promises a count whose eight-byte elements fit into isize.
-    Ok(count as u64 * dtype.size() as u64)
+    // An empty array with sizes whose product overflows is more than other code should meet.
+    let lengths: Sizes = sizes.iter().map(|&size| size.max(1)).collect();
+    element_count(&lengths)
+        .and_then(|_| element_count(sizes))
+        .map(|count| count as u64 * dtype.size() as u64)
+        .map_err(|_| IoError::unsupported(Place::File, too_large(dtype, sizes), ""))
+}
+
+fn too_large(dtype: DType, sizes: &[usize]) -> String {
+    format!("an array {dtype}{sizes:?} does not fit into memory")
 }
 
 /// Reads the elements of an array in row-major order.

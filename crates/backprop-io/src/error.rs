@@ -86,18 +86,18 @@ impl IoError {
             }
         };
         if file == STREAM {
-            *file = printable(&path.to_string_lossy());
+            *file = one_line(path.to_string_lossy().chars());
         }
         self
     }
 
-    /// The same error about one array of the file; a byte offset becomes part of the message.
-    pub(crate) fn in_array(mut self, name: &str) -> IoError {
+    /// The same error about one array; an offset, counted from the start of `whole`, goes into the message.
+    pub(crate) fn in_array(mut self, name: &str, whole: &str) -> IoError {
         if let IoError::Malformed(problem) | IoError::Unsupported(problem) | IoError::Refused(problem) =
             &mut self
         {
             if let Place::Byte(at) = problem.place {
-                problem.what = format!("{} (byte {at} of its data)", problem.what);
+                problem.what = format!("{} (byte {at} of {whole})", problem.what);
             }
             problem.place = Place::Array(printable(name));
         }
@@ -151,16 +151,18 @@ impl std::error::Error for IoError {
 
 /// Foreign text for an error: one line, no control characters, at most 100 characters.
 pub(crate) fn printable(text: &str) -> String {
-    let mut out: String = text
-        .chars()
-        .take(100)
-        .flat_map(|c| {
-            let control = c.is_control();
-            control.then(|| c.escape_default()).into_iter().flatten().chain((!control).then_some(c))
-        })
-        .collect();
+    let mut out = one_line(text.chars().take(100));
     if text.chars().nth(100).is_some() {
         out.push_str("...");
+    }
+    out
+}
+
+/// Control characters as escapes.
+fn one_line(text: impl Iterator<Item = char>) -> String {
+    let mut out = String::new();
+    for c in text {
+        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
     }
     out
 }

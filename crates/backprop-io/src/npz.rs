@@ -42,7 +42,8 @@ pub fn save<N: AsRef<str>>(path: impl AsRef<Path>, arrays: &[(N, &Array)]) -> Re
     write_atomically(path, |writer| {
         let mut archive = ZipArchiveWriter::new(writer);
         for (name, array) in arrays {
-            add(&mut archive, name.as_ref(), array).map_err(|error| error.in_array(name.as_ref()))?;
+            add(&mut archive, name.as_ref(), array)
+                .map_err(|error| error.in_array(name.as_ref(), "the member"))?;
         }
         archive.finish().map(|_| ()).map_err(write_failed)
     })
@@ -114,7 +115,8 @@ fn read_archive<R: ReaderAt>(archive: &ZipArchive<R>, len: u64) -> Result<Vec<(S
     let members = directory(archive)?;
     check_overlap(archive, &members)?;
     let arrays = members.into_iter().map(|member| {
-        let array = read_member(archive, &member).map_err(|error| error.in_array(&member.name))?;
+        let array =
+            read_member(archive, &member).map_err(|error| error.in_array(&member.name, "the member"))?;
         Ok((member.name, array))
     });
     arrays.collect()

@@ -76,8 +76,8 @@ fn read_from(source: &mut Source<impl Read>) -> Result<Contents, IoError> {
     check(&mut entries, left)?;
     let mut arrays = Vec::with_capacity(entries.len());
     for Entry { name, dtype, sizes, .. } in entries {
-        let array =
-            elements::read(source, dtype, &sizes, Endian::Little).map_err(|error| error.in_array(&name))?;
+        let array = elements::read(source, dtype, &sizes, Endian::Little)
+            .map_err(|error| error.in_array(&name, "the file"))?;
         arrays.push((name, array));
     }
     Ok((arrays, metadata))
@@ -89,7 +89,7 @@ fn check(entries: &mut [Entry], len: u64) -> Result<(), IoError> {
     let mut end = 0;
     for Entry { name, dtype, sizes, range: (start, stop) } in entries.iter() {
         let wrong = |what: String| Err(IoError::malformed(Place::Array(printable(name)), what));
-        let bytes = elements::byte_len(*dtype, sizes).map_err(|error| error.in_array(name))?;
+        let bytes = elements::byte_len(*dtype, sizes).map_err(|error| error.in_array(name, "the file"))?;
         if stop.checked_sub(*start) != Some(bytes) {
             return wrong(format!(
                 "{dtype}{sizes:?} takes {bytes} bytes, but data_offsets are [{start}, {stop}]"

@@ -95,11 +95,15 @@ fn malformed_npy_is_one_clear_line() {
         |shape: &str| file(&format!("{{'descr':'<f4','fortran_order':False,'shape':{shape}}}"), &[0; 100]);
     check(
         &shape("(1000000000, 1000000000, 1000000)"),
-        "an array of sizes [1000000000, 1000000000, 1000000] does not fit into memory",
+        "an array f32[1000000000, 1000000000, 1000000] does not fit into memory",
     );
     check(
         &shape("(1000000, 1000000)"),
         "byte 74: the header claims f32[1000000, 1000000], 4000000000000 bytes, but only 100 follow",
+    );
+    check(
+        &shape("(1000000000000,1000000000000,0)"),
+        "an array f32[1000000000000, 1000000000000, 0] does not fit into memory",
     );
     check(
         &shape("(99999999999999999999,)"),

@@ -124,7 +124,7 @@ fn malformed_files_are_one_clear_line() {
     check(
         &one("F32", "[9000000000,9000000000]", "[0,4000000000000000000]"),
         &[0; 8],
-        "array \"a\": an array of sizes [9000000000, 9000000000] does not fit into memory",
+        "array \"a\": an array f32[9000000000, 9000000000] does not fit into memory",
     );
     check(
         &one("F32", "[1000000000000]", "[0,4000000000000]"),
@@ -139,7 +139,7 @@ fn malformed_files_are_one_clear_line() {
     check(
         &one("BOOL", "[2]", "[0,2]"),
         &[1, 2],
-        "array \"a\": the byte 2 is neither 0 (false) nor 1 (true) (byte 64 of its data)",
+        "array \"a\": the byte 2 is neither 0 (false) nor 1 (true) (byte 64 of the file)",
     );
     let both = |first: &str, second: &str| format!("{{\"a\":{first},\"b\":{second}}}");
     let overlap = both(&entry("U8", "[4]", "[0,4]"), &entry("U8", "[4]", "[2,6]"));

@@ -41,7 +41,7 @@ fn malformed_idx_is_one_clear_line() {
     check(&[0, 0, 8, 1, 0, 0, 0, 3, 1, 2, 3, 4], "byte 11: bytes follow the end of the data");
     check(&[0, 0, 8, 0], "byte 4: the header claims u8[], 1 bytes, but only 0 follow");
     let huge = [0, 0, 8, 3, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1];
-    check(&huge, "an array of sizes [4294967295, 4294967295, 4294967295] does not fit into memory");
+    check(&huge, "an array u8[4294967295, 4294967295, 4294967295] does not fit into memory");
     let huge = [0, 0, 8, 1, 255, 255, 255, 255, 1, 2];
     check(&gz(&huge), &format!("byte 10: the data ends before all 4294967295 elements are read{truncated}"));
     let whole = gz(&[0, 0, 8, 1, 0, 0, 0, 3, 1, 2, 3]);
