@@ -1,1 +1,3 @@
 //! backprop-train.
+
+pub mod data;

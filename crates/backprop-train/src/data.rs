@@ -1,0 +1,279 @@
+//! Data sets: two that are built in, and MNIST from a folder.
+//!
+//! A [`Dataset`] is features and labels, split into a part to train on and a part to test on. The
+//! built-in sets are split by a seed; MNIST keeps the split of its files.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use backprop_core::{Array, DType};
+use backprop_io::{IoError, csv, idx};
+
+/// Of each class, the part that is held out for the test.
+const HELD_OUT: f64 = 0.2;
+
+/// Labelled examples, split into training and test.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dataset {
+    /// `digits`, `iris` or `mnist`.
+    pub name: &'static str,
+    /// Training features, f32 \[n, features\].
+    pub train_x: Array,
+    /// Training labels, i64 \[n\], each in 0..classes.
+    pub train_y: Array,
+    /// Test features, f32 \[m, features\].
+    pub test_x: Array,
+    /// Test labels, i64 \[m\], each in 0..classes.
+    pub test_y: Array,
+    /// The number of classes.
+    pub classes: usize,
+    /// What a feature's value is, and how it was scaled.
+    pub feature_scale: &'static str,
+}
+
+/// Why a data set could not be read. One line, with the file and what to do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum DataError {
+    /// A file is damaged or cannot be read.
+    Io(IoError),
+    /// None of the names under which a file may stand is there.
+    Missing {
+        /// The folder.
+        folder: PathBuf,
+        /// Every name that was looked for.
+        looked_for: Vec<String>,
+    },
+    /// The files are well-formed, but are not what the data set consists of.
+    Content {
+        /// The file.
+        file: String,
+        /// What is wrong, and where.
+        what: String,
+    },
+}
+
+impl fmt::Display for DataError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DataError::Io(error) => error.fmt(f),
+            DataError::Missing { folder, looked_for } => {
+                write!(f, "{}: no data file; looked for {}", folder.display(), looked_for.join(", "))
+            }
+            DataError::Content { file, what } => write!(f, "{file}: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for DataError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            DataError::Io(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<IoError> for DataError {
+    fn from(error: IoError) -> DataError {
+        DataError::Io(error)
+    }
+}
+
+impl Dataset {
+    /// 1,797 handwritten digits, 8×8 pixels scaled to 0..1; the test set is a fifth of each
+    /// class, chosen by `seed`: one seed names the same split on every machine.
+    ///
+    /// E. Alpaydin, C. Kaynak (1998), UCI Machine Learning Repository, CC BY 4.0.
+    ///
+    /// # Errors
+    /// None in practice: the data is part of the program.
+    ///
+    /// ```
+    /// use backprop_train::data::Dataset;
+    /// let digits = Dataset::digits(0)?;
+    /// assert_eq!((digits.train_x.sizes(), digits.test_x.sizes()), (&[1438, 64][..], &[359, 64][..]));
+    /// # Ok::<(), backprop_train::data::DataError>(())
+    /// ```
+    pub fn digits(seed: u64) -> Result<Dataset, DataError> {
+        let (x, y) =
+            table("digits.csv.gz", include_bytes!("../data/digits.csv.gz"), csv::Header::Absent, 16.0, 10)?;
+        Ok(Dataset::split("digits", x, y, 10, "pixel darkness 0..16, divided by 16: 0 to 1", seed))
+    }
+
+    /// 150 flowers of three species, four measurements each; the test set is a fifth of each
+    /// class, chosen by `seed`: one seed names the same split on every machine.
+    ///
+    /// R. A. Fisher (1936).
+    ///
+    /// # Errors
+    /// None in practice: the data is part of the program.
+    pub fn iris(seed: u64) -> Result<Dataset, DataError> {
+        let (x, y) = table("iris.csv", include_bytes!("../data/iris.csv"), csv::Header::Present, 8.0, 3)?;
+        let scale = "length and width of sepal and petal in cm (at most 7.9), divided by 8: 0 to 1";
+        Ok(Dataset::split("iris", x, y, 3, scale, seed))
+    }
+
+    /// MNIST from a folder of its four IDX files, plain or gzip: 28×28 pixels scaled to 0..1, the first
+    /// `train` files for training, the `t10k` files for the test.
+    ///
+    /// # Errors
+    /// A file is missing, damaged or truncated; images are not 28×28; there are not as many labels as
+    /// images; a label is not 0 to 9.
+    pub fn mnist(folder: impl AsRef<Path>) -> Result<Dataset, DataError> {
+        let folder = folder.as_ref();
+        let (train_x, train_y) = mnist_part(folder, "train")?;
+        let (test_x, test_y) = mnist_part(folder, "t10k")?;
+        let feature_scale = "pixel darkness 0..255, divided by 255: 0 to 1";
+        Ok(Dataset { name: "mnist", train_x, train_y, test_x, test_y, classes: 10, feature_scale })
+    }
+
+    /// The number of features of an example.
+    pub fn features(&self) -> usize {
+        self.train_x.sizes().get(1).copied().unwrap_or(0)
+    }
+
+    /// Holds out a fifth of each class (rounded to whole examples). One `SplitMix64` stream of `seed`
+    /// shuffles the examples of class 0, then of class 1, ...; the first of each are the test set; then
+    /// it shuffles the training set and the test set. So a seed names the same split everywhere.
+    fn split(
+        name: &'static str,
+        x: Array,
+        y: Vec<i64>,
+        classes: usize,
+        feature_scale: &'static str,
+        seed: u64,
+    ) -> Dataset {
+        let mut random = SplitMix64(seed);
+        let (mut train, mut test) = (Vec::new(), Vec::new());
+        for class in 0..classes as i64 {
+            let mut members: Vec<usize> = (0..y.len()).filter(|&i| y[i] == class).collect();
+            random.shuffle(&mut members);
+            let held_out = (members.len() as f64 * HELD_OUT).round() as usize;
+            test.extend_from_slice(&members[..held_out]);
+            train.extend_from_slice(&members[held_out..]);
+        }
+        random.shuffle(&mut train);
+        random.shuffle(&mut test);
+        let columns = x.sizes()[1];
+        let rows = |of: &[usize]| x.pick(&[of.len(), columns], |i| of[i / columns] * columns + i % columns);
+        let labels = |of: &[usize]| Array::vector(of.iter().map(|&i| y[i]).collect::<Vec<_>>());
+        let (train_x, train_y) = (rows(&train), labels(&train));
+        let (test_x, test_y) = (rows(&test), labels(&test));
+        Dataset { name, train_x, train_y, test_x, test_y, classes, feature_scale }
+    }
+}
+
+/// Features divided by `scale` and labels from a table whose last column is the label.
+fn table(
+    file: &str,
+    bytes: &[u8],
+    header: csv::Header,
+    scale: f64,
+    classes: usize,
+) -> Result<(Array, Vec<i64>), DataError> {
+    let values = csv::parse(bytes, header)?.values;
+    let columns = values.sizes()[1];
+    let numbers = values.to_f64s();
+    let labels: Vec<f64> = numbers.iter().skip(columns - 1).step_by(columns).copied().collect();
+    check_labels(file, &labels, classes)?;
+    let features = columns - 1;
+    let scaled = values.pick(&[labels.len(), features], |i| i / features * columns + i % features);
+    let scaled: Vec<f32> = scaled.to_f64s().iter().map(|x| (x / scale) as f32).collect();
+    let content = |error: backprop_core::ArrayError| content(file, error.to_string());
+    let x = Array::new([labels.len(), features], scaled).map_err(content)?;
+    Ok((x, labels.iter().map(|&label| label as i64).collect()))
+}
+
+fn mnist_part(folder: &Path, part: &str) -> Result<(Array, Array), DataError> {
+    let (images_file, images) = load_idx(folder, &format!("{part}-images"), "idx3-ubyte")?;
+    let (labels_file, labels) = load_idx(folder, &format!("{part}-labels"), "idx1-ubyte")?;
+    let &[count, 28, 28] = images.sizes() else {
+        let what = format!("expected images of sizes [n, 28, 28], found {:?}", images.sizes());
+        return Err(content(&images_file, what));
+    };
+    if labels.sizes() != [count] {
+        let what = format!("expected one label for each of the {count} images, found {:?}", labels.sizes());
+        return Err(content(&labels_file, what));
+    }
+    if count == 0 {
+        return Err(content(&images_file, "there are no images".to_string()));
+    }
+    check_labels(&labels_file, &labels.to_f64s(), 10)?;
+    let as_content = |error: backprop_core::ArrayError| content(&images_file, error.to_string());
+    let pixels = images.slice::<u8>().map_err(as_content)?;
+    let scaled: Vec<f32> = pixels.iter().map(|&pixel| f32::from(pixel) / 255.0).collect();
+    Ok((Array::new([count, 28 * 28], scaled).map_err(as_content)?, labels.cast(DType::I64)))
+}
+
+/// The file under any of its names, and the name for errors.
+fn load_idx(folder: &Path, stem: &str, kind: &str) -> Result<(String, Array), DataError> {
+    // The original files, and the names that some mirrors and unpackers give them.
+    let names: Vec<String> = ["-", "."]
+        .iter()
+        .flat_map(|dash| ["", ".gz"].map(|end| format!("{stem}{dash}{kind}{end}")))
+        .collect();
+    let found = names.iter().map(|name| folder.join(name)).find(|path| path.exists());
+    let Some(path) = found else {
+        return Err(DataError::Missing { folder: folder.to_path_buf(), looked_for: names });
+    };
+    Ok((path.display().to_string(), idx::load(&path)?))
+}
+
+fn check_labels(file: &str, labels: &[f64], classes: usize) -> Result<(), DataError> {
+    let valid = |label: f64| label.fract() == 0.0 && (0.0..classes as f64).contains(&label);
+    match labels.iter().position(|&label| !valid(label)) {
+        None => Ok(()),
+        Some(at) => {
+            let what = format!(
+                "label {} of example {at} is out of range: expected 0 to {}",
+                labels[at],
+                classes - 1
+            );
+            Err(content(file, what))
+        }
+    }
+}
+
+fn content(file: &str, what: String) -> DataError {
+    DataError::Content { file: file.to_string(), what }
+}
+
+/// SplitMix64: G. L. Steele, D. Lea, C. H. Flood, "Fast splittable pseudorandom number generators" (2014).
+struct SplitMix64(u64);
+
+impl SplitMix64 {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number in 0..n: the high half of a 64×64-bit product. Its bias, below n/2⁶⁴, is beside the point.
+    fn below(&mut self, n: usize) -> usize {
+        ((u128::from(self.next()) * n as u128) >> 64) as usize
+    }
+
+    /// Fisher and Yates, from the last element to the second.
+    fn shuffle(&mut self, values: &mut [usize]) {
+        for last in (1..values.len()).rev() {
+            let other = self.below(last + 1);
+            values.swap(last, other);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn split_mix_64_gives_its_published_numbers() {
+        // The first outputs for seed 1234567, as in Rosetta Code's test of the reference program.
+        let mut random = SplitMix64(1234567);
+        let expect = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431];
+        assert_eq!(expect.map(|_| random.next()), expect);
+    }
+}
