@@ -26,6 +26,7 @@ pub fn eval(op: &Op, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill>
         Op::Binary(op) => pointwise::binary(*op, inputs[0], inputs[1])?,
         Op::Compare(op) => Some(pointwise::compare(*op, inputs[0], inputs[1])),
         Op::Logic(op) => pointwise::logic(*op, inputs),
+        Op::Full(op) => Some(movement::full(*op, outputs[0])),
         Op::Select(_) => Some(pointwise::select(inputs[0], inputs[1], inputs[2])),
         Op::Cast(op) => Some(inputs[0].cast(op.dtype)),
         Op::Broadcast(_) => Some(movement::broadcast(inputs[0], outputs[0])),

@@ -100,7 +100,7 @@ impl Executable {
                 .map(|&input| values[input as usize].as_ref().expect("earlier nodes were computed"))
                 .collect();
             let types: SmallVec<[Type; 4]> =
-                arrays.iter().map(|array| Type::new(array.dtype(), array.sizes())).collect();
+                arrays.iter().map(|array| Type::new(array.dtype(), array.shape())).collect();
             let outputs = op.infer(&types).map_err(|ill| self.records.faulted(*id, ill))?;
             let computed =
                 backprop_cpu::eval(op, &arrays, &outputs).map_err(|ill| self.records.faulted(*id, ill))?;
@@ -126,7 +126,7 @@ impl Executable {
         let declared: Vec<(ValueId, Type)> =
             self.inputs.iter().filter_map(|&input| Some((input, self.records.ty(input)?))).collect();
         let wrong = |input: ValueId, ty: Type, array: &Array, why: String| -> Error {
-            let given = Type::new(array.dtype(), array.sizes());
+            let given = Type::new(array.dtype(), array.shape());
             let label = self.records.label(input);
             Fault::new("run", format!("input {label} is declared {ty}, but {given} was given{why}")).into()
         };

@@ -5,6 +5,7 @@ use std::cell::{Cell, Ref, RefCell};
 use std::panic::Location;
 use std::rc::Rc;
 
+use backprop_core::array::pool;
 use backprop_core::graph::context::{self, Closed, Cursor};
 use backprop_core::graph::place::{Line, Place};
 use backprop_core::graph::records::Inputs;
@@ -63,7 +64,8 @@ impl Drop for Tape {
         let shared = &self.context.shared;
         shared.records.borrow_mut().truncate(self.mark);
         let n_values = shared.records.borrow().n_values();
-        shared.values.borrow_mut().truncate(n_values);
+        let mut values = shared.values.borrow_mut();
+        values.drain(n_values..).flatten().for_each(pool::give);
     }
 }
 
@@ -103,7 +105,7 @@ impl Tape {
         let home = self.id().innermost();
         let shared = &self.context.shared;
         let array = array.into();
-        let ty = Type::new(array.dtype(), array.sizes());
+        let ty = Type::new(array.dtype(), array.shape());
         let module = self.context.cursor.get().module;
         let place = Place { line: Line::Code(Location::caller()), module };
         let mut records = shared.records.borrow_mut();

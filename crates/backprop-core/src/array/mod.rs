@@ -4,12 +4,15 @@
 //! a shared array copies them. It knows nothing of graphs or derivatives.
 
 mod dtype;
+pub mod pool;
 mod print;
 
 use std::fmt;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
+
+use crate::types::Shape;
 
 pub use dtype::{DType, Element};
 
@@ -30,7 +33,7 @@ pub type Sizes = SmallVec<[usize; 4]>;
 /// ```
 #[derive(Clone, PartialEq)]
 pub struct Array {
-    sizes: Sizes,
+    shape: Shape,
     data: Data,
 }
 
@@ -193,13 +196,14 @@ impl Array {
 
     /// An array from parts that are known to agree.
     pub fn from_parts(sizes: Sizes, data: Data) -> Array {
-        let array = Array { sizes, data };
-        assert_eq!(
-            array.sizes.iter().product::<usize>(),
-            array.len(),
-            "sizes {:?} and elements disagree",
-            array.sizes
-        );
+        Array::with_shape(Shape::of_sizes(&sizes), data)
+    }
+
+    /// An array from a shape of numbers and as many elements.
+    pub fn with_shape(shape: Shape, data: Data) -> Array {
+        let array = Array { shape, data };
+        let count: usize = array.sizes().iter().product();
+        assert_eq!(count, array.len(), "sizes {:?} and elements disagree", array.sizes());
         array
     }
 
@@ -247,13 +251,18 @@ impl Array {
     }
 
     /// The sizes of the axes, outermost first.
-    pub fn sizes(&self) -> &[usize] {
-        &self.sizes
+    pub fn sizes(&self) -> &'static [usize] {
+        self.shape.sizes().expect("the shape of an array is numbers")
+    }
+
+    /// The sizes as a shape.
+    pub fn shape(&self) -> Shape {
+        self.shape
     }
 
     /// The number of axes.
     pub fn rank(&self) -> usize {
-        self.sizes.len()
+        self.shape.rank()
     }
 
     /// The number of elements.
@@ -337,7 +346,7 @@ impl Array {
         if element_count(sizes)? != self.len() {
             return Err(ArrayError::Count { sizes: sizes.into(), given: self.len() });
         }
-        Ok(Array { sizes: sizes.into(), data: self.data.clone() })
+        Ok(Array { shape: Shape::of_sizes(sizes), data: self.data.clone() })
     }
 
     /// Each element converted to `dtype` as Rust's `as` does: floats round, integers wrap, a float
@@ -353,7 +362,7 @@ impl Array {
             } else {
                 values.iter().map(|&x| T::from_f64(x.to_f64())).collect()
             };
-            Array { sizes: self.sizes.clone(), data: T::wrap(Arc::new(converted)) }
+            Array { shape: self.shape, data: T::wrap(Arc::new(converted)) }
         }))
     }
 
@@ -363,12 +372,12 @@ impl Array {
             T::wrap(Arc::new((0..count).map(|i| from[source(i)]).collect()))
         }
         let count = sizes.iter().product();
-        Array { sizes: sizes.into(), data: with_data!(&self.data, |v| picked(v, count, source)) }
+        Array { shape: Shape::of_sizes(sizes), data: with_data!(&self.data, |v| picked(v, count, source)) }
     }
 
     /// Whether both arrays have the same type, sizes and bit patterns (NaN equals the same NaN).
     pub fn same_bits(&self, other: &Array) -> bool {
-        self.sizes == other.sizes
+        self.shape == other.shape
             && match (&self.data, &other.data) {
                 (Data::F32(a), Data::F32(b)) => {
                     a.iter().zip(b.iter()).all(|(x, y)| x.to_bits() == y.to_bits())

@@ -196,13 +196,16 @@ impl Records {
     fn infer(&self, op: &Op, inputs: &[ValueId]) -> Option<Result<Types, Ill>> {
         let mut types: SmallVec<[Type; 4]> = SmallVec::new();
         for &input in inputs {
-            types.push(self.assumed_type(self.ty(input)?));
+            types.push(self.ty(input)?);
+        }
+        if !self.assumptions.is_empty() {
+            types.iter_mut().for_each(|ty| *ty = self.assumed_type(*ty));
         }
         let outputs = match op.infer(&types) {
             Ok(outputs) => outputs,
             Err(ill) => return Some(Err(ill)),
         };
-        for ty in &outputs {
+        for ty in outputs.iter().filter(|ty| ty.shape.sizes().is_none()) {
             if let Some(dim) = ty.shape.dims().iter().find(|dim| dim.is_negative()) {
                 return Some(Err(Ill::new(format!("a size comes out as {dim}"))));
             }

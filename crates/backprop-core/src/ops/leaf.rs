@@ -95,7 +95,7 @@ impl Hash for Constant {
 
 /// The type of an array.
 pub(crate) fn type_of(array: &Array) -> Type {
-    Type::new(array.dtype(), array.sizes())
+    Type::new(array.dtype(), array.shape())
 }
 
 impl Full {
@@ -150,7 +150,7 @@ fn no_family() -> Family<'static> {
     Family::None("a leaf")
 }
 
-fn numeric(ty: Type) -> crate::array::Sizes {
+fn numeric(ty: Type) -> &'static [usize] {
     ty.shape.sizes().expect("sizes are numbers when an op is evaluated")
 }
 

@@ -63,7 +63,7 @@ fn picked(array: Array) -> Result<Arrays, Ill> {
     Ok(smallvec::smallvec![array])
 }
 
-fn sizes_of(ty: Type) -> Sizes {
+fn sizes_of(ty: Type) -> &'static [usize] {
     ty.shape.sizes().expect("sizes are numbers when an op is evaluated")
 }
 
@@ -295,8 +295,8 @@ impl Rule for Slice {
     fn eval(&self, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill> {
         let (sizes, own) = (sizes_of(outputs[0]), strides(inputs[0].sizes()));
         let (start, step) = (numbers(self.start)?, numbers(self.step)?);
-        let moved: Sizes = own.iter().zip(&step).map(|(stride, step)| stride * step).collect();
-        let origin: usize = own.iter().zip(&start).map(|(stride, start)| stride * start).sum();
+        let moved: Sizes = own.iter().zip(step).map(|(stride, step)| stride * step).collect();
+        let origin: usize = own.iter().zip(start).map(|(stride, start)| stride * start).sum();
         let at = walk(&sizes, &moved);
         picked(inputs[0].pick(&sizes, |i| origin + at(i)))
     }
@@ -313,7 +313,7 @@ impl Rule for Slice {
     }
 }
 
-fn numbers(dims: Shape) -> Result<Sizes, Ill> {
+fn numbers(dims: Shape) -> Result<&'static [usize], Ill> {
     dims.sizes().ok_or_else(|| Ill::new(format!("{dims} has a dimension without a size")))
 }
 
