@@ -89,6 +89,7 @@ impl Records {
     }
 
     /// A node.
+    #[inline]
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id as usize]
     }
@@ -104,6 +105,7 @@ impl Records {
     }
 
     /// The type of `value`; `None` when it is ill.
+    #[inline]
     pub fn ty(&self, value: ValueId) -> Option<Type> {
         self.values[value as usize].ty
     }
@@ -193,6 +195,7 @@ impl Records {
     }
 
     /// The types of an operation's outputs; `None` when an operand is ill itself.
+    #[inline]
     fn infer(&self, op: &Op, inputs: &[ValueId]) -> Option<Result<Types, Ill>> {
         let mut types: SmallVec<[Type; 4]> = SmallVec::new();
         for &input in inputs {
