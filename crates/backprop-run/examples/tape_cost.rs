@@ -7,7 +7,7 @@ use std::time::Instant;
 use backprop_core::{Array, Tensor};
 use backprop_run::Tape;
 
-const OPS: usize = 2_000;
+const OPS: usize = 500;
 const ROUNDS: usize = 200;
 
 fn measure(name: &str, op: impl Fn(Tensor, Tensor) -> Tensor) {

@@ -155,10 +155,12 @@ impl Tape {
 }
 
 impl Shared {
-    /// Computes the outputs of a node that was just recorded.
-    fn compute(&self, node: NodeId) {
+    /// Records a node and computes its outputs.
+    fn push(&self, op: Op, inputs: Inputs, place: Place, part: Part) -> NodeId {
         let mut records = self.records.borrow_mut();
         let mut values = self.values.borrow_mut();
+        let part = if self.no_grad.get() { Part::NoGrad } else { part };
+        let node = records.push(op, inputs, place, part);
         match eval(&records, &values, node) {
             Some(Ok(Computed::One(array))) => values.push(Some(array)),
             Some(Ok(Computed::Several(arrays))) => values.extend(arrays.into_iter().map(Some)),
@@ -168,6 +170,7 @@ impl Shared {
             }
             None => values.resize(records.n_values(), None),
         }
+        node
     }
 }
 
@@ -223,10 +226,7 @@ impl Emit for TapeContext {
     }
 
     fn emit(&self, op: Op, inputs: Inputs, place: Place, part: Part) -> NodeId {
-        let part = if self.shared.no_grad.get() { Part::NoGrad } else { part };
-        let node = self.shared.records.borrow_mut().push(op, inputs, place, part);
-        self.shared.compute(node);
-        node
+        self.shared.push(op, inputs, place, part)
     }
 
     fn missing(&self) -> ValueId {

@@ -152,6 +152,17 @@ impl Op {
         }
     }
 
+    /// The type of the result of a pointwise op on well-typed operands: a shortcut of
+    /// [`Op::infer`], which also says what is wrong otherwise.
+    #[inline]
+    pub(crate) fn infer_pointwise(&self, inputs: &[Type]) -> Option<Type> {
+        match (self, inputs) {
+            (Op::Unary(op), &[x]) => op.accepts(x.dtype).then_some(x),
+            (Op::Binary(_), &[a, b]) => (a == b && a.dtype.is_number()).then_some(a),
+            _ => None,
+        }
+    }
+
     /// The types of the outputs; see [`Rule::infer`].
     ///
     /// # Errors
