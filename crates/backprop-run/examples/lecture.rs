@@ -73,7 +73,7 @@ fn algorithms_1_and_2() -> Result<(), Error> {
     let u = g.forward_propagation(&[0.7, -0.3])?;
     let done = g.backpropagation(&u)?;
     let tape = Tape::new();
-    let tensors = g.through_the_engine(&[tape.value(0.7), tape.value(-0.3)]);
+    let tensors = g.through_the_engine(&[tape.value(0.7), tape.value(-0.3)])?;
     let engine = grad_table(tensors[g.len() - 1], &tensors);
     println!("       f(Pa(u_j))          u_j   grad_table[u_j]      engine");
     for (j, value) in u.iter().enumerate() {

@@ -37,7 +37,7 @@ fn algorithms_1_and_2_agree_with_the_engine_at_every_scalar() {
         let done = g.backpropagation(&u).unwrap();
         let tape = Tape::new();
         let data: Vec<Tensor> = x.iter().map(|&x| tape.value(x)).collect();
-        let values = g.through_the_engine(&data);
+        let values = g.through_the_engine(&data).unwrap();
         let z = values[g.len() - 1];
         let table = grad_table(z, &values);
         let read = |tensors: &[Tensor]| -> Vec<f64> { tensors.iter().map(|t| t.item().unwrap()).collect() };
@@ -66,6 +66,7 @@ fn bad_scalar_graphs_are_refused() {
     refused(g.push(ADD, &[0]), "add takes 2 parents, not 1");
     refused(g.push(SIN, &[1]), "u[1] is not");
     refused(g.forward_propagation(&[]).map(|u| u.len()), "takes 1 data, not 0");
+    refused(g.through_the_engine(&[]).map(|u| u.len()), "takes 1 data, not 0");
     refused(g.backpropagation(&[]).map(|done| done.edge_visits), "takes the 1");
     refused(naive(&g, &[1.0], 1).map(|_| 0), "no u[1]");
     refused(naive(&diamond_ladder(400).unwrap(), &[1.0], 0).map(|_| 0), "at most 1000");
@@ -83,6 +84,10 @@ fn naive_recursion_is_exponential_and_the_table_linear() {
         assert_eq!((fast.partials, fast.values), (4 * u64::from(rungs), 3 * u64::from(rungs)));
         assert!(slow.values >= 2u64.pow(rungs) - 2, "{slow:?}");
     }
+    // The longest recursion that is allowed ends.
+    let mut chain = ScalarGraph::new(1);
+    (0..999).for_each(|u| assert_eq!(chain.push(TANH, &[u]).unwrap(), u + 1));
+    assert_eq!(naive(&chain, &[0.0], 0).unwrap().derivative, 1.0);
 }
 
 #[test]
@@ -213,6 +218,10 @@ fn networks_that_do_not_fit_are_refused() {
     assert!(text.contains("maps 3 numbers to 2"), "{text}");
     let forward = mlp.forward_propagation(&[1.0; 3], &[1.0; 2]).unwrap();
     assert!(mlp.backward_propagation(&forward, &[1.0]).is_err());
+    let tape = Tape::new();
+    let text =
+        mlp.through_the_engine(&[], &[], tape.value(1.0), tape.value(1.0)).item().unwrap_err().to_string();
+    assert!(text.contains("has 1 layers, but 0 weights"), "{text}");
     assert!(Matrix::new(&[vec![1.0], vec![1.0, 2.0]]).is_err());
 }
 

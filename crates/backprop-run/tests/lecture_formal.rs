@@ -1,8 +1,8 @@
 //! The lecture's formal algorithm, its `bprop`, and its cost, against the general engine.
 
 use backprop_ad::{bprop, grad, grad_table};
-use backprop_core::ops::Unary;
-use backprop_core::{Array, Graph, Op, Seed, Tensor};
+use backprop_core::ops::{Arrays, Bprop, Custom, Family, General, Gradient, Rule, Types, Unary};
+use backprop_core::{Array, Graph, Ill, Op, Seed, Tensor, Type, emit};
 use backprop_run::Tape;
 use backprop_run::lecture::*;
 
@@ -73,6 +73,75 @@ fn build_grad_gives_the_bits_of_the_engine() {
 }
 
 #[test]
+fn build_grad_adds_to_the_graph() {
+    let g = Graph::new();
+    let x = g.input("x", "f64[3]");
+    let z = (x.sin() * x).sum(());
+    let before = g.records().n_nodes();
+    let dx = formal_backprop(&[x], z).unwrap().gradients[0];
+    assert!(dx.context() == g.id() && g.records().n_nodes() > before);
+    // The result is a graph: build_grad again gives the second derivative.
+    let d2x = formal_backprop(&[x], dx.sum(())).unwrap().gradients[0];
+    let at = [0.3f64, -1.1, 2.0];
+    let computed = backprop_run::run(&g, &[("x", Array::from(at))], &[dx, d2x]).unwrap();
+    close(&computed[0].to_f64s(), &at.map(|x| x * x.cos() + x.sin()), 1e-15);
+    close(&computed[1].to_f64s(), &at.map(|x| 2.0 * x.cos() - x * x.sin()), 1e-15);
+}
+
+/// (sin x, cos x): an op from outside, with two outputs.
+#[derive(Debug)]
+struct SinCos;
+
+impl Rule for SinCos {
+    fn name(&self) -> &str {
+        "sin_cos"
+    }
+    fn equation(&self) -> (&'static str, &'static str) {
+        ("s = sin x, c = cos x", "dx = ds·c − dc·s")
+    }
+    fn n_outputs(&self) -> usize {
+        2
+    }
+    fn infer(&self, inputs: &[Type]) -> Result<Types, Ill> {
+        Ok(Types::from_slice(&[inputs[0]; 2]))
+    }
+    fn eval(&self, inputs: &[&Array], _outputs: &[Type]) -> Result<Arrays, Ill> {
+        let each = |f: fn(f64) -> f64| {
+            let values = inputs[0].to_f64s().into_iter().map(f).collect();
+            Array::new(inputs[0].sizes(), values).map_err(|error| Ill::new(error.to_string()))
+        };
+        Ok([each(f64::sin)?, each(f64::cos)?].into_iter().collect())
+    }
+    fn family(&self) -> Family<'_> {
+        Family::General(self)
+    }
+}
+
+impl General for SinCos {
+    fn bprop(&self, at: &Bprop) -> Vec<Gradient> {
+        vec![Gradient::Value(at.d_or_zeros(0) * at.y[1] - at.d_or_zeros(1) * at.y[0])]
+    }
+}
+
+#[test]
+fn an_op_of_ones_own_takes_part() {
+    let tape = Tape::new();
+    let x = tape.value([0.4, -0.9, 1.3]);
+    let y = emit(Custom::new(SinCos), &[x]);
+    let (s, c) = (y.get(0), y.get(1));
+    same_table((s * c + c.exp()).sum(()), &[x]);
+    same_table((c * c).sum(()), &[x, c]);
+    let one = |idx: usize, d: [Option<Tensor>; 2]| {
+        let dx = bprop(&s.get_operation().unwrap(), &[x], &[s, c], idx, &d);
+        dx.map(|dx| dx.value().unwrap().to_f64s())
+    };
+    let d = s.ones_like();
+    close(&one(0, [Some(d), None]).unwrap(), &c.value().unwrap().to_f64s(), 1e-15);
+    close(&one(0, [None, Some(d)]).unwrap(), &(-s).value().unwrap().to_f64s(), 1e-15);
+    assert!(one(0, [None, None]).is_err());
+}
+
+#[test]
 fn empty_sums_give_zeros() {
     let tape = Tape::new();
     let (x, w) = (tape.value([1.0, 2.0]), tape.value([[3.0, 5.0, 7.0]]));
@@ -99,6 +168,8 @@ fn what_the_teaching_form_cannot_do_the_engine_can() {
         let text = result.err().map(|error| error.to_string()).unwrap_or_default();
         assert!(text.contains(part), "{text}");
     };
+    let longest = (0..999).fold(x, |x, _| x.sin());
+    assert_eq!(formal_backprop(&[x], longest).unwrap().gradients[0].item().unwrap(), 1.0);
     let long = (0..1001).fold(x, |x, _| x.sin());
     refused(formal_backprop(&[x], long), "at most 1000 values");
     refused(formal_backprop(&[x], tape.value([1.0, 2.0])), "float scalar");
@@ -321,4 +392,29 @@ fn ten_million_times() {
     let at = |n| Passes { n, ..wide }.ratio();
     assert!(at(n) >= 1e7 && at(n - 1) < 1e7);
     assert!(passes(&[]).n == 0 && wide.n_for(0) == 0);
+}
+
+#[test]
+fn the_page_about_the_lecture_names_tests_that_exist() {
+    let page = include_str!("../../../docs/lecture.md");
+    let files = [
+        ("lecture", include_str!("lecture.rs")),
+        ("lecture_formal", include_str!("lecture_formal.rs")),
+        ("spine", include_str!("spine.rs")),
+    ];
+    let mut n_named = 0;
+    for (file, test) in page.split('`').filter_map(|code| code.split_once("::")) {
+        if let Some((_, source)) = files.iter().find(|(own, _)| *own == file) {
+            assert!(source.contains(&format!("#[test]\nfn {test}()")), "{file}::{test} is not there");
+            n_named += 1;
+        }
+    }
+    assert!(n_named > 40, "{n_named}");
+    for (file, source) in &files[..2] {
+        for test in source.split("#[test]\nfn ").skip(1).filter_map(|rest| rest.split('(').next()) {
+            let named = page.contains(&format!("`{file}::{test}`"));
+            let about_errors = ["refused", "page"].iter().any(|word| test.contains(word));
+            assert!(named || about_errors, "the page does not name {file}::{test}");
+        }
+    }
 }

@@ -10,7 +10,7 @@
 //! ∇_h^(k−1) J = W^(k)·g                       (the lecture: W^(k)ᵀ·g, likewise)
 //! ```
 
-use backprop_core::{Error, Tensor};
+use backprop_core::{Error, Ill, Tensor};
 
 use super::layers::{Activation, Loss, Penalty};
 use super::matrix::{Matrix, plus};
@@ -160,6 +160,11 @@ impl Mlp {
     /// J through the engine, in either mode: from W^(k), b^(k), x and y as tensors.
     #[track_caller]
     pub fn through_the_engine(&self, w: &[Tensor], b: &[Tensor], x: Tensor, y: Tensor) -> Tensor {
+        if (w.len(), b.len()) != (self.depth(), self.depth()) {
+            let (l, w, b) = (self.depth(), w.len(), b.len());
+            return x
+                .ill("mlp", Ill::new(format!("has {l} layers, but {w} weights and {b} biases were given")));
+        }
         let mut h = x;
         for ((&w, &b), f) in w.iter().zip(b).zip(&self.f) {
             h = f.through_the_engine(w.t().matmul(h) + b);

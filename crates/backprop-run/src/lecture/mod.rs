@@ -5,18 +5,21 @@
 //! which follows Goodfellow, Bengio, Courville, *Deep Learning* (2016), §6.5. Nothing else in
 //! `backprop` uses this module: it is for reading. In the order of the lecture:
 //!
-//! | file | what it shows |
+//! | read | for |
 //! |---|---|
-//! | `chain_rule` | the chain rule for scalars, vectors, tensors |
-//! | `chain` | z = f(f(f(w))): store (1) or recompute (2), work and memory counted |
-//! | `scalar` | Algorithms 1 and 2: u_1..u_n, Pa(u_j), f^(j), grad_table |
-//! | `naive` | the recursion without a table: exponential against linear, counted |
-//! | `layers`, `mlp`, `matrix` | Algorithms 3 and 4: an MLP with regularization |
-//! | `modes` | symbol-to-number and symbol-to-symbol, written once |
-//! | `build_grad` | the formal algorithm: 𝒢', build_grad, grad_table |
-//! | `jacobian` | the Jacobian that `bprop` never writes out |
-//! | `cost` | each edge of 𝒢' once, counted on random graphs |
-//! | `millions` | n + 1 forward passes against one forward and one backward |
+//! | [`scalars`], [`vectors`], [`tensors`] | the chain rule, by hand beside the engine |
+//! | [`stored`], [`recomputed`], [`checkpointed`] | z = f(f(f(w))): work and memory counted |
+//! | [`ScalarGraph`] | Algorithms 1 and 2: u_1..u_n, Pa(u_j), f^(j), grad_table |
+//! | [`naive`], [`with_grad_table`] | the recursion without a table, counted: exponential against linear |
+//! | [`Mlp`] | Algorithms 3 and 4: forward and backward propagation, with regularization |
+//! | [`logistic_regression`], [`relu_layer`] | symbol-to-number and symbol-to-symbol, written once |
+//! | [`formal_backprop`], [`g_prime`] | the formal algorithm: 𝒢', build_grad, grad_table |
+//! | [`jacobian_by_differences`] | the Jacobian that `bprop` never writes out |
+//! | [`cost`] | each edge of 𝒢' once, counted on random graphs |
+//! | [`passes`] | n + 1 forward passes against one forward and one backward: "10 million times" |
+//!
+//! `docs/lecture.md` has the whole list: each concept of the lecture, where it is, the test that holds
+//! it, and the traps of its pseudo-code. The example `lecture` prints a tour.
 
 mod build_grad;
 mod chain;

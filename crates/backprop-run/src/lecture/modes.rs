@@ -16,7 +16,7 @@ pub struct LogisticRegression {
     pub y_hat: Tensor,
 }
 
-/// ŷ = σ(wᵀx + b): w [m], x [m], b [].
+/// ŷ = σ(wᵀx + b), for `w: [m]`, `x: [m]`, `b: []`.
 #[track_caller]
 pub fn logistic_regression(w: Tensor, x: Tensor, b: Tensor) -> LogisticRegression {
     let u1 = w.matmul(x);
@@ -35,7 +35,7 @@ pub struct ReluLayer {
     pub h: Tensor,
 }
 
-/// H = max{0, WᵀX + b}: W [n, m], X [n, B] with a sample in each column, b [m].
+/// H = max{0, WᵀX + b}, for `W: [n, m]`, `X: [n, B]` with a sample in each column, `b: [m]`.
 #[track_caller]
 pub fn relu_layer(w: Tensor, x: Tensor, b: Tensor) -> ReluLayer {
     let u1 = w.t().matmul(x);

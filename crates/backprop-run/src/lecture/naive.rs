@@ -52,6 +52,9 @@ pub fn with_grad_table(graph: &ScalarGraph, x: &[f64], j: usize) -> Result<Count
 
 /// A ladder of diamonds: u ↦ sin u + tanh u, `n_rungs` times. Two ways lead through each rung, so
 /// 2ⁿ paths lead from one end to the other.
+///
+/// # Errors
+/// None.
 pub fn diamond_ladder(n_rungs: usize) -> Result<ScalarGraph, Error> {
     let mut graph = ScalarGraph::new(1);
     let mut u = 0;
@@ -102,9 +105,7 @@ impl Recursion<'_> {
 }
 
 fn check(graph: &ScalarGraph, x: &[f64], j: usize) -> Result<(), Error> {
-    if x.len() != graph.n_data() {
-        return fail("naive", format!("takes {} data, not {}", graph.n_data(), x.len()));
-    }
+    graph.check_data(x.len())?;
     if j >= graph.len() {
         return fail("naive", format!("there is no u[{j}] among {} scalars", graph.len()));
     }

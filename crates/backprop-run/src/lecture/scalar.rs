@@ -129,9 +129,7 @@ impl ScalarGraph {
     /// # Errors
     /// The data are too few or too many.
     pub fn forward_propagation(&self, x: &[f64]) -> Result<Vec<f64>, Error> {
-        if x.len() != self.n_data {
-            return fail("forward propagation", format!("takes {} data, not {}", self.n_data, x.len()));
-        }
+        self.check_data(x.len())?;
         let mut u = x.to_vec();
         for Scalar { f, pa } in &self.computed {
             let parents: Vec<f64> = pa.iter().map(|&k| u[k]).collect();
@@ -190,14 +188,26 @@ impl ScalarGraph {
     }
 
     /// The same graph through the engine: u_1, ..., u_n as tensors, from the data as tensors.
+    ///
+    /// # Errors
+    /// The data are too few or too many.
     #[track_caller]
-    pub fn through_the_engine(&self, x: &[Tensor]) -> Vec<Tensor> {
+    pub fn through_the_engine(&self, x: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+        self.check_data(x.len())?;
         let mut u = x.to_vec();
         for Scalar { f, pa } in &self.computed {
             let parents: Vec<Tensor> = pa.iter().map(|&k| u[k]).collect();
             u.push((f.engine)(&parents));
         }
-        u
+        Ok(u)
+    }
+
+    /// Refuses data that are too few or too many.
+    pub(super) fn check_data(&self, n: usize) -> Result<(), Error> {
+        if n == self.n_data {
+            return Ok(());
+        }
+        fail("forward propagation", format!("takes {} data, not {n}", self.n_data))
     }
 
     /// ∂u_i/∂u_j, where u_j is the parent of u_i in `slot`.
