@@ -22,6 +22,7 @@ pub use graph::Graph;
 pub use graph::context::{ContextId, Emit};
 pub use graph::fault::{Error, Fault, Ill};
 pub use graph::records::{Node, NodeId, Part, Records, ValueId};
+pub use graph::replay::{replay, substitute};
 pub use ops::{Op, concat};
 pub use random::Seed;
 pub use tensor::{IntoOperand, Outputs, Tensor, emit};
