@@ -157,6 +157,13 @@ impl Shared {
     fn compute(&self, node: NodeId) {
         let mut records = self.records.borrow_mut();
         let mut values = self.values.borrow_mut();
+        let open = (records.node(node).outputs())
+            .filter_map(|output| records.ty(output))
+            .find(|ty| ty.shape.iter().any(|dim| dim.size().is_none()));
+        if let Some(ty) = open {
+            let rule = format!("{ty} has a size that is only a name: on a tape every size is a number");
+            records.fault(node, Ill::new(rule));
+        }
         let computed = {
             let node = records.node(node);
             let types: Option<SmallVec<[Type; 2]>> =
