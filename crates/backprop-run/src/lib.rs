@@ -3,5 +3,5 @@
 mod execute;
 mod tape;
 
-pub use execute::{Executable, compile, run};
+pub use execute::{Executable, compile, compile_given, run};
 pub use tape::Tape;

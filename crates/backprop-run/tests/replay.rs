@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use backprop_ad::grad;
 use backprop_core::{Array, Graph, Part, Tensor, replay, substitute};
-use backprop_run::{Tape, run};
+use backprop_run::{Tape, compile_given, run};
 
 /// The values of `outputs` where x is `x` and w is 3.
 #[track_caller]
@@ -126,4 +126,34 @@ fn a_long_chain_is_replayed() {
     let z = substitute(&[y], &[(x, -x)])[0];
     let values = run(&g, &[("x", Array::scalar(2.0))], &[y, z]).unwrap();
     assert_eq!((values[0].item().unwrap(), values[1].item().unwrap()), (2.0, -2.0));
+}
+
+#[test]
+fn givens_are_read_instead_and_leave_the_graph_alone() {
+    let g = Graph::new();
+    let (x, w, y) = line(&g);
+    let [dx] = grad(y.square(), [x]);
+    let batch = g.constant(5.0);
+    let before = g.records().n_nodes();
+    let values =
+        compile_given(&g, &[w], &[y, dx], &[(x, batch)]).unwrap().run(&[Array::scalar(3.0)]).unwrap();
+    assert_eq!(values.iter().map(|array| array.item().unwrap()).collect::<Vec<_>>(), [16.0, 96.0]);
+    assert_eq!(g.records().n_nodes(), before);
+}
+
+#[test]
+fn wrong_givens_say_what_is_wrong() {
+    let g = Graph::new();
+    let (x, w, y) = line(&g);
+    let vector = g.input("v", "f64[3]");
+    let foreign = Graph::new();
+    let error = |inputs: &[Tensor], outputs: &[Tensor], givens: &[(Tensor, Tensor)]| {
+        compile_given(&g, inputs, outputs, givens).err().map_or(String::new(), |error| error.to_string())
+    };
+    assert!(error(&[w], &[y], &[(x, vector)]).contains("v: f64[3] cannot be given for x: f64[]"));
+    assert!(error(&[w, x], &[y], &[(x, w)]).contains("is an input"));
+    assert!(error(&[w], &[y], &[(x, w), (x, w)]).contains("given twice"));
+    assert!(error(&[w], &[y], &[(x, foreign.input("z", "f64[]"))]).contains("another graph"));
+    assert!(error(&[w], &[foreign.input("q", "f64[]")], &[(x, w)]).contains("another graph"));
+    assert!(error(&[w], &[y], &[(x, x + 1.0)]).contains("input x is needed but not given"));
 }
