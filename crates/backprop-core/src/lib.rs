@@ -11,6 +11,7 @@
 pub mod array;
 mod composite;
 pub mod graph;
+mod interpret;
 pub mod number;
 pub mod ops;
 pub mod random;
@@ -23,6 +24,7 @@ pub use graph::context::{ContextId, Emit};
 pub use graph::fault::{Error, Fault, Ill};
 pub use graph::records::{Node, NodeId, Part, Records, ValueId};
 pub use graph::replay::{replay, substitute};
+pub use interpret::interpret;
 pub use ops::{Op, concat};
 pub use random::Seed;
 pub use tensor::{IntoOperand, Outputs, Tensor, emit};
