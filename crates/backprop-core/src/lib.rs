@@ -10,6 +10,7 @@
 
 pub mod array;
 mod composite;
+mod formula;
 pub mod graph;
 mod interpret;
 pub mod number;
@@ -19,6 +20,7 @@ pub mod tensor;
 pub mod types;
 
 pub use array::{Array, ArrayError, DType, Data, Element, Sizes};
+pub use formula::formula;
 pub use graph::Graph;
 pub use graph::context::{ContextId, Emit};
 pub use graph::fault::{Error, Fault, Ill};
