@@ -63,6 +63,11 @@ const LARGE: usize = 1 << 28;
 /// Refuses a result that there is no memory for, instead of ending the process.
 #[cold]
 fn want_memory(ty: Type, n_elements: Option<usize>) -> Result<(), Ill> {
+    if ty.shape.sizes().is_none() {
+        return Err(Ill::new(format!(
+            "{ty} has a size that is only a name: where numbers are computed, every size is a number"
+        )));
+    }
     let bytes = n_elements.and_then(|n| n.checked_mul(ty.dtype.size()));
     let fits = bytes.is_some_and(|bytes| Vec::<u8>::new().try_reserve_exact(bytes).is_ok());
     if fits { Ok(()) } else { Err(Ill::new(format!("a result of type {ty} does not fit into memory"))) }

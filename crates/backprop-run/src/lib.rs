@@ -4,5 +4,5 @@ mod execute;
 pub mod lecture;
 mod tape;
 
-pub use execute::{Executable, compile, run};
+pub use execute::{Executable, compile, compile_given, run};
 pub use tape::Tape;

@@ -152,6 +152,16 @@ fn faults_name_operands_and_lines() {
 }
 
 #[test]
+fn a_tape_has_no_sizes_without_numbers() {
+    let tape = Tape::new();
+    let x = tape.value([1.0, 2.0]);
+    for y in [tape.full("f64[B]", 0.0), x.sum(()).broadcast_to([backprop_core::Dim::named("B")])] {
+        let text = (y + 1.0).value().unwrap_err().to_string();
+        assert!(text.contains("f64[B] has a size that is only a name"), "{text}");
+    }
+}
+
+#[test]
 fn one_graph_for_all_sizes() {
     let g = Graph::new();
     let x = g.input("x", "f64[B, 3]");
