@@ -79,6 +79,7 @@ pub struct Step {
 /// The table that the algorithm fills: each value of G' with its gradient.
 pub struct GradTable {
     context: Option<ContextId>,
+    targets: Vec<Tensor>,
     gradients: Vec<Tensor>,
     reasons: Vec<Option<Reason>>,
     entries: Vec<(ValueId, Tensor)>,
@@ -90,12 +91,23 @@ impl GradTable {
     fn ill(value: Tensor, targets: &[Tensor]) -> GradTable {
         GradTable {
             context: None,
+            targets: targets.to_vec(),
             gradients: vec![value; targets.len()],
             reasons: vec![None; targets.len()],
             entries: Vec::new(),
             steps: Vec::new(),
             bprop_calls: 0,
         }
+    }
+
+    /// Where the outputs live: the values of [`GradTable::entries`] are of this context.
+    pub fn context(&self) -> Option<ContextId> {
+        self.context
+    }
+
+    /// What was differentiated by.
+    pub fn targets(&self) -> &[Tensor] {
+        &self.targets
     }
 
     /// The gradients of the targets, in their order. Each is a value of its own.
@@ -206,12 +218,21 @@ fn sweep(outputs: &[(Tensor, Tensor)], targets: &[Tensor]) -> GradTable {
         gradients.push(distinct);
         reasons.push(reason);
     }
-    GradTable { context: Some(home.id()), gradients, reasons, entries, steps: table.steps, bprop_calls }
+    GradTable {
+        context: Some(home.id()),
+        targets: targets.to_vec(),
+        gradients,
+        reasons,
+        entries,
+        steps: table.steps,
+        bprop_calls,
+    }
 }
 
 fn no_targets() -> GradTable {
     GradTable {
         context: None,
+        targets: Vec::new(),
         gradients: Vec::new(),
         reasons: Vec::new(),
         entries: Vec::new(),
