@@ -11,6 +11,7 @@
 //! more ops. So the same code serves both modes, and a derivative can be differentiated again.
 
 mod bprop;
+mod explain;
 mod jvp;
 mod prune;
 mod reason;
@@ -18,6 +19,7 @@ mod rule;
 mod sweep;
 
 pub use bprop::bprop;
+pub use explain::explain;
 pub use jvp::{Tangents, jvp};
 pub use reason::Reason;
 pub use sweep::{GradTable, Step, grad, grad_table, vjp};

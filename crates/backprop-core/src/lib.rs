@@ -20,7 +20,7 @@ pub mod tensor;
 pub mod types;
 
 pub use array::{Array, ArrayError, DType, Data, Element, Sizes};
-pub use formula::formula;
+pub use formula::{formula, formula_with};
 pub use graph::Graph;
 pub use graph::context::{ContextId, Emit};
 pub use graph::fault::{Error, Fault, Ill};

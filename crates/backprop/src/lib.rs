@@ -1,1 +1,3 @@
 //! backprop.
+
+pub mod picture;

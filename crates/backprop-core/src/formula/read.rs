@@ -22,6 +22,8 @@ pub(super) struct Read {
 pub(super) struct Reader<'a> {
     pub algebra: Algebra,
     pub records: &'a Records,
+    /// What values are called.
+    pub names: &'a dyn Fn(ValueId) -> Option<String>,
     pub read: HashMap<ValueId, Read>,
 }
 
@@ -49,15 +51,15 @@ fn marks(axes: Axes, read: Read, rank: usize) -> String {
 impl Reader<'_> {
     /// Reads a named value as its name; an ill or unreadable one too.
     pub fn name(&mut self, value: ValueId) {
-        let name = match self.records.name(value) {
-            Some(name) => name.to_string(),
+        let name = match (self.names)(value) {
+            Some(name) => name,
             None if self.records.ty(value).is_none() => "?".to_string(),
             None => return,
         };
         if self.read.contains_key(&value) {
             return;
         }
-        let plain = |c: char| c.is_alphanumeric() || "._%'?".contains(c);
+        let plain = |c: char| c.is_alphanumeric() || "._%'?[]".contains(c);
         let name = if name.chars().all(plain) { name } else { format!("({name})") };
         let shape = self.records.ty(value).map_or(Shape::SCALAR, |ty| ty.shape);
         let spread = ones(shape);
@@ -74,7 +76,8 @@ impl Reader<'_> {
             .collect();
         let (Some(types), Some(operands)) = (types, operands) else { return };
         if let Op::Input(_) = node.op {
-            return self.unknown(node.first, &self.records.label(node.first));
+            let label = (self.names)(node.first).unwrap_or_else(|| self.records.label(node.first));
+            return self.unknown(node.first, &label);
         }
         let read = match types[..] {
             [ty] => self.one(&node.op, &operands, ty),
@@ -82,7 +85,7 @@ impl Reader<'_> {
         };
         for (position, (output, ty)) in node.outputs().zip(&types).enumerate() {
             let read = read.unwrap_or_else(|| self.call(&node.op, position, &operands, *ty));
-            if output == root || self.records.name(output).is_none() {
+            if output == root || (self.names)(output).is_none() {
                 self.read.insert(output, read);
             }
         }
