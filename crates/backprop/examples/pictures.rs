@@ -9,7 +9,7 @@ use backprop_core::{Graph, Tensor, ValueId};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let directory = std::env::args().nth(1).ok_or("usage: pictures DIRECTORY")?;
     std::fs::create_dir_all(&directory)?;
-    let pictures: [(&str, &str, fn(&Graph) -> Drawn); 4] = [
+    let pictures: [(&str, &str, Build); 4] = [
         ("logistic-regression", "logistic regression", logistic_regression),
         ("relu-layer", "H = max(0, X·W + b)", relu_layer),
         ("mlp-gradient", "MLP 4-3-2 and its gradient", mlp),
@@ -26,6 +26,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     Ok(())
 }
+
+type Build = fn(&Graph) -> Drawn;
 
 /// What to draw.
 struct Drawn {

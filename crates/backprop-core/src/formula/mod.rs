@@ -12,7 +12,10 @@
 //! rounding and infinities come out is up to the graph.
 
 mod algebra;
+mod ratio;
 mod read;
+mod shape;
+mod sums;
 mod text;
 
 use std::collections::HashMap;
