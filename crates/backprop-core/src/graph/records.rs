@@ -209,6 +209,9 @@ impl Records {
             if let Some(dim) = ty.shape.dims().iter().find(|dim| dim.is_negative()) {
                 return Some(Err(Ill::new(format!("a size comes out as {dim}"))));
             }
+            if ty.shape.dims().iter().any(|dim| dim.is_overlong()) {
+                return Some(Err(Ill::new("a size has too many terms")));
+            }
         }
         Some(Ok(outputs))
     }
