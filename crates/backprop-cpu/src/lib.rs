@@ -21,7 +21,19 @@ use backprop_core::{Array, Ill, Type};
 /// A fault in the data: an index out of range, an integer division by zero, sizes that do not fit
 /// into memory.
 pub fn eval(op: &Op, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill> {
-    let fast = match op {
+    match eval_one(op, inputs, outputs)? {
+        Some(array) => Ok(smallvec::smallvec![array]),
+        None => op.rule().eval(inputs, outputs),
+    }
+}
+
+/// The kernel of an op with one output; `None` where only its definition exists.
+///
+/// # Errors
+/// As [`eval`].
+#[inline]
+pub fn eval_one(op: &Op, inputs: &[&Array], outputs: &[Type]) -> Result<Option<Array>, Ill> {
+    Ok(match op {
         Op::Unary(op) => pointwise::unary(*op, inputs[0]),
         Op::Binary(op) => pointwise::binary(*op, inputs[0], inputs[1])?,
         Op::Compare(op) => Some(pointwise::compare(*op, inputs[0], inputs[1])),
@@ -36,9 +48,5 @@ pub fn eval(op: &Op, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill>
         Op::LogSumExp(op) => reduce::logsumexp(inputs[0], op.axes),
         Op::Contract(op) => contract::contract(op, inputs[0], inputs[1]),
         _ => None,
-    };
-    match fast {
-        Some(array) => Ok(smallvec::smallvec![array]),
-        None => op.rule().eval(inputs, outputs),
-    }
+    })
 }

@@ -12,9 +12,9 @@ use backprop_core::graph::records::Inputs;
 use backprop_core::ops::{Arrays, Full, IllCall, Input, Literal};
 use backprop_core::random::Streams;
 use backprop_core::{
-    Array, ContextId, Emit, Error, Fault, Ill, IntoType, NodeId, Op, Part, Records, Tensor, Type, ValueId,
+    Array, ContextId, Emit, Error, Fault, Ill, IntoType, Node, NodeId, Op, Part, Records, Tensor, Type,
+    ValueId,
 };
-use smallvec::SmallVec;
 
 /// A tape: what is called on its tensors is computed at once.
 ///
@@ -155,33 +155,57 @@ impl Tape {
 }
 
 impl Shared {
-    /// Computes the outputs of a node that was just recorded.
-    fn compute(&self, node: NodeId) {
+    /// Records a node and computes its outputs.
+    fn push(&self, op: Op, inputs: Inputs, place: Place, part: Part) -> NodeId {
         let mut records = self.records.borrow_mut();
         let mut values = self.values.borrow_mut();
+        let part = if self.no_grad.get() { Part::NoGrad } else { part };
+        let node = records.push(op, inputs, place, part);
         match eval(&records, &values, node) {
-            Some(Ok(arrays)) => values.extend(arrays.into_iter().map(Some)),
+            Some(Ok(Computed::One(array))) => values.push(Some(array)),
+            Some(Ok(Computed::Several(arrays))) => values.extend(arrays.into_iter().map(Some)),
             Some(Err(ill)) => {
                 records.fault(node, ill);
                 values.resize(records.n_values(), None);
             }
             None => values.resize(records.n_values(), None),
         }
+        node
     }
 }
 
+enum Computed {
+    One(Array),
+    Several(Arrays),
+}
+
 /// The outputs of a node, or what is wrong with its data; `None` when something before it is ill.
-fn eval(records: &Records, values: &[Option<Array>], node: NodeId) -> Option<Result<Arrays, Ill>> {
+fn eval(records: &Records, values: &[Option<Array>], node: NodeId) -> Option<Result<Computed, Ill>> {
     let node = records.node(node);
-    let mut types: SmallVec<[Type; 2]> = SmallVec::new();
-    for output in node.outputs() {
-        types.push(records.ty(output)?);
+    let value = |input: ValueId| values[input as usize].as_ref();
+    // The usual numbers of operands need no list.
+    match *node.inputs {
+        [a] => eval_on(records, node, &[value(a)?]),
+        [a, b] => eval_on(records, node, &[value(a)?, value(b)?]),
+        _ => {
+            let inputs: Option<Vec<&Array>> = node.inputs.iter().map(|&input| value(input)).collect();
+            eval_on(records, node, &inputs?)
+        }
     }
-    let mut inputs: SmallVec<[&Array; 4]> = SmallVec::new();
-    for &input in &node.inputs {
-        inputs.push(values[input as usize].as_ref()?);
+}
+
+#[inline]
+fn eval_on(records: &Records, node: &Node, inputs: &[&Array]) -> Option<Result<Computed, Ill>> {
+    if node.n_outputs == 1 {
+        let types = [records.ty(node.first)?];
+        return match backprop_cpu::eval_one(&node.op, inputs, &types) {
+            Ok(Some(array)) => Some(Ok(Computed::One(array))),
+            Ok(None) => Some(node.op.rule().eval(inputs, &types).map(Computed::Several)),
+            Err(ill) => Some(Err(ill)),
+        };
     }
-    Some(backprop_cpu::eval(&node.op, &inputs, &types))
+    let types: Option<Vec<Type>> = node.outputs().map(|output| records.ty(output)).collect();
+    Some(backprop_cpu::eval(&node.op, inputs, &types?).map(Computed::Several))
 }
 
 impl Emit for TapeContext {
@@ -202,10 +226,7 @@ impl Emit for TapeContext {
     }
 
     fn emit(&self, op: Op, inputs: Inputs, place: Place, part: Part) -> NodeId {
-        let part = if self.shared.no_grad.get() { Part::NoGrad } else { part };
-        let node = self.shared.records.borrow_mut().push(op, inputs, place, part);
-        self.shared.compute(node);
-        node
+        self.shared.push(op, inputs, place, part)
     }
 
     fn missing(&self) -> ValueId {

@@ -196,14 +196,16 @@ impl Array {
 
     /// An array from parts that are known to agree.
     pub fn from_parts(sizes: Sizes, data: Data) -> Array {
-        Array::with_shape(Shape::of_sizes(&sizes), data)
+        let array = Array::with_shape(Shape::of_sizes(&sizes), data);
+        assert_eq!(sizes.iter().product::<usize>(), array.len(), "sizes {sizes:?} and elements disagree");
+        array
     }
 
     /// An array from a shape of numbers and as many elements.
+    #[inline]
     pub fn with_shape(shape: Shape, data: Data) -> Array {
         let array = Array { shape, data };
-        let count: usize = array.sizes().iter().product();
-        assert_eq!(count, array.len(), "sizes {:?} and elements disagree", array.sizes());
+        debug_assert_eq!(array.sizes().iter().product::<usize>(), array.len(), "sizes and elements disagree");
         array
     }
 
@@ -251,6 +253,7 @@ impl Array {
     }
 
     /// The sizes of the axes, outermost first.
+    #[inline]
     pub fn sizes(&self) -> &'static [usize] {
         self.shape.sizes().expect("the shape of an array is numbers")
     }
@@ -266,6 +269,7 @@ impl Array {
     }
 
     /// The number of elements.
+    #[inline]
     pub fn len(&self) -> usize {
         with_data!(&self.data, |values| values.len())
     }

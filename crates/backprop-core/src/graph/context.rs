@@ -100,6 +100,7 @@ thread_local! {
 }
 
 impl Table {
+    #[inline]
     fn live(&self, id: ContextId) -> Option<&Slot> {
         self.slots
             .get(id.index as usize)
@@ -112,6 +113,7 @@ impl Table {
             .filter(|slot| slot.generation == id.generation && slot.emit.is_some())
     }
 
+    #[inline]
     fn innermost(&self, mut id: ContextId) -> ContextId {
         while let Some(inner) = self.live(id).and_then(|slot| slot.open) {
             id = inner;
@@ -177,6 +179,7 @@ impl ContextId {
     }
 
     /// Reads the records of the context, while it lives.
+    #[inline]
     pub fn read<R>(self, read: impl FnOnce(&Records) -> R) -> Option<R> {
         TABLE.with_borrow(|table| {
             let emit = table.live(self)?.emit.as_ref()?;
@@ -249,6 +252,7 @@ impl ContextId {
         Outputs { context: id, first: node.first, n: node.n_outputs }
     }
 
+    #[inline]
     fn home(self, inputs: &[Tensor]) -> Option<Rc<dyn Emit>> {
         TABLE.with_borrow(|table| {
             let candidates = std::iter::once(self).chain(inputs.iter().map(|input| input.context));

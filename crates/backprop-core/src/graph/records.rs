@@ -64,6 +64,12 @@ struct Value {
     ty: Option<Type>,
 }
 
+/// The types of an operation's outputs.
+enum Inferred {
+    One(Type),
+    Several(Types),
+}
+
 /// Operations in the order of their calls, which is a topological order, and what is known of them.
 #[derive(Clone, Debug, Default)]
 pub struct Records {
@@ -89,6 +95,7 @@ impl Records {
     }
 
     /// A node.
+    #[inline]
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id as usize]
     }
@@ -104,6 +111,7 @@ impl Records {
     }
 
     /// The type of `value`; `None` when it is ill.
+    #[inline]
     pub fn ty(&self, value: ValueId) -> Option<Type> {
         self.values[value as usize].ty
     }
@@ -176,7 +184,8 @@ impl Records {
         let node = self.nodes.len() as NodeId;
         let first = self.values.len() as ValueId;
         match self.infer(&op, &inputs) {
-            Some(Ok(outputs)) => {
+            Some(Ok(Inferred::One(ty))) => self.values.push(Value { node, ty: Some(ty) }),
+            Some(Ok(Inferred::Several(outputs))) => {
                 self.values.extend(outputs.iter().map(|&ty| Value { node, ty: Some(ty) }));
             }
             refused => {
@@ -193,27 +202,38 @@ impl Records {
     }
 
     /// The types of an operation's outputs; `None` when an operand is ill itself.
-    fn infer(&self, op: &Op, inputs: &[ValueId]) -> Option<Result<Types, Ill>> {
-        let mut types: SmallVec<[Type; 4]> = SmallVec::new();
-        for &input in inputs {
-            types.push(self.ty(input)?);
+    #[inline]
+    fn infer(&self, op: &Op, inputs: &[ValueId]) -> Option<Result<Inferred, Ill>> {
+        // The usual numbers of operands need no list.
+        Some(match *inputs {
+            [a] => self.infer_on(op, [self.ty(a)?]),
+            [a, b] => self.infer_on(op, [self.ty(a)?, self.ty(b)?]),
+            _ => {
+                let types: Option<Vec<Type>> = inputs.iter().map(|&input| self.ty(input)).collect();
+                self.infer_on(op, types?)
+            }
+        })
+    }
+
+    #[inline]
+    fn infer_on(&self, op: &Op, mut types: impl AsMut<[Type]>) -> Result<Inferred, Ill> {
+        let types = types.as_mut();
+        if let Some(ty) = op.infer_pointwise(types) {
+            return Ok(Inferred::One(ty));
         }
         if !self.assumptions.is_empty() {
             types.iter_mut().for_each(|ty| *ty = self.assumed_type(*ty));
         }
-        let outputs = match op.infer(&types) {
-            Ok(outputs) => outputs,
-            Err(ill) => return Some(Err(ill)),
-        };
+        let outputs = op.infer(types)?;
         for ty in outputs.iter().filter(|ty| ty.shape.sizes().is_none()) {
             if let Some(dim) = ty.shape.dims().iter().find(|dim| dim.is_negative()) {
-                return Some(Err(Ill::new(format!("a size comes out as {dim}"))));
+                return Err(Ill::new(format!("a size comes out as {dim}")));
             }
             if ty.shape.dims().iter().any(|dim| dim.is_overlong()) {
                 return Some(Err(Ill::new("a size has too many terms")));
             }
         }
-        Some(Ok(outputs))
+        Ok(Inferred::Several(outputs))
     }
 
     /// Records a value that stands for an operand that cannot be used here.

@@ -8,7 +8,7 @@ use crate::array::Array;
 use crate::graph::fault::Ill;
 use crate::number::Number;
 use crate::tensor::{IntoOperand, Tensor, emit};
-use crate::types::Type;
+use crate::types::{Shape, Type};
 
 /// A pointwise op of two operands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -205,18 +205,21 @@ pub fn refuse_zero_divisor(divisor: &Array) -> Result<(), Ill> {
 }
 
 /// Refuses operands of different types.
+#[inline]
 pub(crate) fn same_types(inputs: &[Type], i: usize, j: usize) -> Result<(), Ill> {
+    if inputs[i] == inputs[j] { Ok(()) } else { Err(types_differ(inputs, i, j)) }
+}
+
+#[cold]
+fn types_differ(inputs: &[Type], i: usize, j: usize) -> Ill {
     let (a, b) = (inputs[i], inputs[j]);
-    if a.dtype != b.dtype {
-        return Err(Ill::new("element types differ")
-            .note(i, format!("is {}", a.dtype))
-            .note(j, format!("is {}", b.dtype))
-            .hint(format!("cast one of them: nothing is converted unasked, e.g. cast({:?})", a.dtype)));
+    if a.dtype == b.dtype {
+        return Ill::new("shapes differ");
     }
-    if a.shape != b.shape {
-        return Err(Ill::new("shapes differ"));
-    }
-    Ok(())
+    Ill::new("element types differ")
+        .note(i, format!("is {}", a.dtype))
+        .note(j, format!("is {}", b.dtype))
+        .hint(format!("cast one of them: nothing is converted unasked, e.g. cast({:?})", a.dtype))
 }
 
 /// Calls a pointwise op on two operands, broadcasting either to the common shape first. Only a
@@ -230,11 +233,24 @@ pub fn broadcast_binary(op: impl Into<Op>, a: Tensor, b: Tensor) -> Tensor {
 /// Both operands broadcast to their common shape; unchanged where there is none, for the op itself
 /// to say so.
 #[track_caller]
+#[inline]
 pub(crate) fn broadcast_pair(a: Tensor, b: Tensor) -> (Tensor, Tensor) {
-    let (Some(left), Some(right)) = (a.shape(), b.shape()) else { return (a, b) };
-    if left == right {
-        return (a, b);
+    let (Some(left), Some(right)) = shapes(a, b) else { return (a, b) };
+    if left == right { (a, b) } else { stretched(a, left, b, right) }
+}
+
+/// The shapes of two operands, which nearly always share their records.
+#[inline]
+fn shapes(a: Tensor, b: Tensor) -> (Option<Shape>, Option<Shape>) {
+    if a.context() != b.context() {
+        return (a.shape(), b.shape());
     }
+    let shape = |ty: Option<Type>| ty.map(|ty| ty.shape);
+    a.with_records(|records| (shape(records.ty(a.id())), shape(records.ty(b.id())))).unwrap_or((None, None))
+}
+
+#[track_caller]
+fn stretched(a: Tensor, left: Shape, b: Tensor, right: Shape) -> (Tensor, Tensor) {
     match broadcast_shapes(left, right) {
         Ok(shape) => {
             let stretch =

@@ -60,21 +60,18 @@ pub struct Missing;
 
 /// Stands for a call of a composite that broke a rule; always ill.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IllCall {
-    call: String,
-    ill: Ill,
-}
+pub struct IllCall(Box<(String, Ill)>);
 
 impl IllCall {
     /// A call of `call` that broke a rule.
     pub fn new(call: &str, ill: Ill) -> IllCall {
-        IllCall { call: call.to_string(), ill }
+        IllCall(Box::new((call.to_string(), ill)))
     }
 }
 
 impl Hash for IllCall {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.call.hash(state);
+        self.0.0.hash(state);
     }
 }
 
@@ -330,16 +327,16 @@ impl Rule for Missing {
 
 impl Rule for IllCall {
     fn name(&self) -> &str {
-        &self.call
+        &self.0.0
     }
     fn equation(&self) -> (&'static str, &'static str) {
         ("a call that broke a rule", "a leaf")
     }
     fn infer(&self, _inputs: &[Type]) -> Result<Types, Ill> {
-        Err(self.ill.clone())
+        Err(self.0.1.clone())
     }
     fn eval(&self, _inputs: &[&Array], _outputs: &[Type]) -> Result<Arrays, Ill> {
-        Err(self.ill.clone())
+        Err(self.0.1.clone())
     }
     fn family(&self) -> Family<'_> {
         no_family()

@@ -152,10 +152,22 @@ impl Op {
         }
     }
 
+    /// The type of the result of a pointwise op on well-typed operands: a shortcut of
+    /// [`Op::infer`], which also says what is wrong otherwise.
+    #[inline]
+    pub(crate) fn infer_pointwise(&self, inputs: &[Type]) -> Option<Type> {
+        match (self, inputs) {
+            (Op::Unary(op), &[x]) => op.accepts(x.dtype).then_some(x),
+            (Op::Binary(_), &[a, b]) => (a == b && a.dtype.is_number()).then_some(a),
+            _ => None,
+        }
+    }
+
     /// The types of the outputs; see [`Rule::infer`].
     ///
     /// # Errors
     /// The rule that the operands break.
+    #[inline]
     pub fn infer(&self, inputs: &[Type]) -> Result<Types, Ill> {
         self.rule().infer(inputs)
     }
@@ -184,11 +196,13 @@ pub(crate) fn bind_shape<T: Into<Op>>(
 }
 
 /// One output of type `ty`.
+#[inline]
 pub(crate) fn one(ty: Type) -> Types {
     smallvec::smallvec![ty]
 }
 
 /// Refuses a wrong number of operands, which only text and custom callers can give.
+#[inline]
 pub(crate) fn want_inputs(inputs: &[Type], n: usize) -> Result<(), Ill> {
     if inputs.len() == n {
         return Ok(());
@@ -205,9 +219,12 @@ pub(crate) fn want_axis(axis: usize, ty: Type) -> Result<(), Ill> {
 }
 
 /// Refuses a type that is not of the wanted kind.
+#[inline]
 pub(crate) fn want(holds: bool, idx: usize, ty: Type, kind: &str) -> Result<(), Ill> {
-    if holds {
-        return Ok(());
-    }
-    Err(Ill::new(format!("needs {kind}, not {}", ty.dtype)).note(idx, format!("is {}", ty.dtype)))
+    if holds { Ok(()) } else { Err(wrong_kind(idx, ty, kind)) }
+}
+
+#[cold]
+fn wrong_kind(idx: usize, ty: Type, kind: &str) -> Ill {
+    Ill::new(format!("needs {kind}, not {}", ty.dtype)).note(idx, format!("is {}", ty.dtype))
 }

@@ -127,6 +127,13 @@ unary_ops! {
     Round round(x) = "y = x rounded, halves to even", "none: piecewise constant", Flat |d, y| d, f64: f64::round_ties_even, i64: None;
 }
 
+impl Unary {
+    /// Whether operands of this type are possible.
+    pub(crate) fn accepts(self, dtype: DType) -> bool {
+        dtype.is_float() || (dtype.is_int() && self.reference_int().is_some())
+    }
+}
+
 impl Rule for Unary {
     fn name(&self) -> &str {
         Unary::name(*self)
