@@ -21,7 +21,13 @@ fn evaluate(z: Tensor, inputs: &[(Tensor, f64)]) -> f64 {
                 Op::Binary(op) => op.reference(x[0], x[1]),
                 Op::Compare(op) => f64::from(u8::from(op.reference(x[0], x[1]))),
                 Op::Logic(_) => x[0] * x[1],
-                Op::Select(_) => if x[0] != 0.0 { x[1] } else { x[2] },
+                Op::Select(_) => {
+                    if x[0] != 0.0 {
+                        x[1]
+                    } else {
+                        x[2]
+                    }
+                }
                 op => panic!("{} in a pointwise rule", op.name()),
             });
         }
