@@ -84,6 +84,7 @@ pub struct GradTable {
     entries: Vec<(ValueId, Tensor)>,
     steps: Vec<Step>,
     bprop_calls: usize,
+    node_visits: usize,
 }
 
 impl GradTable {
@@ -95,6 +96,7 @@ impl GradTable {
             entries: Vec::new(),
             steps: Vec::new(),
             bprop_calls: 0,
+            node_visits: 0,
         }
     }
 
@@ -127,6 +129,12 @@ impl GradTable {
     /// How often an op's `bprop` was called: at most once for each node of G'.
     pub fn bprop_calls(&self) -> usize {
         self.bprop_calls
+    }
+
+    /// How often the algorithm looked at a node: twice to prune and once to sweep, for each node
+    /// between the first target and z.
+    pub fn node_visits(&self) -> usize {
+        self.node_visits
     }
 }
 
@@ -178,9 +186,10 @@ fn sweep(outputs: &[(Tensor, Tensor)], targets: &[Tensor]) -> GradTable {
     for (&output, &(_, d)) in known_outputs.iter().zip(outputs) {
         table.add(&pruned, output, Cotangent::new(d));
     }
-    let mut bprop_calls = 0;
+    let (mut bprop_calls, mut node_visits) = (0, pruned.visits);
     let mut entries = Vec::new();
     for id in (pruned.first..pruned.end).rev() {
+        node_visits += 1;
         bprop_calls += usize::from(visit(&home, &pruned, id, &mut table, &mut entries));
     }
 
@@ -206,7 +215,8 @@ fn sweep(outputs: &[(Tensor, Tensor)], targets: &[Tensor]) -> GradTable {
         gradients.push(distinct);
         reasons.push(reason);
     }
-    GradTable { context: Some(home.id()), gradients, reasons, entries, steps: table.steps, bprop_calls }
+    let steps = table.steps;
+    GradTable { context: Some(home.id()), gradients, reasons, entries, steps, bprop_calls, node_visits }
 }
 
 fn no_targets() -> GradTable {
@@ -217,6 +227,7 @@ fn no_targets() -> GradTable {
         entries: Vec::new(),
         steps: Vec::new(),
         bprop_calls: 0,
+        node_visits: 0,
     }
 }
 

@@ -10,7 +10,9 @@
 
 pub mod array;
 mod composite;
+mod formula;
 pub mod graph;
+mod interpret;
 pub mod number;
 pub mod ops;
 pub mod random;
@@ -20,10 +22,13 @@ pub mod types;
 pub mod verify;
 
 pub use array::{Array, ArrayError, DType, Data, Element, Sizes};
+pub use formula::formula;
 pub use graph::Graph;
 pub use graph::context::{ContextId, Emit};
 pub use graph::fault::{Error, Fault, Ill};
 pub use graph::records::{Node, NodeId, Part, Records, ValueId};
+pub use graph::replay::{replay, substitute};
+pub use interpret::interpret;
 pub use ops::{Op, concat};
 pub use random::Seed;
 pub use tensor::{IntoOperand, Outputs, Tensor, emit};

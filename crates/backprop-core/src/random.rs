@@ -72,7 +72,7 @@ pub fn stream(path: &str, occurrence: u32) -> u32 {
 }
 
 /// Counts the random ops of each module, from 0 in each graph, body and tape scope.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Streams {
     counts: HashMap<Arc<str>, u32>,
 }

@@ -33,6 +33,12 @@ pub fn eval(op: &Op, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill>
 /// As [`eval`].
 #[inline]
 pub fn eval_one(op: &Op, inputs: &[&Array], outputs: &[Type]) -> Result<Option<Array>, Ill> {
+    for ty in outputs {
+        match ty.shape.n_elements() {
+            Some(n) if n < LARGE => {}
+            n => want_memory(*ty, n)?,
+        }
+    }
     Ok(match op {
         Op::Unary(op) => pointwise::unary(*op, inputs[0]),
         Op::Binary(op) => pointwise::binary(*op, inputs[0], inputs[1])?,
@@ -49,4 +55,20 @@ pub fn eval_one(op: &Op, inputs: &[&Array], outputs: &[Type]) -> Result<Option<A
         Op::Contract(op) => contract::contract(op, inputs[0], inputs[1]),
         _ => None,
     })
+}
+
+/// From this number of elements on, it is asked first whether there is memory.
+const LARGE: usize = 1 << 28;
+
+/// Refuses a result that there is no memory for, instead of ending the process.
+#[cold]
+fn want_memory(ty: Type, n_elements: Option<usize>) -> Result<(), Ill> {
+    if ty.shape.sizes().is_none() {
+        return Err(Ill::new(format!(
+            "{ty} has a size that is only a name: where numbers are computed, every size is a number"
+        )));
+    }
+    let bytes = n_elements.and_then(|n| n.checked_mul(ty.dtype.size()));
+    let fits = bytes.is_some_and(|bytes| Vec::<u8>::new().try_reserve_exact(bytes).is_ok());
+    if fits { Ok(()) } else { Err(Ill::new(format!("a result of type {ty} does not fit into memory"))) }
 }

@@ -43,9 +43,8 @@ fn check(build: fn(&[Tensor]) -> Tensor) {
     let z = build(&eager);
     let table = grad_table(z, &eager);
     assert!(table.bprop_calls() <= tape.records().n_nodes(), "each node is asked at most once");
-    let values: Vec<Array> = [z, table.gradients()[0], table.gradients()[1]]
-        .map(|t| t.value().expect("well-typed"))
-        .into();
+    let values: Vec<Array> =
+        [z, table.gradients()[0], table.gradients()[1]].map(|t| t.value().expect("well-typed")).into();
     let forward_nodes = N + 2;
     assert!(tape.records().n_nodes() < 20 * forward_nodes, "gradient nodes grow linearly");
     drop(tape);

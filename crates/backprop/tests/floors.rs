@@ -26,7 +26,10 @@ fn floor(name: &str) -> u32 {
 fn dependencies(manifest: &str) -> Vec<&str> {
     let table = manifest.split("\n[").find(|part| part.starts_with("dependencies]")).unwrap_or("");
     let lines = table.lines().skip(1);
-    lines.filter_map(|line| line.split(['.', '=', ' ']).next()).filter(|name| name.starts_with("backprop")).collect()
+    lines
+        .filter_map(|line| line.split(['.', '=', ' ']).next())
+        .filter(|name| name.starts_with("backprop"))
+        .collect()
 }
 
 #[test]

@@ -4,6 +4,7 @@ pub mod context;
 pub mod fault;
 pub mod place;
 pub mod records;
+pub mod replay;
 
 use std::cell::{Cell, Ref, RefCell};
 use std::panic::Location;

@@ -327,6 +327,21 @@ impl Records {
         self.faults.iter().map(|(&node, fault)| (node, fault))
     }
 
+    /// What is wrong with this node itself.
+    pub fn fault_of(&self, node: NodeId) -> Option<&Fault> {
+        self.faults.get(&node)
+    }
+
+    /// The dimensions that were declared equal, in order.
+    pub fn assumptions(&self) -> &[(String, Dim)] {
+        &self.assumptions
+    }
+
+    /// The name of a file of [`Line::File`].
+    pub fn file(&self, id: u32) -> Option<&str> {
+        self.files.get(id as usize).map(|name| &**name)
+    }
+
     /// A place in words.
     pub fn place(&self, place: Place) -> PlaceText {
         let line = match place.line {

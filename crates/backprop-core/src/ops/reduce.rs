@@ -307,6 +307,9 @@ impl IntoAxes for i64 {
 /// Several axes; −1 is the last.
 impl<const N: usize> IntoAxes for [i64; N] {
     fn into_axes(self, rank: usize) -> Result<Axes, Ill> {
+        if N > rank {
+            return Err(Ill::new(format!("{N} axes are named, but the rank is {rank}")));
+        }
         let mut axes = Vec::with_capacity(N);
         for axis in self {
             let counted = if axis < 0 { axis + rank as i64 } else { axis };

@@ -14,7 +14,7 @@ pub use dim::{Bindings, Dim, Poly};
 pub use parse::parse_type;
 pub(crate) use parse::{Reader, Wrong};
 
-use crate::array::{DType, MAX_RANK, Sizes};
+use crate::array::{DType, MAX_RANK, Sizes, element_count};
 
 /// The dimensions of a value, outermost first; rank 0 to 8.
 ///
@@ -28,9 +28,11 @@ pub struct Shape(&'static Interned);
 struct Interned {
     dims: &'static [Dim],
     sizes: Option<&'static [usize]>,
+    /// The product of the sizes, when it fits into memory.
+    n_elements: Option<usize>,
 }
 
-static RANK_0: Interned = Interned { dims: &[], sizes: Some(&[]) };
+static RANK_0: Interned = Interned { dims: &[], sizes: Some(&[]), n_elements: Some(1) };
 
 static SHAPES: LazyLock<Mutex<HashMap<&'static [Dim], Shape>>> = LazyLock::new(Mutex::default);
 
@@ -44,7 +46,8 @@ thread_local! {
 impl Interned {
     fn new(dims: &[Dim]) -> Interned {
         let sizes: Option<Vec<usize>> = dims.iter().map(|dim| dim.size()).collect();
-        Interned { dims: Box::leak(dims.into()), sizes: sizes.map(|sizes| &*sizes.leak()) }
+        let n_elements = sizes.as_ref().and_then(|sizes| element_count(sizes).ok());
+        Interned { dims: Box::leak(dims.into()), sizes: sizes.map(|sizes| &*sizes.leak()), n_elements }
     }
 }
 
@@ -101,6 +104,11 @@ impl Shape {
     /// The sizes, when all are numbers.
     pub fn sizes(self) -> Option<&'static [usize]> {
         self.0.sizes
+    }
+
+    /// The number of elements, when all sizes are numbers and as many elements can be addressed.
+    pub fn n_elements(self) -> Option<usize> {
+        self.0.n_elements
     }
 
     /// The number of elements.
@@ -206,12 +214,14 @@ impl fmt::Display for Shape {
 
 impl<const N: usize> From<[usize; N]> for Shape {
     fn from(sizes: [usize; N]) -> Shape {
+        const { assert!(N <= MAX_RANK, "at most eight axes") };
         Shape::of_sizes(&sizes)
     }
 }
 
 impl<const N: usize> From<[Dim; N]> for Shape {
     fn from(dims: [Dim; N]) -> Shape {
+        const { assert!(N <= MAX_RANK, "at most eight axes") };
         Shape::new(&dims)
     }
 }
