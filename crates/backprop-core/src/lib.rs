@@ -17,7 +17,9 @@ pub mod number;
 pub mod ops;
 pub mod random;
 pub mod tensor;
+pub mod text;
 pub mod types;
+pub mod verify;
 
 pub use array::{Array, ArrayError, DType, Data, Element, Sizes};
 pub use formula::{formula, formula_with};

@@ -137,6 +137,11 @@ impl Graph {
         Graph { context }
     }
 
+    /// The records, for good: the graph ends.
+    pub(crate) fn into_records(self) -> Records {
+        self.context.records.take()
+    }
+
     /// The number of its context.
     pub fn id(&self) -> ContextId {
         self.context.id

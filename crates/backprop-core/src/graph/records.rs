@@ -59,28 +59,33 @@ impl Node {
 
 /// Of a value: the node that computes it and its type; `None` for a value that is ill.
 #[derive(Clone, Copy, Debug)]
-struct Value {
-    node: NodeId,
-    ty: Option<Type>,
+pub(crate) struct Value {
+    pub node: NodeId,
+    pub ty: Option<Type>,
 }
 
 /// The types of an operation's outputs.
-enum Inferred {
+pub(crate) enum Inferred {
     One(Type),
     Several(Types),
 }
 
 /// Operations in the order of their calls, which is a topological order, and what is known of them.
+///
+/// [`verify`](crate::verify) numbers and checks what must hold between the fields; it and the text
+/// form read them directly.
 #[derive(Clone, Debug, Default)]
 pub struct Records {
-    nodes: Vec<Node>,
-    values: Vec<Value>,
-    names: BTreeMap<ValueId, Arc<str>>,
-    by_name: HashMap<Arc<str>, ValueId>,
-    faults: BTreeMap<NodeId, Fault>,
-    modules: Vec<Module>,
-    files: Vec<Arc<str>>,
-    assumptions: Vec<(String, Dim)>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) values: Vec<Value>,
+    pub(crate) names: BTreeMap<ValueId, Arc<str>>,
+    pub(crate) by_name: HashMap<Arc<str>, ValueId>,
+    pub(crate) faults: BTreeMap<NodeId, Fault>,
+    pub(crate) modules: Vec<Module>,
+    pub(crate) files: Vec<Arc<str>>,
+    pub(crate) assumptions: Vec<(String, Dim)>,
+    /// For each assumption, the first node that it holds for.
+    pub(crate) assumed_from: Vec<NodeId>,
 }
 
 impl Records {
@@ -155,6 +160,7 @@ impl Records {
     /// Declares that the dimension `name` equals `dim`, for the type rules from here on.
     pub fn assume(&mut self, name: &str, dim: Dim) {
         self.assumptions.push((name.to_string(), dim));
+        self.assumed_from.push(self.nodes.len() as NodeId);
     }
 
     /// Whether two dimensions are equal under the assumptions.
@@ -203,7 +209,7 @@ impl Records {
 
     /// The types of an operation's outputs; `None` when an operand is ill itself.
     #[inline]
-    fn infer(&self, op: &Op, inputs: &[ValueId]) -> Option<Result<Inferred, Ill>> {
+    pub(crate) fn infer(&self, op: &Op, inputs: &[ValueId]) -> Option<Result<Inferred, Ill>> {
         // The usual numbers of operands need no list.
         Some(match *inputs {
             [a] => self.infer_on(op, [self.ty(a)?]),
@@ -228,6 +234,9 @@ impl Records {
         for ty in outputs.iter().filter(|ty| ty.shape.sizes().is_none()) {
             if let Some(dim) = ty.shape.dims().iter().find(|dim| dim.is_negative()) {
                 return Err(Ill::new(format!("a size comes out as {dim}")));
+            }
+            if ty.shape.dims().iter().any(|dim| dim.is_overlong()) {
+                return Err(Ill::new("a size has too many terms"));
             }
         }
         Ok(Inferred::Several(outputs))

@@ -12,6 +12,7 @@ use crate::graph::context::ContextId;
 use crate::graph::fault::Ill;
 use crate::graph::place::Line;
 use crate::tensor::Tensor;
+use crate::text::Given;
 use crate::types::{Bindings, Dim, Type};
 use crate::with_dtype;
 
@@ -151,6 +152,13 @@ fn numeric(ty: Type) -> &'static [usize] {
     ty.shape.sizes().expect("sizes are numbers when an op is evaluated")
 }
 
+impl Input {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        Ok(Input { ty: given.ty()? }.into())
+    }
+}
+
 impl Rule for Input {
     fn name(&self) -> &str {
         "input"
@@ -197,6 +205,15 @@ impl Rule for Constant {
     }
 }
 
+impl Full {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        let ty = given.ty()?;
+        let full = Full::new(ty, given.number("value", ty.dtype)?);
+        full.map(Op::from).map_err(|ill| ill.rule)
+    }
+}
+
 impl Rule for Full {
     fn name(&self) -> &str {
         "full"
@@ -238,6 +255,14 @@ impl Rule for Full {
     }
 }
 
+impl Iota {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        let ty = given.ty()?;
+        Ok(Iota { ty, axis: given.axis("axis", ty.shape.rank())? }.into())
+    }
+}
+
 impl Rule for Iota {
     fn name(&self) -> &str {
         "iota"
@@ -275,6 +300,13 @@ impl Rule for Iota {
 
     fn family(&self) -> Family<'_> {
         no_family()
+    }
+}
+
+impl DimValue {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        Ok(DimValue { dim: given.dim("dim")? }.into())
     }
 }
 

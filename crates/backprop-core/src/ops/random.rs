@@ -6,6 +6,7 @@ use crate::array::{Array, DType, element_count};
 use crate::graph::fault::Ill;
 use crate::random::{self, Key};
 use crate::tensor::{Tensor, emit};
+use crate::text::Given;
 use crate::types::{Bindings, Shape, Type};
 
 /// Uniform in [0, 1).
@@ -56,6 +57,13 @@ fn draw(
     Ok(smallvec::smallvec![drawn.expect("counted above")])
 }
 
+impl Uniform {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        Ok(Uniform { ty: given.ty()? }.into())
+    }
+}
+
 impl Rule for Uniform {
     fn name(&self) -> &str {
         "uniform"
@@ -78,6 +86,13 @@ impl Rule for Uniform {
 
     fn family(&self) -> Family<'_> {
         Family::None("random numbers depend on an integer key")
+    }
+}
+
+impl Normal {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        Ok(Normal { ty: given.ty()? }.into())
     }
 }
 

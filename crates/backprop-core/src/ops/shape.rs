@@ -7,6 +7,7 @@ use super::{Arrays, Attribute, Attributes, Axes, Op, Rule, Types, bind_shape, on
 use crate::array::{Array, Sizes, strides};
 use crate::graph::fault::Ill;
 use crate::tensor::{Tensor, emit};
+use crate::text::Given;
 use crate::types::{Bindings, Dim, Shape, Type};
 
 /// The same elements, in row-major order, under another shape.
@@ -74,6 +75,13 @@ pub(crate) fn walk<'a>(sizes: &'a [usize], source_strides: &'a [usize]) -> impl 
     move |i| (0..sizes.len()).map(|axis| (i / own[axis]) % sizes[axis] * source_strides[axis]).sum()
 }
 
+impl Reshape {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        Ok(Reshape { shape: given.shape("shape")? }.into())
+    }
+}
+
 impl Rule for Reshape {
     fn name(&self) -> &str {
         "reshape"
@@ -115,6 +123,13 @@ impl Rule for Reshape {
 impl Linear for Reshape {
     fn transpose(&self, _slot: usize, x: &[Tensor], d: Tensor) -> Tensor {
         d.reshaped_as(x[0])
+    }
+}
+
+impl Transpose {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        Ok(Transpose { perm: given.axes("perm")? }.into())
     }
 }
 
@@ -194,6 +209,13 @@ impl Broadcast {
     }
 }
 
+impl Broadcast {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        Ok(Broadcast { shape: given.shape("shape")? }.into())
+    }
+}
+
 impl Rule for Broadcast {
     fn name(&self) -> &str {
         "broadcast"
@@ -243,6 +265,16 @@ impl Linear for Broadcast {
     fn transpose(&self, _slot: usize, x: &[Tensor], d: Tensor) -> Tensor {
         let Some(shape) = x[0].shape() else { return d };
         d.accumulate(&self.repeated_axes(shape)).reshaped_as(x[0])
+    }
+}
+
+impl Slice {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        let (start, stop) = (given.shape("start")?, given.shape("stop")?);
+        let step = given.has("step").then(|| given.shape("step")).transpose()?;
+        let ones = Shape::new(&vec![Dim::Size(1); start.rank()]);
+        Ok(Slice { start, stop, step: step.unwrap_or(ones) }.into())
     }
 }
 
@@ -335,6 +367,16 @@ impl Linear for Slice {
     }
 }
 
+impl Pad {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        let (low, high) = (given.shape("low")?, given.shape("high")?);
+        let interior = given.has("interior").then(|| given.shape("interior")).transpose()?;
+        let zeros = Shape::new(&vec![Dim::Size(0); low.rank()]);
+        Ok(Pad { low, high, interior: interior.unwrap_or(zeros) }.into())
+    }
+}
+
 impl Rule for Pad {
     fn name(&self) -> &str {
         "pad"
@@ -424,6 +466,13 @@ impl Linear for Pad {
             step.push(self.interior[axis] + 1);
         }
         emit(Slice { start: self.low, stop: Shape::new(&stop), step: Shape::new(&step) }, &[d]).one()
+    }
+}
+
+impl Concat {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        Ok(Concat { axis: given.axis("axis", given.rank(0))? }.into())
     }
 }
 

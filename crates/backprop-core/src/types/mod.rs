@@ -12,6 +12,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 pub use dim::{Bindings, Dim, Poly};
 pub use parse::parse_type;
+pub(crate) use parse::{Reader, Wrong};
 
 use crate::array::{DType, MAX_RANK, Sizes, element_count};
 
