@@ -293,7 +293,7 @@ impl<'a> Parser<'a> {
         let place = Place { line: Line::File { file: block.file, line }, module: 0 };
         if name == "constant" {
             let value = self.constant(block, place)?;
-            return self.results(block, labels, vec![value], op_span);
+            return self.results(labels, vec![value], op_span);
         }
         let operands = self.operands(block)?;
         let entries = self.attributes()?;
@@ -308,7 +308,7 @@ impl<'a> Parser<'a> {
             failed: Cell::default(),
         };
         let values = self.build(block, &name, op_span, inputs, &given, place)?;
-        let values = self.results(block, labels, values, op_span)?;
+        let values = self.results(labels, values, op_span)?;
         self.compare(block, labels, &values, &declared, op_span)?;
         Ok(values)
     }
@@ -347,7 +347,7 @@ impl<'a> Parser<'a> {
                 return Err(Skip);
             }
         };
-        self.unknown_attributes(name, given);
+        self.unknown_attributes(name, given, made.is_ok())?;
         let values = match made {
             Ok(values) => values,
             Err(why) => {
@@ -372,23 +372,29 @@ impl<'a> Parser<'a> {
         Ok(values.into_iter().map(Some).collect())
     }
 
-    fn unknown_attributes(&mut self, op: &str, given: &Given) {
+    /// Refuses attributes that the op did not ask for. An op that could not be built may not have
+    /// asked for all of its own: then only what looks like a missing one is told, as misspelt.
+    fn unknown_attributes(&mut self, op: &str, given: &Given, is_built: bool) -> Result<(), Skip> {
+        let before = self.found.len();
         let asked = given.asked.borrow();
         for entry in given.entries.iter().filter(|entry| !asked.iter().any(|&name| name == entry.name)) {
-            let hint = match nearest(&entry.name, asked.iter().copied()) {
+            let missing =
+                asked.iter().copied().filter(|name| given.entries.iter().all(|own| own.name != *name));
+            let hint = match nearest(&entry.name, missing) {
                 Some(known) => format!("did you mean `{known}`?"),
+                None if !is_built => continue,
                 None if asked.is_empty() => format!("{op} has no attributes"),
                 None => format!("{op} has {}", asked.join(", ")),
             };
             let message = format!("{op} has no attribute `{}`", clip(&entry.name));
             self.found.push(Found { span: entry.name_span, message, details: Vec::new(), hint: Some(hint) });
         }
+        if self.found.len() > before { Err(Skip) } else { Ok(()) }
     }
 
     /// Refuses a wrong number of names before `=`.
     fn results(
         &mut self,
-        _block: &Block<'a>,
         labels: &[(Label<'a>, Span)],
         values: Vec<Option<ValueId>>,
         op_span: Span,
