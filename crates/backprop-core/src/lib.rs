@@ -19,10 +19,11 @@ pub mod types;
 
 pub use array::{Array, ArrayError, DType, Data, Element, Sizes};
 pub use graph::Graph;
+pub use graph::body::Body;
 pub use graph::context::{ContextId, Emit};
 pub use graph::fault::{Error, Fault, Ill};
 pub use graph::records::{Node, NodeId, Part, Records, ValueId};
-pub use ops::{Op, concat};
+pub use ops::{Op, Tree, concat, cond, scan, scan_indexed, scan_n, scan_reverse};
 pub use random::Seed;
 pub use tensor::{IntoOperand, Outputs, Tensor, emit};
 pub use types::{Bindings, Dim, IntoType, Shape, Type};

@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! eval(op, operands) ─► pointwise · reduce · movement · contract ─► arrays
+//!                                         ├ control: the same on the ops of a body
 //!                                         └ anything else: the op's own definition
 //! ```
 //!
 //! A result's bits depend on the op, the sizes and the instruction set, never on timing.
 
 mod contract;
+mod control;
 mod movement;
 mod pointwise;
 mod reduce;
@@ -22,6 +24,8 @@ use backprop_core::{Array, Ill, Type};
 /// into memory.
 pub fn eval(op: &Op, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill> {
     let fast = match op {
+        Op::Cond(op) => return control::cond(op, inputs),
+        Op::Scan(op) => return control::scan(op, inputs, outputs),
         Op::Unary(op) => pointwise::unary(*op, inputs[0]),
         Op::Binary(op) => pointwise::binary(*op, inputs[0], inputs[1])?,
         Op::Compare(op) => Some(pointwise::compare(*op, inputs[0], inputs[1])),

@@ -78,6 +78,16 @@ pub struct Records {
 }
 
 impl Records {
+    /// Empty records for a body within these: the same layers, files and assumptions.
+    pub fn within(&self) -> Records {
+        Records {
+            modules: self.modules.clone(),
+            files: self.files.clone(),
+            assumptions: self.assumptions.clone(),
+            ..Records::default()
+        }
+    }
+
     /// The number of nodes.
     pub fn n_nodes(&self) -> usize {
         self.nodes.len()
@@ -261,28 +271,53 @@ impl Records {
     /// # Errors
     /// There is one.
     pub fn check(&self, values: impl IntoIterator<Item = ValueId>) -> Result<(), Error> {
-        let mut stack: Vec<ValueId> = values.into_iter().filter(|&value| self.ty(value).is_none()).collect();
-        if stack.is_empty() {
+        let ill: Vec<ValueId> = values.into_iter().filter(|&value| self.ty(value).is_none()).collect();
+        if ill.is_empty() {
             return Ok(());
         }
+        let mut faults = self.faults_of(ill);
+        if faults.is_empty() {
+            faults.push(Fault::new("check", "the value depends on an ill operand of a surrounding context"));
+        }
+        Err(Error::new(faults))
+    }
+
+    /// Every fault that `values` depend on, those inside bodies included, in the order of the calls.
+    pub fn faults_of(&self, values: impl IntoIterator<Item = ValueId>) -> Vec<Fault> {
+        let mut stack: Vec<ValueId> = values.into_iter().filter(|&value| self.ty(value).is_none()).collect();
         let mut seen = std::collections::HashSet::new();
-        let mut found = BTreeMap::new();
+        let mut found: BTreeMap<NodeId, Vec<Fault>> = BTreeMap::new();
         while let Some(value) = stack.pop() {
-            let node = self.producer(value);
-            if !seen.insert(node) {
+            let id = self.producer(value);
+            if !seen.insert(id) {
                 continue;
             }
-            if let Some(fault) = self.faults.get(&node) {
-                found.insert(node, fault.clone());
-            }
-            stack.extend(self.node(node).inputs.iter().filter(|&&input| self.ty(input).is_none()));
+            let node = self.node(id);
+            let inner = node.op.rule().bodies().into_iter().flat_map(|body| body.faults());
+            found.insert(id, self.faults.get(&id).cloned().into_iter().chain(inner).collect());
+            stack.extend(node.inputs.iter().filter(|&&input| self.ty(input).is_none()));
         }
-        Err(Error::new(found.into_values().collect()))
+        found.into_values().flatten().collect()
+    }
+
+    /// The fault of a node itself.
+    pub fn fault_at(&self, node: NodeId) -> Option<&Fault> {
+        self.faults.get(&node)
     }
 
     /// Every fault with its node, reachable or not.
     pub fn faults(&self) -> impl Iterator<Item = (NodeId, &Fault)> {
         self.faults.iter().map(|(&node, fault)| (node, fault))
+    }
+
+    /// The same place in these records' numbers, for a place of `from`.
+    pub fn import_place(&mut self, from: &Records, place: Place) -> Place {
+        let line = match place.line {
+            Line::Code(_) => place.line,
+            Line::File { file, line } => Line::File { file: self.add_file(&from.files[file as usize]), line },
+        };
+        let module = from.module(place.module).map_or(0, |module| self.add_module(module.clone()));
+        Place { line, module }
     }
 
     /// A place in words.
