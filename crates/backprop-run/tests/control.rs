@@ -270,6 +270,16 @@ fn loops_in_loops_capture_from_two_levels() {
 }
 
 #[test]
+fn one_tensor_in_every_role() {
+    let looped = |x: &[Tensor]| vec![scan(x[0], x[0], |c, own| ((c * own).sin() + x[0], ())).0];
+    let unrolled = |x: &[Tensor]| {
+        let step = |c: Tensor, k| (c * row(x[0], k)).sin() + x[0];
+        vec![(0..3).fold(x[0], step)]
+    };
+    same_function(&[array([3], 0.2)], looped, unrolled);
+}
+
+#[test]
 fn each_branch_has_its_derivatives() {
     let f = |x: Tensor| cond(x.gt(1.0), || x * x * x, || x.exp());
     check(f, 2.0, [8.0, 12.0, 12.0, 6.0]);
@@ -437,6 +447,69 @@ fn escaped_handles_are_found_out() {
 }
 
 #[test]
+fn a_loop_needs_a_live_tensor_to_belong_to() {
+    let graph = Graph::new();
+    let x = graph.input("x", "f64[3]");
+    let (_, y) = scan_n(2, (), |_, ()| ((), x * 2.0));
+    assert!(graph.check(&[y]).unwrap_err().to_string().contains("a tensor in init or xs"));
+    let stale = Graph::new().input("z", "f64[3]");
+    let (z, _) = scan_n(2, stale, |_, z| (z * 2.0, z));
+    assert!(z.value().unwrap_err().to_string().contains("stale"));
+    let z = cond(stale, || stale, || x);
+    assert!(z.value().unwrap_err().to_string().contains("stale"));
+}
+
+#[test]
+fn a_linear_loop_keeps_no_carries() {
+    let n_scans = |f: fn(Tensor, Tensor) -> Tensor| {
+        let graph = Graph::new();
+        let (x, w) = (graph.input("x", "f64[]"), graph.input("w", "f64[]"));
+        let (y, ()) = scan_n(9, x, |_, c| (f(c, w), ()));
+        grad(y, [x]);
+        graph.records().nodes().iter().filter(|node| matches!(node.op, Op::Scan(_))).count()
+    };
+    assert_eq!(n_scans(|c, w| c * w), 2, "the loop, and its reverse");
+    assert_eq!(n_scans(|c, w| (c * w).sin()), 3, "the loop, once more with its carries, and its reverse");
+}
+
+#[test]
+fn bodies_draw_from_streams_of_their_own() {
+    let graph = Graph::new();
+    let x = graph.input("x", "f64[]");
+    let stream = || x.context().innermost().get().unwrap().streams().borrow_mut().next("dropout");
+    let mut drawn = vec![stream()];
+    for _ in 0..2 {
+        let (then, otherwise) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
+        let branch = |to: &std::cell::Cell<u32>| {
+            to.set(stream());
+            x
+        };
+        cond(x.gt(0.0), || branch(&then), || branch(&otherwise));
+        drawn.extend([then.get(), otherwise.get()]);
+    }
+    let distinct: std::collections::HashSet<u32> = drawn.iter().copied().collect();
+    assert_eq!(distinct.len(), 5, "{drawn:?}");
+}
+
+#[test]
+fn names_inside_are_the_bodys_own() {
+    let graph = Graph::new();
+    let h = graph.input("h", "f64[3]");
+    let (y, ()) = scan_n(2, h, |_, own| ((own * h + h).named("h"), ()));
+    assert!(graph.check(&[y]).is_ok());
+}
+
+#[test]
+fn assumptions_hold_in_bodies() {
+    let graph = Graph::new();
+    let (x, y) = (graph.input("x", "f64[T, 2]"), graph.input("y", "f64[N, 2]"));
+    graph.assume("T", Dim::named("N"));
+    let (sum, all) = scan(y.sum(0), (x, y), |c, (x, y)| (c + x * y, (x + y) * x));
+    let [dx] = grad(sum.sum(()) + all.sum(()), [x]);
+    assert!(graph.check(&[sum, all, dx]).is_ok());
+}
+
+#[test]
 fn a_panic_in_a_body_closes_it() {
     let graph = Graph::new();
     let x = graph.input("x", "f64[]");
@@ -490,7 +563,10 @@ fn gradients_inside_bodies() {
 fn one_graph_for_all_lengths() {
     let graph = Graph::new();
     let (x, c) = (graph.input("x", "f64[T, B]"), graph.input("c", "f64[B]"));
-    let (last, all) = scan(c, x, |c, x| (c * x, c.mean(())));
+    let (last, all) = scan(c, x, |c, x| {
+        let product = cond(x.sum(()).gt(-1e9), || c * x.full_like(1.0) * x, || c);
+        (product, c.mean(()))
+    });
     let (tail, ()) = scan_n(Dim::named("T"), last, |_, c| (c * 0.5, ()));
     let loss = tail.sum(()) + all.sum(());
     let [dx, dc] = grad(loss, [x, c]);

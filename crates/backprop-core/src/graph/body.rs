@@ -1,33 +1,26 @@
 //! Bodies: functions that operations run, as plain data.
 //!
 //! ```text
-//! closure ──► OpenBody (a context; values of the surroundings become captures)
-//!                 │ close
-//!                 ▼
-//!              Draft ──► Body: records, parameters (the captures last), outputs
+//! closure ──► OpenBody ──► Draft ──► Body: records, parameters (the captures last), outputs
+//!             (`draft`)              one operand of the operation for each parameter
 //! ```
 //!
-//! A body is immutable and `Send + Sync`. Its parameters are inputs of its records; an operation
-//! that runs it gives each of them one operand.
+//! A body is immutable and `Send + Sync`. Its parameters are inputs of its records.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::rc::Rc;
 use std::sync::OnceLock;
 
 use smallvec::SmallVec;
 
-use super::GraphContext;
-use super::context::{self, Closed, ContextId, Emit};
+use super::context::ContextId;
 use super::fault::{Fault, Ill};
-use super::place::{Line, Place};
-use super::records::{Inputs, NodeId, Part, Records, ValueId};
+use super::records::{NodeId, Part, Records, ValueId};
 use super::replay::replay;
 use super::smooth::Dependence;
 use crate::array::Array;
-use crate::ops::{Identity, Input, Op};
-use crate::random::Streams;
+use crate::ops::Op;
 use crate::tensor::Tensor;
 use crate::types::{Bindings, Type};
 
@@ -47,6 +40,11 @@ pub struct Body {
     hash: u64,
     dependence: OnceLock<Dependence>,
 }
+
+const _: () = {
+    const fn is_shared<T: Send + Sync>() {}
+    is_shared::<Body>();
+};
 
 impl Body {
     /// The body of these records; the last `n_captures` parameters are captures.
@@ -90,6 +88,19 @@ impl Body {
             return Err(Ill::new(rule));
         }
         Ok(Body::of_parts(records, parameters, outputs, n_captures, plan))
+    }
+
+    /// As [`Body::new`], for parts that are known to fit.
+    pub(super) fn built(
+        records: Records,
+        parameters: Vec<ValueId>,
+        outputs: Vec<ValueId>,
+        n_captures: usize,
+    ) -> Body {
+        let mut is_parameter = vec![false; records.n_values()];
+        parameters.iter().for_each(|&value| is_parameter[value as usize] = true);
+        let plan = plan(&records, &is_parameter, &outputs);
+        Body::of_parts(records, parameters, outputs, n_captures, plan)
     }
 
     fn of_parts(
@@ -292,216 +303,29 @@ fn is_given(records: &Records, id: NodeId, is_parameter: &[bool]) -> bool {
     node.n_outputs == 1 && is_parameter[node.first as usize]
 }
 
-/// A body that is being built: while it is open, operations on values of its surroundings land in
-/// it. Dropping it closes its context, so a closure that panics leaves nothing open.
-pub struct OpenBody {
-    context: Rc<GraphContext>,
-    parameters: Vec<ValueId>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Graph;
 
-impl Drop for OpenBody {
-    fn drop(&mut self) {
-        context::close(self.context.id);
-    }
-}
-
-impl OpenBody {
-    /// Opens a body in the innermost open context below `home`. Without a home it is built all the
-    /// same, for its faults.
-    pub fn new(home: Option<ContextId>) -> OpenBody {
-        let parent = home.map(ContextId::innermost);
-        let outer = parent.and_then(ContextId::get);
-        let (records, cursor, streams) = match &outer {
-            Some(outer) => {
-                let cursor = outer.cursor().get();
-                // Two bodies of one module draw different numbers; a derivative draws none.
-                let streams = match cursor.origin {
-                    None => Streams::within(outer.streams().borrow_mut().next("body")),
-                    Some(_) => Streams::default(),
-                };
-                (outer.records().borrow().within(), cursor, streams)
-            }
-            None => Default::default(),
+    #[test]
+    fn a_body_from_outside_is_checked() {
+        let graph = Graph::new();
+        let (x, w) = (graph.input("x", "f32[3]"), graph.input("w", "f32[3]"));
+        let y = x * w;
+        let body = |parameters: &[ValueId], outputs: &[ValueId], n_captures| {
+            let told = Body::new(graph.records().clone(), parameters.to_vec(), outputs.to_vec(), n_captures);
+            told.map_err(|ill| ill.rule)
         };
-        let kind = if outer.is_some() { Closed::Body } else { Closed::Homeless };
-        let context = context::open(parent, kind, |id| {
-            let streams = std::cell::RefCell::new(streams);
-            Rc::new(GraphContext { parent, kind, streams, ..GraphContext::new(id, records, cursor) })
-        });
-        OpenBody { context, parameters: Vec::new() }
+        let (x, w, y) = (x.id(), w.id(), y.id());
+        assert!(body(&[x, w], &[y], 1).is_ok());
+        let refused = |parameters: &[ValueId], outputs: &[ValueId], n_captures, rule: &str| {
+            assert_eq!(body(parameters, outputs, n_captures), Err(rule.to_string()));
+        };
+        refused(&[x, w], &[y], 3, "3 captures, but 2 parameters");
+        refused(&[x], &[y], 0, "input w of the body is no parameter");
+        refused(&[x, y], &[y], 0, "parameter %2 is a result of mul");
+        refused(&[x, x], &[x], 0, "parameter x comes twice");
+        refused(&[x, w], &[9], 0, "the body has no value %9");
     }
-
-    /// The number of its context.
-    pub fn id(&self) -> ContextId {
-        self.context.id
-    }
-
-    /// The next parameter, made at `line`; without a type it is ill.
-    pub fn parameter(&mut self, ty: Option<Type>, line: Line) -> Tensor {
-        let cursor = self.context.cursor.get();
-        let place = cursor.origin.unwrap_or(Place { line, module: cursor.module });
-        let value = push_parameter(&mut self.context.records.borrow_mut(), ty, place);
-        self.parameters.push(value);
-        Tensor::new(self.id(), value)
-    }
-
-    /// Closes the body. Outputs may be values of the surroundings; a value that cannot be used here
-    /// makes its output ill.
-    pub fn close(self, outputs: &[Tensor], line: Line) -> Draft {
-        let outputs = outputs
-            .iter()
-            .map(|&output| {
-                if output.context == self.id() {
-                    output.value
-                } else if output.context.encloses(self.id()) {
-                    self.context.capture(output)
-                } else {
-                    self.id().emit(Identity.into(), &[output], line).one().value
-                }
-            })
-            .collect();
-        Draft {
-            records: self.context.records.take(),
-            parameters: self.parameters.clone(),
-            outputs,
-            captures: self.context.captures.take(),
-        }
-    }
-}
-
-/// A parameter for `outer`, under its name where that is free and at its place.
-pub(super) fn parameter(context: &GraphContext, outer: Tensor) -> ValueId {
-    let mut records = context.records.borrow_mut();
-    let known = outer.with_records(|outside| {
-        let node = outside.node(outside.producer(outer.value));
-        (
-            outside.ty(outer.value),
-            records.import_place(outside, node.place),
-            outside.name(outer.value).cloned(),
-        )
-    });
-    let Some((ty, place, name)) = known else { return records.push_missing() };
-    let value = push_parameter(&mut records, ty, place);
-    if let Some(name) = name {
-        // A name that is taken stays with its owner.
-        let _ = records.set_name(value, &name);
-    }
-    value
-}
-
-fn push_parameter(records: &mut Records, ty: Option<Type>, place: Place) -> ValueId {
-    let Some(ty) = ty else { return records.push_missing() };
-    let ty = records.assumed_type(ty);
-    let node = records.push(Input { ty }.into(), Inputs::new(), place, Part::Forward);
-    records.node(node).first
-}
-
-/// A body whose context is closed, before the order of its captures is fixed.
-pub struct Draft {
-    records: Records,
-    parameters: Vec<ValueId>,
-    outputs: Vec<ValueId>,
-    captures: Vec<(Tensor, ValueId)>,
-}
-
-impl Draft {
-    /// The values of the surroundings that it uses.
-    pub fn captures(&self) -> Vec<Tensor> {
-        self.captures.iter().map(|&(outer, _)| outer).collect()
-    }
-
-    /// The number of outputs.
-    pub fn n_outputs(&self) -> usize {
-        self.outputs.len()
-    }
-
-    /// Which of its explicit parameters the outputs need.
-    pub fn used(&self) -> Vec<bool> {
-        let mut needed = vec![false; self.records.n_values()];
-        self.outputs.iter().for_each(|&output| needed[output as usize] = true);
-        for node in self.records.nodes().iter().rev() {
-            if node.outputs().any(|output| needed[output as usize]) {
-                node.inputs.iter().for_each(|&input| needed[input as usize] = true);
-            }
-        }
-        self.parameters.iter().map(|&parameter| needed[parameter as usize]).collect()
-    }
-
-    /// Leaves out the explicit parameters for which `keep` says no; the outputs must not need them.
-    pub fn retain(&mut self, keep: &[bool]) {
-        let mut keep = keep.iter();
-        self.parameters.retain(|_| *keep.next().unwrap_or(&true));
-    }
-
-    /// Leaves out what the outputs do not need. A body that a derivative builds holds much of that.
-    pub fn compact(mut self) -> Draft {
-        let given: Vec<ValueId> =
-            self.parameters.iter().copied().chain(self.captures.iter().map(|&(_, own)| own)).collect();
-        let mut needed = vec![false; self.records.n_values()];
-        given.iter().chain(&self.outputs).for_each(|&value| needed[value as usize] = true);
-        for node in self.records.nodes().iter().rev() {
-            if node.outputs().any(|output| needed[output as usize]) {
-                node.inputs.iter().for_each(|&input| needed[input as usize] = true);
-            }
-        }
-        if self.records.faults().next().is_some() {
-            return self;
-        }
-        let mut records = self.records.within();
-        let mut moved = vec![ValueId::MAX; needed.len()];
-        for node in self.records.nodes() {
-            if !node.outputs().any(|output| needed[output as usize]) {
-                continue;
-            }
-            let inputs = node.inputs.iter().map(|&input| moved[input as usize]).collect();
-            let first = match node.op {
-                Op::Missing(_) => records.push_missing(),
-                _ => {
-                    let id = records.push(node.op.clone(), inputs, node.place, node.part);
-                    records.node(id).first
-                }
-            };
-            for (idx, output) in node.outputs().enumerate() {
-                moved[output as usize] = first + idx as u32;
-                if let Some(name) = self.records.name(output) {
-                    let _ = records.set_name(moved[output as usize], name);
-                }
-            }
-        }
-        self.parameters.iter_mut().for_each(|value| *value = moved[*value as usize]);
-        self.outputs.iter_mut().for_each(|value| *value = moved[*value as usize]);
-        self.captures.iter_mut().for_each(|(_, value)| *value = moved[*value as usize]);
-        Draft { records, ..self }
-    }
-
-    /// The body: its explicit parameters, then one for each of `captures`, of which those that this
-    /// body does not use are new. The last of the parameters, after the first `n_own`, are captures.
-    pub fn finish(mut self, captures: &[Tensor], n_own: usize) -> Body {
-        for &outer in captures {
-            let known = self.captures.iter().find(|(own, _)| own.is(outer)).map(|&(_, value)| value);
-            let value = known.unwrap_or_else(|| {
-                let place = Place { line: Line::Code(std::panic::Location::caller()), module: 0 };
-                push_parameter(&mut self.records, outer.ty(), place)
-            });
-            self.parameters.push(value);
-        }
-        let n_captures = self.parameters.len() - n_own;
-        let mut is_parameter = vec![false; self.records.n_values()];
-        self.parameters.iter().for_each(|&value| is_parameter[value as usize] = true);
-        let plan = plan(&self.records, &is_parameter, &self.outputs);
-        Body::of_parts(self.records, self.parameters, self.outputs, n_captures, plan)
-    }
-}
-
-/// Runs `build` in a body within `home`, with parameters of these types; `line` is the caller's.
-pub fn draft(
-    home: Option<ContextId>,
-    line: Line,
-    parameters: impl IntoIterator<Item = Option<Type>>,
-    build: impl FnOnce(&[Tensor]) -> Vec<Tensor>,
-) -> Draft {
-    let mut body = OpenBody::new(home);
-    let parameters: Vec<Tensor> = parameters.into_iter().map(|ty| body.parameter(ty, line)).collect();
-    let outputs = build(&parameters);
-    body.close(&outputs, line)
 }

@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod context;
+pub mod draft;
 pub mod fault;
 pub mod place;
 pub mod records;
@@ -100,7 +101,7 @@ impl Emit for GraphContext {
     fn capture(&self, outer: Tensor) -> ValueId {
         let known = self.captures.borrow().iter().find(|(own, _)| own.is(outer)).map(|&(_, value)| value);
         known.unwrap_or_else(|| {
-            let value = body::parameter(self, outer);
+            let value = draft::parameter(&mut self.records.borrow_mut(), outer);
             self.captures.borrow_mut().push((outer, value));
             value
         })

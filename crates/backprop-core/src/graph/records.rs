@@ -3,7 +3,7 @@
 //! Graphs, bodies and tapes all keep their operations here, so differentiation, printing, checking
 //! and execution read one structure. Records are plain data: `Send + Sync`, without handles.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
@@ -71,6 +71,8 @@ pub struct Records {
     values: Vec<Value>,
     names: BTreeMap<ValueId, Arc<str>>,
     by_name: HashMap<Arc<str>, ValueId>,
+    /// Values whose names are lent.
+    lent: BTreeSet<ValueId>,
     faults: BTreeMap<NodeId, Fault>,
     modules: Vec<Module>,
     files: Vec<Arc<str>>,
@@ -143,15 +145,27 @@ impl Records {
     /// # Errors
     /// Another value has that name already.
     pub fn set_name(&mut self, value: ValueId, name: &str) -> Result<(), String> {
-        if self.by_name(name).is_some_and(|other| other != value) {
-            return Err(format!("another value is called `{name}` already"));
+        if let Some(other) = self.by_name(name).filter(|&other| other != value) {
+            if !self.lent.remove(&other) {
+                return Err(format!("another value is called `{name}` already"));
+            }
+            self.names.remove(&other);
         }
+        self.lent.remove(&value);
         let name: Arc<str> = name.into();
         if let Some(old) = self.names.insert(value, name.clone()) {
             self.by_name.remove(&old);
         }
         self.by_name.insert(name, value);
         Ok(())
+    }
+
+    /// Calls `value` by `name` where that is free, until another value is given the name: a parameter
+    /// that stands for a value of the surroundings must not take a name from the user.
+    pub fn lend_name(&mut self, value: ValueId, name: &str) {
+        if self.by_name(name).is_none() && self.set_name(value, name).is_ok() {
+            self.lent.insert(value);
+        }
     }
 
     /// Declares that the dimension `name` equals `dim`, for the type rules from here on.

@@ -59,8 +59,10 @@ pub fn replay(
             let tensor = Tensor::new(home.id(), first + idx as u32);
             mapping.0[value as usize].get_or_insert(tensor);
             if let Some(name) = records.name(value) {
-                // A name that is taken stays with its owner.
-                let _ = home.records().borrow_mut().set_name(tensor.id(), name);
+                let mut landed = home.records().borrow_mut();
+                if landed.by_name(name).is_none() {
+                    landed.set_name(tensor.id(), name).expect("the name is free");
+                }
             }
         }
     }
@@ -78,4 +80,62 @@ fn needed(records: &Records, outputs: &[ValueId], map: &HashMap<ValueId, Tensor>
         }
     }
     (0..records.n_nodes() as NodeId).filter(|&id| seen[id as usize]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Graph;
+    use crate::graph::records::Part;
+
+    fn told(graph: &Graph) -> Vec<String> {
+        let records = graph.records();
+        let tell = |node: &crate::Node| {
+            let outputs: Vec<String> = node.outputs().map(|output| records.label(output)).collect();
+            format!("{outputs:?} = {} {:?} {:?} {:?}", node.op.name(), node.inputs, node.place, node.part)
+        };
+        records.nodes().iter().map(tell).collect()
+    }
+
+    #[test]
+    fn a_graph_replayed_whole_is_the_same_graph() {
+        let graph = Graph::new();
+        let x = graph.input("x", "f32[B, 3]");
+        let (largest, _) = (x * 2.0).named("twice").max_with_index(1);
+        let ill = largest.matmul(graph.input("w", "f32[2, 5]"));
+        let all: Vec<ValueId> = (0..graph.records().n_values() as ValueId).collect();
+        let copy = Graph::new();
+        let mapping = replay(&graph.records(), &all, &HashMap::new(), copy.id());
+        assert_eq!(told(&copy), told(&graph));
+        let faults = |graph: &Graph, value| graph.check(&[value]).unwrap_err().to_string();
+        assert_eq!(faults(&copy, mapping.get(ill.id()).unwrap()), faults(&graph, ill));
+    }
+
+    #[test]
+    fn only_what_is_needed_is_replayed_and_given_values_replace() {
+        let graph = Graph::new();
+        let (x, y) = (graph.input("x", "f32[3]"), graph.input("y", "f32[3]"));
+        let inner = (x * y).named("inner");
+        let z = inner.exp() + y;
+        let records = graph.records().clone();
+        let before = graph.records().n_nodes();
+        let mapping = replay(&records, &[z.id()], &HashMap::from([(inner.id(), x), (y.id(), x)]), graph.id());
+        assert_eq!(graph.records().n_nodes() - before, 2);
+        let [sum] = [mapping.get(z.id()).unwrap()];
+        assert!(sum.get_inputs()[1].is(x));
+        assert!(mapping.get(x.id()).is_none());
+        assert_eq!(graph.records().node(graph.records().producer(sum.id())).part, Part::Forward);
+    }
+
+    #[test]
+    fn long_chains_need_no_stack() {
+        let graph = Graph::new();
+        let mut y = graph.input("x", "f32[]");
+        for _ in 0..100_000 {
+            y = y.tanh();
+        }
+        let copy = Graph::new();
+        replay(&graph.records(), &[y.id()], &HashMap::new(), copy.id());
+        assert_eq!(copy.records().n_nodes(), 100_001);
+    }
 }

@@ -7,8 +7,9 @@ use super::differentiate;
 use super::tree::Tree;
 use super::{home_of, told, want_parameter};
 use crate::array::{Array, DType};
-use crate::graph::body::{Body, Draft, OpenBody};
+use crate::graph::body::Body;
 use crate::graph::context::ContextId;
+use crate::graph::draft::{Draft, OpenBody};
 use crate::graph::fault::Ill;
 use crate::graph::place::Line;
 use crate::ops::{

@@ -7,8 +7,9 @@ use super::differentiate;
 use super::tree::Tree;
 use super::{home_of, told, want_parameter};
 use crate::array::{Array, DType, MAX_RANK};
-use crate::graph::body::{Body, Draft, draft};
+use crate::graph::body::Body;
 use crate::graph::context::ContextId;
+use crate::graph::draft::{Draft, draft};
 use crate::graph::fault::Ill;
 use crate::graph::place::Line;
 use crate::ops::{
@@ -43,6 +44,8 @@ pub struct Scan {
 /// `step` is called once, to build the loop's body; it may use any tensor of the surroundings. The
 /// cost of running is linear in the iterations; values inside are freed in each. For derivatives the
 /// carry that enters each iteration is kept (n carries of memory, one more forward pass).
+///
+/// At least one tensor must be in `init` or `xs`: it says which graph or tape the loop belongs to.
 ///
 /// A random key inside a loop must be folded with the iteration, or all iterations draw the same
 /// numbers: use [`scan_indexed`] and [`Tensor::fold_in`].
@@ -125,6 +128,10 @@ fn run<C: Tree, X: Tree, Y: Tree>(
     let (n_next, y) = results.expect("the body was built");
     let Some(home) = home else {
         // Without a live operand the handles stay stale, and say why when they are read.
+        let rule = "the loop starts from no tensor, or only from stale ones";
+        let ill = Ill::new(rule).hint("a tensor in init or xs says where the loop belongs");
+        let stray = |y: Tensor| if y.context().get().is_some() { y.ill("scan", ill.clone()) } else { y };
+        let y = y.rebuild(&mut y.leaves().into_iter().map(stray));
         return (init, y);
     };
     let wrong = if n_next != carries.len() {
@@ -258,8 +265,8 @@ impl Rule for Scan {
             want_parameter("the body", ty, body.parameter_type(idx + 1), idx)?;
         }
         let mut types = Types::new();
-        for idx in 0..body.outputs().len() {
-            types.push(match body.output_type(idx) {
+        for (idx, &output) in body.outputs().iter().enumerate() {
+            types.push(match body.records().ty(output) {
                 Some(ty) if idx >= n_carry => stacked(ty, *length)?,
                 Some(ty) if ty == inputs[idx] => ty,
                 ty => {

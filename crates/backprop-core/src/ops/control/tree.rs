@@ -54,7 +54,7 @@ impl<T: Tree> Tree for Vec<T> {
 
 macro_rules! tuples {
     ($(($($name:ident)*))*) => {$(
-        #[allow(non_snake_case, unused_variables)]
+        #[allow(non_snake_case, unused_variables, clippy::unused_unit)]
         impl<$($name: Tree),*> Tree for ($($name,)*) {
             fn collect(&self, leaves: &mut Vec<Tensor>) {
                 let ($($name,)*) = self;
