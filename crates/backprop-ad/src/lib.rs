@@ -34,6 +34,9 @@ impl Differentiate for Engine {
     fn vjp(&self, outputs: &[Tensor], d: &[Option<Tensor>], targets: &[Tensor]) -> Vec<Tensor> {
         let seeds: Vec<(Tensor, Tensor)> =
             outputs.iter().zip(d).filter_map(|(&output, &d)| Some((output, d?))).collect();
+        if seeds.is_empty() {
+            return targets.iter().map(|target| target.zeros_like()).collect();
+        }
         vjp(&seeds, targets).gradients().to_vec()
     }
 
