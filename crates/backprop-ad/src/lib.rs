@@ -10,12 +10,14 @@
 //! Nothing here knows a gradient rule or a number: rules stand with their ops, and a derivative is
 //! more ops. So the same code serves both modes, and a derivative can be differentiated again.
 
+mod jacobian;
 mod jvp;
 mod prune;
 mod reason;
 mod rule;
 mod sweep;
 
+pub use jacobian::{hessian, jacobian};
 pub use jvp::{Tangents, jvp};
 pub use reason::Reason;
 pub use sweep::{GradTable, Step, grad, grad_table, vjp};
