@@ -90,8 +90,16 @@ fn of_several_outputs() {
 fn of_rank_0_and_of_nothing() {
     check(|x| jacobian(&[x[0].sin()], x).concat(), &[Array::scalar(0.5)], &[Array::scalar(0.5f64.cos())]);
     let empty = array(&[0, 3], |_| 0.0);
-    check(|x| jacobian(&[x[0].sin()], x).concat(), &[empty.clone()], &[array(&[0, 3, 0, 3], |_| 0.0)]);
-    check(|x| jacobian(&[x[0].sum(1)], x).concat(), &[empty.clone()], &[array(&[0, 0, 3], |_| 0.0)]);
+    check(
+        |x| jacobian(&[x[0].sin()], x).concat(),
+        std::slice::from_ref(&empty),
+        &[array(&[0, 3, 0, 3], |_| 0.0)],
+    );
+    check(
+        |x| jacobian(&[x[0].sum(1)], x).concat(),
+        std::slice::from_ref(&empty),
+        &[array(&[0, 0, 3], |_| 0.0)],
+    );
     check(|x| jacobian(&[x[0].sum(())], x).concat(), &[empty], &[array(&[0, 3], |_| 0.0)]);
     let tape = Tape::new();
     assert!(jacobian(&[], &[tape.value(1.0)]).is_empty());
@@ -137,7 +145,7 @@ fn a_jacobian_is_differentiated_again() {
     let x = wave(&[3]);
     let six_x = array(&[3], |i| 6.0 * x.to_f64s()[i]);
     let f = |x: &[Tensor]| grad(jacobian(&[x[0] * x[0] * x[0]], x)[0][0].sum(()), [x[0]]).to_vec();
-    check(f, &[x.clone()], &[six_x]);
+    check(f, std::slice::from_ref(&x), &[six_x]);
 }
 
 #[test]
