@@ -12,6 +12,7 @@
 
 mod bprop;
 mod explain;
+mod jacobian;
 mod jvp;
 mod prune;
 mod reason;
@@ -20,6 +21,7 @@ mod sweep;
 
 pub use bprop::bprop;
 pub use explain::explain;
+pub use jacobian::{hessian, jacobian};
 pub use jvp::{Tangents, jvp};
 pub use reason::Reason;
 pub use sweep::{GradTable, Step, grad, grad_table, vjp};
