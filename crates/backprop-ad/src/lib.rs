@@ -11,6 +11,7 @@
 //! more ops. So the same code serves both modes, and a derivative can be differentiated again.
 
 mod bprop;
+mod explain;
 mod jvp;
 mod prune;
 mod reason;
@@ -18,6 +19,7 @@ mod rule;
 mod sweep;
 
 pub use bprop::bprop;
+pub use explain::explain;
 pub use jvp::{Tangents, jvp};
 pub use reason::Reason;
 pub use sweep::{GradTable, Step, grad, grad_table, vjp};
@@ -32,6 +34,9 @@ impl Differentiate for Engine {
     fn vjp(&self, outputs: &[Tensor], d: &[Option<Tensor>], targets: &[Tensor]) -> Vec<Tensor> {
         let seeds: Vec<(Tensor, Tensor)> =
             outputs.iter().zip(d).filter_map(|(&output, &d)| Some((output, d?))).collect();
+        if seeds.is_empty() {
+            return targets.iter().map(|target| target.zeros_like()).collect();
+        }
         vjp(&seeds, targets).gradients().to_vec()
     }
 

@@ -1,36 +1,7 @@
 //! G': the nodes that are ancestors of z and depend smoothly on a target.
 
-use backprop_core::graph::records::{NodeId, Part, Records, ValueId};
-use backprop_core::ops::{Family, Op};
-
-/// Why no derivative passes through an edge, or `None` if one does.
-pub(crate) fn cut(records: &Records, node: NodeId, slot: usize) -> Option<&'static str> {
-    let node = records.node(node);
-    if node.part == Part::NoGrad {
-        return Some("computed under no_grad");
-    }
-    let is_float = |value: ValueId| records.ty(value).is_none_or(|ty| ty.dtype.is_float());
-    flat(&node.op, slot, is_float(node.inputs[slot]), node.outputs().any(is_float))
-}
-
-/// Why an op passes no derivative to an operand, or `None` if it does.
-pub(crate) fn flat(op: &Op, slot: usize, float_in: bool, float_out: bool) -> Option<&'static str> {
-    if let Some(why) = match op.family() {
-        Family::None(why) => Some(why),
-        Family::Linear(rule) if !rule.is_linear_in(slot) => Some("indices are integers"),
-        Family::General(rule) => rule.no_derivative(slot),
-        _ => None,
-    } {
-        return Some(why);
-    }
-    if !float_in {
-        return Some("integers and truth values have no derivative");
-    }
-    if !float_out {
-        return Some("the result is not a float");
-    }
-    None
-}
+use backprop_core::graph::records::{NodeId, Records, ValueId};
+pub(crate) use backprop_core::graph::smooth::{cut, flat};
 
 /// The pruned graph between targets and outputs.
 pub(crate) struct Pruned {

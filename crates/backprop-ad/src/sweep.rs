@@ -79,6 +79,7 @@ pub struct Step {
 /// The table that the algorithm fills: each value of G' with its gradient.
 pub struct GradTable {
     context: Option<ContextId>,
+    targets: Vec<Tensor>,
     gradients: Vec<Tensor>,
     reasons: Vec<Option<Reason>>,
     entries: Vec<(ValueId, Tensor)>,
@@ -91,6 +92,7 @@ impl GradTable {
     fn ill(value: Tensor, targets: &[Tensor]) -> GradTable {
         GradTable {
             context: None,
+            targets: targets.to_vec(),
             gradients: vec![value; targets.len()],
             reasons: vec![None; targets.len()],
             entries: Vec::new(),
@@ -98,6 +100,16 @@ impl GradTable {
             bprop_calls: 0,
             node_visits: 0,
         }
+    }
+
+    /// Where the outputs live: the values of [`GradTable::entries`] are of this context.
+    pub fn context(&self) -> Option<ContextId> {
+        self.context
+    }
+
+    /// What was differentiated by.
+    pub fn targets(&self) -> &[Tensor] {
+        &self.targets
     }
 
     /// The gradients of the targets, in their order. Each is a value of its own.
@@ -215,13 +227,22 @@ fn sweep(outputs: &[(Tensor, Tensor)], targets: &[Tensor]) -> GradTable {
         gradients.push(distinct);
         reasons.push(reason);
     }
-    let steps = table.steps;
-    GradTable { context: Some(home.id()), gradients, reasons, entries, steps, bprop_calls, node_visits }
+    GradTable {
+        context: Some(home.id()),
+        targets: targets.to_vec(),
+        gradients,
+        reasons,
+        entries,
+        steps: table.steps,
+        bprop_calls,
+        node_visits,
+    }
 }
 
 fn no_targets() -> GradTable {
     GradTable {
         context: None,
+        targets: Vec::new(),
         gradients: Vec::new(),
         reasons: Vec::new(),
         entries: Vec::new(),

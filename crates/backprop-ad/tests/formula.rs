@@ -32,6 +32,8 @@ fn a_named_value_is_a_name_and_the_root_is_written_out() {
     check(dx, "(1 − y²)·w");
     check(dw * 2.0, "2·(dy/dw)");
     check(x, "x");
+    let table = g.constant([1.0, 2.0]);
+    check((table + x) * g.constant(3.0), "3·(%13 + x)");
 }
 
 #[test]
@@ -139,6 +141,9 @@ fn vectors_are_columns() {
     check(da, "M·b");
     check(db, "Mᵀ·a");
     check(dm, "a·bᵀ");
+    let row = g.input("r", "f64[1, 5]");
+    check(row.t().matmul(row), "rᵀ·r");
+    check(row.t() + b.unsqueeze(1), "rᵀ + b");
     check((a + a.matmul(a)).matmul(m * 2.0), "2·Mᵀ·(a + aᵀ·a)");
 }
 

@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! eval(op, operands) ─► pointwise · reduce · movement · contract ─► arrays
+//!                                         ├ control: the same on the ops of a body
 //!                                         └ anything else: the op's own definition
 //! ```
 //!
 //! A result's bits depend on the op, the sizes and the instruction set, never on timing.
 
 mod contract;
+mod control;
 mod movement;
 mod pointwise;
 mod reduce;
@@ -21,6 +23,11 @@ use backprop_core::{Array, Ill, Type};
 /// A fault in the data: an index out of range, an integer division by zero, sizes that do not fit
 /// into memory.
 pub fn eval(op: &Op, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill> {
+    match op {
+        Op::Cond(op) => return control::cond(op, inputs),
+        Op::Scan(op) => return control::scan(op, inputs, outputs),
+        _ => {}
+    }
     match eval_one(op, inputs, outputs)? {
         Some(array) => Ok(smallvec::smallvec![array]),
         None => op.rule().eval(inputs, outputs),

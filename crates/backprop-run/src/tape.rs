@@ -32,7 +32,6 @@ use backprop_core::{
 /// ```
 pub struct Tape {
     context: Rc<TapeContext>,
-    why: Closed,
     /// The length of the records when this scope was opened.
     mark: usize,
 }
@@ -60,7 +59,7 @@ impl Default for Tape {
 
 impl Drop for Tape {
     fn drop(&mut self) {
-        context::close(self.context.id, self.why);
+        context::close(self.context.id);
         let shared = &self.context.shared;
         shared.records.borrow_mut().truncate(self.mark);
         let n_values = shared.records.borrow().n_values();
@@ -82,16 +81,25 @@ impl Tape {
 
     fn open(parent: Option<ContextId>, shared: Rc<Shared>, cursor: Cursor, why: Closed) -> Tape {
         let mark = shared.records.borrow().n_nodes();
-        let context = context::open(parent, |id| {
+        let context = context::open(parent, why, |id| {
             let cursor = Cell::new(cursor);
             Rc::new(TapeContext { id, shared, cursor, streams: RefCell::default() })
         });
-        Tape { context, why, mark }
+        Tape { context, mark }
     }
 
     /// The number of its context.
     pub fn id(&self) -> ContextId {
         self.context.id
+    }
+
+    /// The innermost open scope. A body that is being built keeps no values here.
+    fn innermost(&self) -> ContextId {
+        let shares = |id: &ContextId| {
+            id.get().is_some_and(|emit| std::ptr::eq(emit.records(), &self.context.shared.records))
+        };
+        let scopes = std::iter::successors(Some(self.id()), |id| id.inner().filter(shares));
+        scopes.last().unwrap_or(self.id())
     }
 
     /// What has been recorded.
@@ -102,7 +110,7 @@ impl Tape {
     /// An array on the tape; gradients with respect to it can be asked for.
     #[track_caller]
     pub fn value(&self, array: impl Into<Array>) -> Tensor {
-        let home = self.id().innermost();
+        let home = self.innermost();
         let shared = &self.context.shared;
         let array = array.into();
         let ty = Type::new(array.dtype(), array.shape());
@@ -126,7 +134,11 @@ impl Tape {
 
     /// Runs `body` with a tape whose values are freed at its end. Values from outside may be used
     /// inside, and gradients with respect to them asked for; handles made inside are stale after.
+    /// While the body of a loop or branch is being built, nothing is computed, so nothing is freed.
     pub fn scope<R>(&self, body: impl FnOnce(&Tape) -> R) -> R {
+        if self.innermost() != self.id().innermost() {
+            return body(self);
+        }
         let outer = self.id().innermost().get();
         let cursor = outer.map_or_else(Cursor::default, |outer| outer.cursor().get());
         let shared = self.context.shared.clone();
@@ -200,7 +212,7 @@ fn eval_on(records: &Records, node: &Node, inputs: &[&Array]) -> Option<Result<C
         let types = [records.ty(node.first)?];
         return match backprop_cpu::eval_one(&node.op, inputs, &types) {
             Ok(Some(array)) => Some(Ok(Computed::One(array))),
-            Ok(None) => Some(node.op.rule().eval(inputs, &types).map(Computed::Several)),
+            Ok(None) => Some(backprop_cpu::eval(&node.op, inputs, &types).map(Computed::Several)),
             Err(ill) => Some(Err(ill)),
         };
     }
@@ -223,6 +235,10 @@ impl Emit for TapeContext {
 
     fn streams(&self) -> &RefCell<Streams> {
         &self.streams
+    }
+
+    fn is_no_grad(&self) -> bool {
+        self.shared.no_grad.get()
     }
 
     fn emit(&self, op: Op, inputs: Inputs, place: Place, part: Part) -> NodeId {

@@ -185,7 +185,7 @@ fn truth_values_and_select() {
         check("and", &[p.clone(), q.clone()], Bound::Exact, one(Logic::And));
         check("or", &[p.clone(), q.clone()], Bound::Exact, one(Logic::Or));
         check("not", std::slice::from_ref(&p), Bound::Exact, one(Logic::Not));
-        check("any", &[p.clone()], Bound::Exact, |x| vec![x[0].any(())]);
+        check("any", std::slice::from_ref(&p), Bound::Exact, |x| vec![x[0].any(())]);
         for dtype in DType::ALL {
             let (a, b) = (ordinary(dtype, sizes, 3), ordinary(dtype, sizes, 4));
             check("select", &[p.clone(), a, b], Bound::Exact, |x| vec![x[0].select(x[1], x[2])]);

@@ -5,23 +5,20 @@
 
 use std::collections::HashMap;
 
+use super::ratio::Ratio;
 use crate::ops::Compare;
 
-/// A matrix of ones.
-pub(super) const ONES: &str = "𝟏";
+/// The name and mark of a matrix of ones.
+const ONES: &str = "𝟏";
+
+/// The mark of a truth value that is known.
+const LITERAL: &str = "literal";
 
 /// An expression's number; its parts have smaller ones.
 pub(super) type Id = usize;
 
 /// Longer sums and products are left in parentheses.
-const MAX_PARTS: usize = 12;
-
-/// A rational coefficient: two numbers that are exact.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) struct Ratio {
-    pub num: f64,
-    pub den: f64,
-}
+pub(super) const MAX_PARTS: usize = 12;
 
 /// A base with its exponent.
 pub(super) type Factor = (Id, u32);
@@ -63,63 +60,8 @@ pub(super) enum Expr {
 pub(super) struct Algebra {
     pub exprs: Vec<Expr>,
     /// Whether it is one number, not an array of different ones.
-    scalar: Vec<bool>,
+    pub(super) scalar: Vec<bool>,
     known: HashMap<String, Id>,
-}
-
-impl Ratio {
-    pub const ONE: Ratio = Ratio { num: 1.0, den: 1.0 };
-
-    pub fn of(num: f64) -> Ratio {
-        Ratio { num, den: 1.0 }
-    }
-
-    /// The product, if it is exact.
-    fn times(self, other: Ratio) -> Option<Ratio> {
-        let exact = |a: f64, b: f64| {
-            let product = a * b;
-            (a.abs() == 1.0 || b.abs() == 1.0 || product == 0.0 || f64::mul_add(a, b, -product) == 0.0)
-                .then_some(product)
-        };
-        Some(Ratio { num: exact(self.num, other.num)?, den: exact(self.den, other.den)? }.reduced())
-    }
-
-    /// The sum, if it is one of whole numbers and so exact.
-    fn plus(self, other: Ratio) -> Option<Ratio> {
-        let sum = self.num + other.num;
-        let exact = sum - self.num == other.num && sum - other.num == self.num;
-        (self.den == other.den && exact).then_some(Ratio { num: sum, den: self.den }.reduced())
-    }
-
-    fn reduced(self) -> Ratio {
-        let Ratio { mut num, mut den } = self;
-        let whole = |x: f64| x == x.trunc() && x.abs() < 9e15;
-        if whole(num) && whole(den) && den != 0.0 {
-            let (mut a, mut b) = (num.abs() as u64, den.abs() as u64);
-            while b != 0 {
-                (a, b) = (b, a % b);
-            }
-            if a > 1 {
-                (num, den) = (num / a as f64, den / a as f64);
-            }
-        }
-        if den < 0.0 {
-            (num, den) = (-num, -den);
-        }
-        Ratio { num, den }
-    }
-
-    fn abs(self) -> Ratio {
-        Ratio { num: self.num.abs(), den: self.den }
-    }
-
-    fn negated(self) -> Ratio {
-        Ratio { num: -self.num, den: self.den }
-    }
-
-    fn key(self) -> String {
-        format!("{:x}/{:x}", self.num.to_bits(), self.den.to_bits())
-    }
 }
 
 impl Algebra {
@@ -132,7 +74,7 @@ impl Algebra {
     }
 
     /// The expression's number, new or known.
-    fn intern(&mut self, expr: Expr, scalar: bool) -> Id {
+    pub(super) fn intern(&mut self, expr: Expr, scalar: bool) -> Id {
         let key = key(&expr);
         if let Some(&id) = self.known.get(&key) {
             return id;
@@ -191,9 +133,25 @@ impl Algebra {
         self.intern(Expr::Compare(op, a, b), scalar)
     }
 
+    pub fn truth(&mut self, holds: bool) -> Id {
+        self.call(if holds { "true" } else { "false" }, &[], LITERAL, true)
+    }
+
+    pub fn as_truth(&self, id: Id) -> Option<bool> {
+        match &self.exprs[id] {
+            Expr::Call { name, mark, .. } if mark == LITERAL => Some(name == "true"),
+            _ => None,
+        }
+    }
+
     pub fn both(&mut self, sign: &'static str, a: Id, b: Id) -> Id {
-        if a == b {
-            return a;
+        // true ∧ b = b, false ∨ b = b; the other two decide.
+        let absorbed = |truth: Option<bool>| truth.map(|truth| truth == (sign == "∧"));
+        match (absorbed(self.as_truth(a)), absorbed(self.as_truth(b))) {
+            (Some(true), _) | (_, Some(false)) => return b,
+            (Some(false), _) | (_, Some(true)) => return a,
+            _ if a == b => return a,
+            _ => {}
         }
         let scalar = self.scalar[a] && self.scalar[b];
         self.intern(Expr::Both(sign, a, b), scalar)
@@ -201,6 +159,9 @@ impl Algebra {
 
     /// 1 where `truth` holds, else 0.
     pub fn bracket(&mut self, truth: Id) -> Id {
+        if let Some(holds) = self.as_truth(truth) {
+            return self.number(f64::from(holds));
+        }
         if self.is_indicator(truth) {
             return truth;
         }
@@ -235,7 +196,7 @@ impl Algebra {
         }
     }
 
-    fn product(&mut self, p: Product) -> Id {
+    pub(super) fn product(&mut self, p: Product) -> Id {
         if p.ratio.num == 0.0 {
             let zero = Product { ratio: Ratio::of(0.0), num: Vec::new(), den: Vec::new() };
             return self.intern(Expr::Product(zero), true);
@@ -273,7 +234,7 @@ impl Algebra {
         })
     }
 
-    fn multiply(&mut self, a: Product, b: Product) -> Option<Id> {
+    pub(super) fn multiply(&mut self, a: Product, b: Product) -> Option<Id> {
         let parts = a.num.len() + b.num.len() + a.den.len() + b.den.len();
         let ratio = a.ratio.times(b.ratio).filter(|_| parts <= MAX_PARTS)?;
         let mut product = Product { ratio, ..a };
@@ -328,100 +289,7 @@ impl Algebra {
         }
     }
 
-    /// The coefficient of a term, and the rest.
-    fn term(&mut self, id: Id) -> (Ratio, Id) {
-        match &self.exprs[id] {
-            Expr::Product(p) => {
-                let (ratio, rest) = (p.ratio, Product { ratio: Ratio::ONE, ..p.clone() });
-                (ratio, self.product(rest))
-            }
-            _ => (Ratio::ONE, id),
-        }
-    }
-
-    fn terms(&mut self, id: Id) -> Vec<(Ratio, Id)> {
-        match &self.exprs[id] {
-            Expr::Sum(terms) if terms.len() < MAX_PARTS => terms.clone(),
-            _ => vec![self.term(id)],
-        }
-    }
-
-    pub fn add(&mut self, a: Id, b: Id) -> Id {
-        if a == b {
-            let two = self.number(2.0);
-            return self.mul(two, a);
-        }
-        let (mut terms, more) = (self.terms(a), self.terms(b));
-        for (ratio, term) in more {
-            let known = terms.iter_mut().find(|(_, known)| *known == term);
-            match known.and_then(|known| Some((known.0.plus(ratio)?, known))) {
-                Some((sum, known)) => known.0 = sum,
-                None => terms.push((ratio, term)),
-            }
-        }
-        self.sum(terms)
-    }
-
-    pub fn sub(&mut self, a: Id, b: Id) -> Id {
-        let minus = self.neg(b);
-        self.add(a, minus)
-    }
-
-    pub fn sum(&mut self, mut terms: Vec<(Ratio, Id)>) -> Id {
-        terms.retain(|(ratio, term)| ratio.num != 0.0 && self.as_number(*term) != Some(0.0));
-        let Some(&(first, _)) = terms.first() else { return self.number(0.0) };
-        if let [(ratio, term)] = terms[..] {
-            let scale = self.ratio(ratio);
-            return self.mul(scale, term);
-        }
-        // A coefficient or divisor that all terms share stands before the sum.
-        let shared = terms.iter().all(|(ratio, _)| ratio.abs() == first.abs());
-        let ratio = if shared { first.abs() } else { Ratio::ONE };
-        let mut den = self.factors(terms[0].1).den;
-        for &(_, term) in &terms[1..] {
-            let own = self.factors(term).den;
-            den.retain(|factor| own.contains(factor));
-        }
-        if ratio == Ratio::ONE && den.is_empty() {
-            let scalar = terms.iter().all(|(_, term)| self.scalar[*term]);
-            return self.intern(Expr::Sum(terms), scalar);
-        }
-        for (own, term) in &mut terms {
-            if shared {
-                *own = Ratio::of(own.num.signum());
-            }
-            if !den.is_empty() {
-                let mut bare = self.factors(*term);
-                bare.den.retain(|factor| !den.contains(factor));
-                *term = self.product(bare);
-            }
-        }
-        let terms = self.spliced(terms);
-        let inner = self.sum(terms);
-        let outer = Product { ratio, num: Vec::new(), den };
-        let inner_factors = self.factors(inner);
-        match self.multiply(inner_factors, outer.clone()) {
-            Some(id) => id,
-            None => self.product(Product { num: vec![(inner, 1)], ..outer }),
-        }
-    }
-
-    /// The terms with sums among them written out.
-    fn spliced(&self, terms: Vec<(Ratio, Id)>) -> Vec<(Ratio, Id)> {
-        let mut whole: Vec<(Ratio, Id)> = Vec::new();
-        for (ratio, term) in terms {
-            match &self.exprs[term] {
-                Expr::Sum(own) if ratio.abs() == Ratio::ONE && whole.len() + own.len() <= MAX_PARTS => {
-                    let sign = |own: Ratio| if ratio.num < 0.0 { own.negated() } else { own };
-                    whole.extend(own.iter().map(|&(own, term)| (sign(own), term)));
-                }
-                _ => whole.push((ratio, term)),
-            }
-        }
-        whole
-    }
-
-    fn ratio(&mut self, ratio: Ratio) -> Id {
+    pub(super) fn ratio(&mut self, ratio: Ratio) -> Id {
         self.product(Product { ratio, num: Vec::new(), den: Vec::new() })
     }
 
@@ -447,12 +315,17 @@ impl Algebra {
         self.product(whole)
     }
 
+    /// A matrix of ones, of whatever shape fits.
+    pub fn ones(&mut self) -> Id {
+        self.call(ONES, &[], ONES, false)
+    }
+
     pub fn transposed(&mut self, a: Id) -> Id {
         let (scale, a) = self.split_scalars(a);
         let turned = match self.exprs[a] {
             Expr::Transposed(inner) => inner,
             // Ones, of whatever shape fits.
-            Expr::Symbol(ref name) if name == ONES => a,
+            Expr::Call { ref mark, .. } if mark == ONES => a,
             Expr::MatMul(left, right) => {
                 let (left, right) = (self.transposed(left), self.transposed(right));
                 self.matmul(right, left, false)

@@ -12,7 +12,10 @@
 //! rounding and infinities come out is up to the graph.
 
 mod algebra;
+mod ratio;
 mod read;
+mod shape;
+mod sums;
 mod text;
 
 use std::collections::HashMap;
@@ -31,24 +34,29 @@ use read::Reader;
 /// assert_eq!(formula(&g.records(), y.id()), "y = tanh(w·x)");
 /// ```
 pub fn formula(records: &Records, value: ValueId) -> String {
-    let is_named = |at: ValueId| at != value && records.name(at).is_some();
-    let mut reader = Reader { algebra: algebra::Algebra::new(), records, read: HashMap::new() };
+    let text = formula_with(records, value, &|at| records.name(at).map(|name| name.to_string()));
+    match records.name(value) {
+        Some(name) if **name != *text => format!("{name} = {text}"),
+        _ => text,
+    }
+}
+
+/// The formula of `value` in which other values are called what `name` calls them.
+pub fn formula_with(records: &Records, value: ValueId, name: &dyn Fn(ValueId) -> Option<String>) -> String {
+    let is_named = |at: ValueId| at != value && name(at).is_some();
+    let mut reader = Reader { algebra: algebra::Algebra::new(), records, names: name, read: HashMap::new() };
     for id in needed(records, &[value], is_named) {
         let node = records.node(id);
-        for named in node.outputs().chain(node.inputs.iter().copied()) {
-            reader.name(named);
+        for at in node.outputs().chain(node.inputs.iter().copied()) {
+            reader.name(at);
         }
         reader.node(id, value);
     }
     let root = reader.read[&value].expr;
-    let (text, definitions) = text::print(&reader.algebra, root);
-    let mut whole = match records.name(value) {
-        Some(name) if **name != *text => format!("{name} = {text}"),
-        _ => text,
-    };
-    for (position, (letter, text)) in definitions.iter().enumerate() {
+    let (mut text, definitions) = text::print(&reader.algebra, root);
+    for (position, (letter, definition)) in definitions.iter().enumerate() {
         let lead = if position == 0 { "where" } else { "     " };
-        whole.push_str(&format!("\n  {lead} {letter} = {text}"));
+        text.push_str(&format!("\n  {lead} {letter} = {definition}"));
     }
-    whole
+    text
 }

@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::algebra::{Algebra, Expr, Factor, Id, Product, Ratio};
+use super::algebra::{Algebra, Expr, Factor, Id, Product};
+use super::ratio::Ratio;
 use crate::ops::Compare;
 
 /// What is shared gets a letter from this width on.
@@ -126,6 +127,7 @@ fn write(algebra: &Algebra, id: Id, texts: &HashMap<Id, Text>) -> Text {
         Expr::Product(p) => write_product(algebra, p, texts),
         Expr::Sum(terms) => write_sum(terms, texts),
         Expr::Call { name, args, .. } => match (&name[..], &args[..]) {
+            (name, []) => Text::atom(name),
             ("√", [x]) => Text::new(format!("√{}", text(x).at_least(Bond::Atom)), Bond::Power),
             ("abs", [x]) => Text::atom(format!("|{}|", text(x).text)),
             ("¬", [x]) => Text::atom(format!("¬{}", text(x).at_least(Bond::Power))),

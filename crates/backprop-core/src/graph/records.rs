@@ -3,7 +3,7 @@
 //! Graphs, bodies and tapes all keep their operations here, so differentiation, printing, checking
 //! and execution read one structure. Records are plain data: `Send + Sync`, without handles.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -86,9 +86,22 @@ pub struct Records {
     pub(crate) assumptions: Vec<(String, Dim)>,
     /// For each assumption, the first node that it holds for.
     pub(crate) assumed_from: Vec<NodeId>,
+    /// Values whose names are lent.
+    pub(crate) lent: BTreeSet<ValueId>,
 }
 
 impl Records {
+    /// Empty records for a body within these: the same layers, files and assumptions.
+    pub fn within(&self) -> Records {
+        Records {
+            modules: self.modules.clone(),
+            files: self.files.clone(),
+            assumptions: self.assumptions.clone(),
+            assumed_from: vec![0; self.assumptions.len()],
+            ..Records::default()
+        }
+    }
+
     /// The number of nodes.
     pub fn n_nodes(&self) -> usize {
         self.nodes.len()
@@ -146,15 +159,27 @@ impl Records {
     /// # Errors
     /// Another value has that name already.
     pub fn set_name(&mut self, value: ValueId, name: &str) -> Result<(), String> {
-        if self.by_name(name).is_some_and(|other| other != value) {
-            return Err(format!("another value is called `{name}` already"));
+        if let Some(other) = self.by_name(name).filter(|&other| other != value) {
+            if !self.lent.remove(&other) {
+                return Err(format!("another value is called `{name}` already"));
+            }
+            self.names.remove(&other);
         }
+        self.lent.remove(&value);
         let name: Arc<str> = name.into();
         if let Some(old) = self.names.insert(value, name.clone()) {
             self.by_name.remove(&old);
         }
         self.by_name.insert(name, value);
         Ok(())
+    }
+
+    /// Calls `value` by `name` where that is free, until another value is given the name: a parameter
+    /// that stands for a value of the surroundings must not take a name from the user.
+    pub fn lend_name(&mut self, value: ValueId, name: &str) {
+        if self.by_name(name).is_none() && self.set_name(value, name).is_ok() {
+            self.lent.insert(value);
+        }
     }
 
     /// Declares that the dimension `name` equals `dim`, for the type rules from here on.
@@ -303,23 +328,33 @@ impl Records {
     /// # Errors
     /// There is one.
     pub fn check(&self, values: impl IntoIterator<Item = ValueId>) -> Result<(), Error> {
-        let mut stack: Vec<ValueId> = values.into_iter().filter(|&value| self.ty(value).is_none()).collect();
-        if stack.is_empty() {
+        let ill: Vec<ValueId> = values.into_iter().filter(|&value| self.ty(value).is_none()).collect();
+        if ill.is_empty() {
             return Ok(());
         }
+        let mut faults = self.faults_of(ill);
+        if faults.is_empty() {
+            faults.push(Fault::new("check", "the value depends on an ill operand of a surrounding context"));
+        }
+        Err(Error::new(faults))
+    }
+
+    /// Every fault that `values` depend on, those inside bodies included, in the order of the calls.
+    pub fn faults_of(&self, values: impl IntoIterator<Item = ValueId>) -> Vec<Fault> {
+        let mut stack: Vec<ValueId> = values.into_iter().filter(|&value| self.ty(value).is_none()).collect();
         let mut seen = std::collections::HashSet::new();
-        let mut found = BTreeMap::new();
+        let mut found: BTreeMap<NodeId, Vec<Fault>> = BTreeMap::new();
         while let Some(value) = stack.pop() {
-            let node = self.producer(value);
-            if !seen.insert(node) {
+            let id = self.producer(value);
+            if !seen.insert(id) {
                 continue;
             }
-            if let Some(fault) = self.faults.get(&node) {
-                found.insert(node, fault.clone());
-            }
-            stack.extend(self.node(node).inputs.iter().filter(|&&input| self.ty(input).is_none()));
+            let node = self.node(id);
+            let inner = node.op.rule().bodies().into_iter().flat_map(|body| body.faults());
+            found.insert(id, self.faults.get(&id).cloned().into_iter().chain(inner).collect());
+            stack.extend(node.inputs.iter().filter(|&&input| self.ty(input).is_none()));
         }
-        Err(Error::new(found.into_values().collect()))
+        found.into_values().flatten().collect()
     }
 
     /// Every fault with its node, reachable or not.
@@ -340,6 +375,16 @@ impl Records {
     /// The name of a file of [`Line::File`].
     pub fn file(&self, id: u32) -> Option<&str> {
         self.files.get(id as usize).map(|name| &**name)
+    }
+
+    /// The same place in these records' numbers, for a place of `from`.
+    pub fn import_place(&mut self, from: &Records, place: Place) -> Place {
+        let line = match place.line {
+            Line::Code(_) => place.line,
+            Line::File { file, line } => Line::File { file: self.add_file(&from.files[file as usize]), line },
+        };
+        let module = from.module(place.module).map_or(0, |module| self.add_module(module.clone()));
+        Place { line, module }
     }
 
     /// A place in words.

@@ -331,6 +331,9 @@ impl Rule for DimValue {
         Ok(smallvec::smallvec![Array::scalar(size as i64)])
     }
     fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
+        if self.dim.size().is_some() {
+            return Ok(None);
+        }
         Ok(Some(DimValue { dim: Dim::Size(self.dim.eval(sizes)?) }.into()))
     }
 

@@ -7,6 +7,7 @@
 mod attribute;
 mod binary;
 mod contract;
+mod control;
 mod custom;
 mod family;
 mod index;
@@ -19,10 +20,12 @@ mod shape;
 mod unary;
 
 use std::fmt;
+use std::sync::Arc;
 
 pub use attribute::{Attribute, Attributes, Axes, Literal};
 pub use binary::{Binary, broadcast_binary, refuse_zero_divisor};
 pub use contract::Contract;
+pub use control::{Cond, Scan, Tree, cond, scan, scan_indexed, scan_n, scan_reverse};
 pub use custom::{Custom, OpRule};
 pub use family::{BilinearRule, Bprop, Differentiate, Family, General, Gradient, Linear, Pointwise, Pull};
 pub use index::{ArgMax, Gather, MaxWithIndex, OneHot, ScatterAdd, check_indices};
@@ -35,6 +38,7 @@ pub use shape::{Broadcast, Concat, IntoSizes, Pad, Reshape, Slice, Transpose, br
 pub use unary::Unary;
 
 use crate::array::Array;
+use crate::graph::body::Body;
 use crate::graph::fault::Ill;
 use crate::types::{Bindings, Shape, Type};
 
@@ -83,6 +87,11 @@ pub trait Rule: fmt::Debug {
     /// How it is differentiated.
     fn family(&self) -> Family<'_>;
 
+    /// The bodies that it runs, in the order of its attributes.
+    fn bodies(&self) -> Vec<&Arc<Body>> {
+        Vec::new()
+    }
+
     /// The op with the names of dimensions replaced by their sizes; `None` where it names none.
     ///
     /// # Errors
@@ -128,7 +137,7 @@ registry! {
     Sum Max Any LogSumExp
     Contract
     Uniform Normal
-
+    Cond Scan
     Custom
 }
 

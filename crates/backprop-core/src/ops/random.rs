@@ -1,7 +1,7 @@
 //! Random ops: pure functions of an explicit key (see [`crate::random`]).
 
 use super::family::Family;
-use super::{Arrays, Op, Rule, Types, bind_shape, one, want_inputs};
+use super::{Arrays, Op, Rule, Types, bind_shape, concat, one, want_inputs};
 use crate::array::{Array, DType, element_count};
 use crate::graph::fault::Ill;
 use crate::random::{self, Key};
@@ -132,5 +132,17 @@ impl Tensor {
     #[track_caller]
     pub fn normal(self, dtype: DType, shape: impl Into<Shape>) -> Tensor {
         emit(Normal { ty: Type::new(dtype, shape) }, &[self]).one()
+    }
+
+    /// This key for iteration `k` (an integer scalar) of a loop: its step word becomes
+    /// a·step + b·k + c modulo 2³². Fold once for each loop around a random op, outermost first.
+    #[track_caller]
+    pub fn fold_in(self, k: Tensor) -> Tensor {
+        // a and b are the multipliers of Philox4x32, c its first Weyl constant: odd numbers without
+        // pattern, so that (step, k) pairs of everyday size do not meet.
+        let word = |value: u32| i64::from(value);
+        let step = self.slice_axis(0, 3, 4) * word(0xD251_1F53);
+        let k = (k.cast(DType::U32) * word(0xCD9E_8D57) + word(0x9E37_79B9)).reshape([1]);
+        concat(&[self.slice_axis(0, 0, 3), step + k], 0)
     }
 }

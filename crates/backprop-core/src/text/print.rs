@@ -128,6 +128,7 @@ impl Printer {
             Attribute::Shape(shape) => write!(self.text, "{shape}").expect(TO_A_STRING),
             Attribute::DType(dtype) => self.text.push_str(dtype.name()),
             Attribute::Name(name) => self.name(name),
+            Attribute::Body(_) => self.text.push_str("body"),
         }
     }
 
