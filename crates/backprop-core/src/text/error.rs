@@ -95,16 +95,19 @@ pub(super) fn place_all(text: &str, file: &str, mut found: Vec<Found>) -> Vec<Di
     let (mut line, mut line_start) = (1, 0);
     // The column of a byte of the line, so that a long line with many errors is counted once.
     let (mut counted, mut column) = (0, 1);
+    let mut line_end = 0;
     let mut errors = Vec::with_capacity(found.len());
     for Found { span, message, details, hint } in found {
-        while let Some(length) = text[line_start..span.start].find('\n') {
-            line_start += length + 1;
+        while let Some(length) = text[counted..span.start].find('\n') {
+            counted += length + 1;
             line += 1;
-            (counted, column) = (line_start, 1);
+            (line_start, column) = (counted, 1);
         }
         column += text[counted..span.start].chars().count() as u32;
         counted = span.start;
-        let line_end = span.start + super::lex::line_length(&text[span.start..]);
+        if line_end < span.start {
+            line_end = span.start + super::lex::line_length(&text[span.start..]);
+        }
         let end = span.end.clamp(span.start, line_end);
         let (source, before) = excerpt(text, line_start, line_end, span.start);
         let marked = text[span.start..end].chars().take(WIDTH / 2).count().max(1);

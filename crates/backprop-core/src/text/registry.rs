@@ -11,6 +11,9 @@ use crate::ops::*;
 /// How an op is built from its attributes.
 pub type FromAttributes = dyn Fn(&Given) -> Result<Op, String> + Send + Sync;
 
+/// As [`FromAttributes`], for the ops of this crate.
+type Build = fn(&Given) -> Result<Op, String>;
+
 /// The ops that a text may name: those of this crate, and custom ones.
 ///
 /// ```
@@ -51,7 +54,7 @@ impl Registry {
         registry.plain("select", Select);
         registry.plain("stop_gradient", StopGradient);
         registry.plain("identity", Identity);
-        let with_attributes: [(&str, fn(&Given) -> Result<Op, String>); 24] = [
+        let with_attributes: &[(&str, Build)] = &[
             ("input", Input::from_attributes),
             ("full", Full::from_attributes),
             ("iota", Iota::from_attributes),
@@ -78,7 +81,7 @@ impl Registry {
             // A constant's array is no attribute; the parser reads it.
             ("constant", |_| Err("a constant has no attributes".to_string())),
         ];
-        for (name, from) in with_attributes {
+        for &(name, from) in with_attributes {
             registry.ops.insert(name.to_string(), Arc::new(from));
         }
         registry
