@@ -7,5 +7,4 @@ mod tape;
 
 pub use check::{Against, Check, CheckError, Culprit, Entry, Report, Skipped, Wrong, check};
 pub use execute::{Executable, compile, compile_given, run};
-pub use execute::{Executable, compile, run};
 pub use tape::Tape;
