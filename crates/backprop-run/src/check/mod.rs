@@ -119,7 +119,7 @@ impl Check {
 fn weighted_gradient(f: &dyn Fn(&[Tensor]) -> Vec<Tensor>, x: &[Tensor]) -> Vec<Tensor> {
     let is_float = |x: &Tensor| x.dtype().is_some_and(|dtype| dtype.is_float());
     let seed = |y: Tensor| {
-        let array = weights(y.shape()?.sizes()?.as_slice());
+        let array = weights(y.shape()?.sizes()?);
         let line = Line::Code(std::panic::Location::caller());
         let d = y.context().emit(Constant { array: array.into() }.into(), &[], line).one();
         Some((y, d))
