@@ -246,7 +246,7 @@ fn shapes(a: Tensor, b: Tensor) -> (Option<Shape>, Option<Shape>) {
         return (a.shape(), b.shape());
     }
     let shape = |ty: Option<Type>| ty.map(|ty| ty.shape);
-    a.with_records(|records| (shape(records.ty(a.id())), shape(records.ty(b.id())))).unwrap_or((None, None))
+    a.context().read(|records| (shape(records.ty(a.id())), shape(records.ty(b.id())))).unwrap_or((None, None))
 }
 
 #[track_caller]
