@@ -85,7 +85,7 @@ fn extents(values: &[Tensor], what: &str, floats: bool) -> Result<Vec<Extent>, I
             Ill::new(format!("needs sizes that are numbers, and {what} {idx} is {value:?}"))
                 .hint("build it in a graph whose inputs have sizes, or use vjp or jvp")
         })?;
-        let n = backprop_core::array::element_count(&sizes).map_err(|e| Ill::new(e.to_string()))?;
+        let n = backprop_core::array::element_count(sizes).map_err(|e| Ill::new(e.to_string()))?;
         Ok(Extent { ty, n })
     };
     values.iter().enumerate().map(extent).collect()

@@ -131,7 +131,7 @@ fn shaped(row: &Row, cell: &mut Cell, fits: impl Fn(&[usize]) -> bool) {
         let is_drawn = matches!(row.op, Some(Op::Uniform(_) | Op::Normal(_)));
         let sizes = |x: &Tensor| x.shape().and_then(|shape| shape.sizes());
         let judged = if x.is_empty() || is_drawn { &y } else { &x };
-        if !judged.iter().filter_map(sizes).any(|sizes| fits(&sizes)) {
+        if !judged.iter().filter_map(sizes).any(&fits) {
             continue;
         }
         cell.note(1, modes(sample));
