@@ -46,10 +46,15 @@ pub use backprop_train as train;
 
 /// What most programs need.
 pub mod prelude {
-    pub use backprop_ad::{explain, grad, grad_table, jvp, vjp};
+    pub use backprop_ad::{explain, grad, grad_table, hessian, jacobian, jvp, vjp};
     pub use backprop_core::ops::Custom;
     pub use backprop_core::{
-        Array, DType, Dim, Error, Graph, Op, Seed, Shape, Tensor, Type, concat, formula, substitute,
+        Array, DType, Dim, Error, Graph, Op, Seed, Shape, Tensor, Type, concat, cond, formula, scan, scan_n,
+        substitute,
     };
-    pub use backprop_run::{Executable, Tape, compile, run};
+    pub use backprop_nn::{
+        Activation, Adam, AdamW, Bound, Dropout, Init, Layer, LayerNorm, Linear, Optimizer, Params, Schedule,
+        Sequential, Sgd, TrainStep, Updates,
+    };
+    pub use backprop_run::{Executable, Tape, check, compile, run};
 }
