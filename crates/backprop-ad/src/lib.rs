@@ -10,12 +10,18 @@
 //! Nothing here knows a gradient rule or a number: rules stand with their ops, and a derivative is
 //! more ops. So the same code serves both modes, and a derivative can be differentiated again.
 
+mod bprop;
+mod explain;
+mod jacobian;
 mod jvp;
 mod prune;
 mod reason;
 mod rule;
 mod sweep;
 
+pub use bprop::bprop;
+pub use explain::explain;
+pub use jacobian::{hessian, jacobian};
 pub use jvp::{Tangents, jvp};
 pub use reason::Reason;
 pub use sweep::{GradTable, Step, grad, grad_table, vjp};
@@ -30,6 +36,9 @@ impl Differentiate for Engine {
     fn vjp(&self, outputs: &[Tensor], d: &[Option<Tensor>], targets: &[Tensor]) -> Vec<Tensor> {
         let seeds: Vec<(Tensor, Tensor)> =
             outputs.iter().zip(d).filter_map(|(&output, &d)| Some((output, d?))).collect();
+        if seeds.is_empty() {
+            return targets.iter().map(|target| target.zeros_like()).collect();
+        }
         vjp(&seeds, targets).gradients().to_vec()
     }
 

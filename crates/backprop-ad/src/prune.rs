@@ -1,31 +1,7 @@
 //! G': the nodes that are ancestors of z and depend smoothly on a target.
 
-use backprop_core::graph::records::{NodeId, Part, Records, ValueId};
-use backprop_core::ops::Family;
-
-/// Why no derivative passes through an edge, or `None` if one does.
-pub(crate) fn cut(records: &Records, node: NodeId, slot: usize) -> Option<&'static str> {
-    let node = records.node(node);
-    if node.part == Part::NoGrad {
-        return Some("computed under no_grad");
-    }
-    let is_float = |value: ValueId| records.ty(value).is_none_or(|ty| ty.dtype.is_float());
-    if let Some(why) = match node.op.family() {
-        Family::None(why) => Some(why),
-        Family::Linear(rule) if !rule.is_linear_in(slot) => Some("indices are integers"),
-        Family::General(rule) => rule.no_derivative(slot),
-        _ => None,
-    } {
-        return Some(why);
-    }
-    if !is_float(node.inputs[slot]) {
-        return Some("integers and truth values have no derivative");
-    }
-    if !node.outputs().any(is_float) {
-        return Some("the result is not a float");
-    }
-    None
-}
+use backprop_core::graph::records::{NodeId, Records, ValueId};
+pub(crate) use backprop_core::graph::smooth::{cut, flat};
 
 /// The pruned graph between targets and outputs.
 pub(crate) struct Pruned {
@@ -38,6 +14,8 @@ pub(crate) struct Pruned {
     active: Vec<bool>,
     /// Is an output or an ancestor of one.
     ancestor: Vec<bool>,
+    /// How often a node was looked at.
+    pub visits: usize,
 }
 
 impl Pruned {
@@ -48,13 +26,15 @@ impl Pruned {
         let base = if first < end { records.node(first).first } else { 0 };
         let top = if first < end { records.node(end - 1).outputs().end } else { 0 };
         let n = (top - base) as usize;
-        let mut pruned = Pruned { first, end, base, active: vec![false; n], ancestor: vec![false; n] };
+        let mut pruned =
+            Pruned { first, end, base, active: vec![false; n], ancestor: vec![false; n], visits: 0 };
         for &target in targets {
             if records.ty(target).is_none_or(|ty| ty.dtype.is_float()) {
                 pruned.mark_active(target);
             }
         }
         for id in first..end {
+            pruned.visits += 1;
             let node = records.node(id);
             let passes = |(slot, &input): (usize, &ValueId)| {
                 pruned.is_active(input) && cut(records, id, slot).is_none()
@@ -67,6 +47,7 @@ impl Pruned {
             pruned.mark_ancestor(output);
         }
         for id in (first..end).rev() {
+            pruned.visits += 1;
             let node = records.node(id);
             if node.outputs().any(|output| pruned.is_ancestor(output)) {
                 node.inputs.iter().for_each(|&input| pruned.mark_ancestor(input));

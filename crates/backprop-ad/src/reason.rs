@@ -50,6 +50,8 @@ impl fmt::Display for Reason {
     }
 }
 
+impl std::error::Error for Reason {}
+
 /// Why `target` has no gradient.
 pub(crate) fn find(records: &Records, pruned: &Pruned, target: ValueId) -> Reason {
     let label = records.label(target);

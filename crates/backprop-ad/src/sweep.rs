@@ -79,23 +79,37 @@ pub struct Step {
 /// The table that the algorithm fills: each value of G' with its gradient.
 pub struct GradTable {
     context: Option<ContextId>,
+    targets: Vec<Tensor>,
     gradients: Vec<Tensor>,
     reasons: Vec<Option<Reason>>,
     entries: Vec<(ValueId, Tensor)>,
     steps: Vec<Step>,
     bprop_calls: usize,
+    node_visits: usize,
 }
 
 impl GradTable {
     fn ill(value: Tensor, targets: &[Tensor]) -> GradTable {
         GradTable {
             context: None,
+            targets: targets.to_vec(),
             gradients: vec![value; targets.len()],
             reasons: vec![None; targets.len()],
             entries: Vec::new(),
             steps: Vec::new(),
             bprop_calls: 0,
+            node_visits: 0,
         }
+    }
+
+    /// Where the outputs live: the values of [`GradTable::entries`] are of this context.
+    pub fn context(&self) -> Option<ContextId> {
+        self.context
+    }
+
+    /// What was differentiated by.
+    pub fn targets(&self) -> &[Tensor] {
+        &self.targets
     }
 
     /// The gradients of the targets, in their order. Each is a value of its own.
@@ -127,6 +141,12 @@ impl GradTable {
     /// How often an op's `bprop` was called: at most once for each node of G'.
     pub fn bprop_calls(&self) -> usize {
         self.bprop_calls
+    }
+
+    /// How often the algorithm looked at a node: twice to prune and once to sweep, for each node
+    /// between the first target and z.
+    pub fn node_visits(&self) -> usize {
+        self.node_visits
     }
 }
 
@@ -178,9 +198,10 @@ fn sweep(outputs: &[(Tensor, Tensor)], targets: &[Tensor]) -> GradTable {
     for (&output, &(_, d)) in known_outputs.iter().zip(outputs) {
         table.add(&pruned, output, Cotangent::new(d));
     }
-    let mut bprop_calls = 0;
+    let (mut bprop_calls, mut node_visits) = (0, pruned.visits);
     let mut entries = Vec::new();
     for id in (pruned.first..pruned.end).rev() {
+        node_visits += 1;
         bprop_calls += usize::from(visit(&home, &pruned, id, &mut table, &mut entries));
     }
 
@@ -206,17 +227,28 @@ fn sweep(outputs: &[(Tensor, Tensor)], targets: &[Tensor]) -> GradTable {
         gradients.push(distinct);
         reasons.push(reason);
     }
-    GradTable { context: Some(home.id()), gradients, reasons, entries, steps: table.steps, bprop_calls }
+    GradTable {
+        context: Some(home.id()),
+        targets: targets.to_vec(),
+        gradients,
+        reasons,
+        entries,
+        steps: table.steps,
+        bprop_calls,
+        node_visits,
+    }
 }
 
 fn no_targets() -> GradTable {
     GradTable {
         context: None,
+        targets: Vec::new(),
         gradients: Vec::new(),
         reasons: Vec::new(),
         entries: Vec::new(),
         steps: Vec::new(),
         bprop_calls: 0,
+        node_visits: 0,
     }
 }
 

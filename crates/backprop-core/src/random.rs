@@ -72,17 +72,24 @@ pub fn stream(path: &str, occurrence: u32) -> u32 {
 }
 
 /// Counts the random ops of each module, from 0 in each graph, body and tape scope.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Streams {
     counts: HashMap<Arc<str>, u32>,
+    /// 0 but in a body, whose streams are other ones than those around it.
+    salt: u32,
 }
 
 impl Streams {
+    /// The streams of a body; `salt` is a stream of its surroundings.
+    pub fn within(salt: u32) -> Streams {
+        Streams { counts: HashMap::new(), salt }
+    }
+
     /// The next stream of the module at `path`.
     pub fn next(&mut self, path: &str) -> u32 {
         let count = self.counts.entry(path.into()).or_default();
         *count += 1;
-        stream(path, *count - 1)
+        stream(path, *count - 1) ^ self.salt
     }
 }
 

@@ -26,6 +26,7 @@ pub struct Tensor {
 }
 
 const _: () = assert!(size_of::<Tensor>() <= 16);
+const _: () = assert!(size_of::<Op>() <= 48);
 
 /// The outputs of one operation.
 #[derive(Clone, Copy)]
@@ -67,12 +68,14 @@ impl Outputs {
 /// # Panics
 /// There is no input: an op without operands is called on a context ([`ContextId::emit`]).
 #[track_caller]
+#[inline]
 pub fn emit(op: impl Into<Op>, inputs: &[Tensor]) -> Outputs {
     inputs[0].context.emit(op.into(), inputs, Line::Code(Location::caller()))
 }
 
 impl Tensor {
     /// The handle of value `value` of `context`.
+    #[inline]
     pub fn new(context: ContextId, value: ValueId) -> Tensor {
         Tensor { context, value, _thread: PhantomData }
     }
@@ -93,13 +96,15 @@ impl Tensor {
     }
 
     /// Reads the records that the value belongs to.
+    #[inline]
     pub fn with_records<R>(self, read: impl FnOnce(&crate::graph::records::Records) -> R) -> Option<R> {
-        self.context.read(read)
+        self.context.get().map(|emit| read(&emit.records().snapshot()))
     }
 
     /// The type, if the value is well-typed and its context lives.
+    #[inline]
     pub fn ty(self) -> Option<Type> {
-        self.with_records(|records| records.ty(self.value)).flatten()
+        self.context.read(|records| records.ty(self.value)).flatten()
     }
 
     /// The element type; see [`Tensor::ty`].
@@ -108,6 +113,7 @@ impl Tensor {
     }
 
     /// The shape; see [`Tensor::ty`].
+    #[inline]
     pub fn shape(self) -> Option<Shape> {
         self.ty().map(|ty| ty.shape)
     }

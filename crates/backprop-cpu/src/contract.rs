@@ -3,9 +3,10 @@
 //! Its blocking depends on the instruction set alone, and it runs on the calling thread, so the
 //! order of every sum is fixed by the sizes.
 
+use backprop_core::array::pool::filled;
 use backprop_core::array::strides;
 use backprop_core::ops::{Axes, Contract};
-use backprop_core::{Array, Data, Sizes};
+use backprop_core::{Array, Data, Shape, Sizes};
 
 use crate::movement::transpose;
 
@@ -74,8 +75,12 @@ pub(crate) fn contract(op: &Contract, a: &Array, b: &Array) -> Option<Array> {
     macro_rules! run {
         ($T:ty, $gemm:path, $x:expr, $y:expr) => {{
             let (m, k, n) = (left.rows, left.columns, right.columns);
-            let mut c = vec![<$T>::default(); left.batch * m * n];
-            if k > 0 {
+            let count = left.batch * m * n;
+            let data = filled(count, |c: &mut Vec<$T>| {
+                c.resize(count, 0.0);
+                if k == 0 {
+                    return;
+                }
                 for (batch, c) in c.chunks_exact_mut((m * n).max(1)).enumerate() {
                     let (x, y) = (&$x[batch * left.batch_stride..], &$y[batch * right.batch_stride..]);
                     check_reach(x.len(), m, left.row_stride, k, left.column_stride);
@@ -101,8 +106,8 @@ pub(crate) fn contract(op: &Contract, a: &Array, b: &Array) -> Option<Array> {
                         );
                     }
                 }
-            }
-            Array::new(&sizes[..], c).expect("batch × rows × columns")
+            });
+            Array::with_shape(Shape::of_sizes(&sizes), data)
         }};
     }
     match (left.x.data(), right.x.data()) {

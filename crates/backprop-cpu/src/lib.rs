@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! eval(op, operands) ─► pointwise · reduce · movement · contract ─► arrays
+//!                                         ├ control: the same on the ops of a body
 //!                                         └ anything else: the op's own definition
 //! ```
 //!
 //! A result's bits depend on the op, the sizes and the instruction set, never on timing.
 
 mod contract;
+mod control;
 mod movement;
 mod pointwise;
 mod reduce;
@@ -21,11 +23,35 @@ use backprop_core::{Array, Ill, Type};
 /// A fault in the data: an index out of range, an integer division by zero, sizes that do not fit
 /// into memory.
 pub fn eval(op: &Op, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill> {
-    let fast = match op {
+    match op {
+        Op::Cond(op) => return control::cond(op, inputs),
+        Op::Scan(op) => return control::scan(op, inputs, outputs),
+        _ => {}
+    }
+    match eval_one(op, inputs, outputs)? {
+        Some(array) => Ok(smallvec::smallvec![array]),
+        None => op.rule().eval(inputs, outputs),
+    }
+}
+
+/// The kernel of an op with one output; `None` where only its definition exists.
+///
+/// # Errors
+/// As [`eval`].
+#[inline]
+pub fn eval_one(op: &Op, inputs: &[&Array], outputs: &[Type]) -> Result<Option<Array>, Ill> {
+    for ty in outputs {
+        match ty.shape.n_elements() {
+            Some(n) if n < LARGE => {}
+            n => want_memory(*ty, n)?,
+        }
+    }
+    Ok(match op {
         Op::Unary(op) => pointwise::unary(*op, inputs[0]),
         Op::Binary(op) => pointwise::binary(*op, inputs[0], inputs[1])?,
         Op::Compare(op) => Some(pointwise::compare(*op, inputs[0], inputs[1])),
         Op::Logic(op) => pointwise::logic(*op, inputs),
+        Op::Full(op) => Some(movement::full(*op, outputs[0])),
         Op::Select(_) => Some(pointwise::select(inputs[0], inputs[1], inputs[2])),
         Op::Cast(op) => Some(inputs[0].cast(op.dtype)),
         Op::Broadcast(_) => Some(movement::broadcast(inputs[0], outputs[0])),
@@ -35,9 +61,21 @@ pub fn eval(op: &Op, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill>
         Op::LogSumExp(op) => reduce::logsumexp(inputs[0], op.axes),
         Op::Contract(op) => contract::contract(op, inputs[0], inputs[1]),
         _ => None,
-    };
-    match fast {
-        Some(array) => Ok(smallvec::smallvec![array]),
-        None => op.rule().eval(inputs, outputs),
+    })
+}
+
+/// From this number of elements on, it is asked first whether there is memory.
+const LARGE: usize = 1 << 28;
+
+/// Refuses a result that there is no memory for, instead of ending the process.
+#[cold]
+fn want_memory(ty: Type, n_elements: Option<usize>) -> Result<(), Ill> {
+    if ty.shape.sizes().is_none() {
+        return Err(Ill::new(format!(
+            "{ty} has a size that is only a name: where numbers are computed, every size is a number"
+        )));
     }
+    let bytes = n_elements.and_then(|n| n.checked_mul(ty.dtype.size()));
+    let fits = bytes.is_some_and(|bytes| Vec::<u8>::new().try_reserve_exact(bytes).is_ok());
+    if fits { Ok(()) } else { Err(Ill::new(format!("a result of type {ty} does not fit into memory"))) }
 }

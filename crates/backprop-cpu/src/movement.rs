@@ -1,18 +1,36 @@
 //! Broadcast and transpose, in runs of contiguous elements.
 
+use backprop_core::array::pool::filled;
 use backprop_core::array::strides;
-use backprop_core::ops::Axes;
-use backprop_core::{Array, Element, Sizes, Type, with_data};
+use backprop_core::ops::{Axes, Full, Literal};
+use backprop_core::{Array, Element, Shape, Sizes, Type, with_data, with_dtype};
+
+/// All elements equal.
+pub(crate) fn full(op: Full, to: Type) -> Array {
+    let count = numbers(to).iter().product();
+    let data = with_dtype!(to.dtype, |T| {
+        let element = match op.value() {
+            Literal::Float(x) => T::from_f64(x),
+            Literal::Int(x) => T::from_i64_wrapping(x),
+        };
+        filled(count, |y: &mut Vec<T>| y.resize(count, element))
+    });
+    Array::with_shape(to.shape, data)
+}
+
+fn numbers(ty: Type) -> &'static [usize] {
+    ty.shape.sizes().expect("sizes are numbers when an op is evaluated")
+}
 
 /// x repeated to the sizes of `to`.
 pub(crate) fn broadcast(x: &Array, to: Type) -> Array {
-    let sizes = to.shape.sizes().expect("sizes are numbers when an op is evaluated");
+    let sizes = numbers(to);
     let lead = sizes.len() - x.rank();
     let own = strides(x.sizes());
     let source: Sizes = (0..sizes.len())
         .map(|axis| if axis < lead || x.sizes()[axis - lead] == 1 { 0 } else { own[axis - lead] })
         .collect();
-    with_data!(x.data(), |values| strided_copy(values, &sizes, &source))
+    with_data!(x.data(), |values| strided_copy(values, sizes, &source))
 }
 
 /// Axes in the order `perm`.
@@ -29,27 +47,33 @@ pub(crate) fn transpose(x: &Array, perm: Axes) -> Array {
 /// The transpose of a [columns, rows] matrix, in square tiles that stay in cache.
 fn matrix_transpose<T: Element>(x: &[T], rows: usize, columns: usize) -> Array {
     const TILE: usize = 32;
-    let mut y = vec![T::default(); x.len()];
-    for row in (0..rows).step_by(TILE) {
-        for column in (0..columns).step_by(TILE) {
-            for i in row..rows.min(row + TILE) {
-                for j in column..columns.min(column + TILE) {
-                    y[i * columns + j] = x[j * rows + i];
+    let data = filled(x.len(), |y: &mut Vec<T>| {
+        y.resize(x.len(), T::default());
+        for row in (0..rows).step_by(TILE) {
+            for column in (0..columns).step_by(TILE) {
+                for i in row..rows.min(row + TILE) {
+                    for j in column..columns.min(column + TILE) {
+                        y[i * columns + j] = x[j * rows + i];
+                    }
                 }
             }
         }
-    }
-    Array::new([rows, columns], y).expect("as many elements as x")
+    });
+    Array::with_shape(Shape::of_sizes(&[rows, columns]), data)
 }
 
 /// The elements at `source` strides, in row-major order of `sizes`: a loop over the last axis inside
 /// an odometer over the others.
 pub(crate) fn strided_copy<T: Element>(x: &[T], sizes: &[usize], source: &[usize]) -> Array {
     let count: usize = sizes.iter().product();
-    let mut y: Vec<T> = Vec::with_capacity(count);
+    let data = filled(count, |y| strided_extend(y, count, x, sizes, source));
+    Array::with_shape(Shape::of_sizes(sizes), data)
+}
+
+fn strided_extend<T: Element>(y: &mut Vec<T>, count: usize, x: &[T], sizes: &[usize], source: &[usize]) {
     let Some((&run, outer)) = sizes.split_last() else {
         y.extend_from_slice(&x[..1]);
-        return Array::new(sizes, y).expect("one element");
+        return;
     };
     let step = source[outer.len()];
     let mut at: Sizes = smallvec::SmallVec::from_elem(0, outer.len());
@@ -70,5 +94,4 @@ pub(crate) fn strided_copy<T: Element>(x: &[T], sizes: &[usize], source: &[usize
             at[axis] = 0;
         }
     }
-    Array::new(sizes, y).expect("the odometer covers every element")
 }

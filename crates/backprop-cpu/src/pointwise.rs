@@ -1,26 +1,26 @@
 //! One loop per op and element type; the compiler makes vector code of them.
 
+use backprop_core::array::pool::filled;
 use backprop_core::ops::{Binary, Compare, Logic, Unary};
-use backprop_core::{Array, Data, Element, Ill, Sizes};
+use backprop_core::{Array, Data, Element, Ill};
 
 /// Floats, with the functions of the tables.
 trait Float: Element + std::ops::Neg<Output = Self> {
-    fn unary(op: Unary) -> fn(&[Self]) -> Vec<Self>;
-    fn binary(op: Binary) -> fn(&[Self], &[Self]) -> Vec<Self>;
+    fn unary(op: Unary) -> fn(&[Self]) -> Data;
+    fn binary(op: Binary) -> fn(&[Self], &[Self]) -> Data;
 }
 
 /// Makes a function that applies `$value` to each element of a slice.
 macro_rules! each {
     ($T:ty, |$x:ident| $value:expr) => {{
-        fn run(x: &[$T]) -> Vec<$T> {
-            x.iter().map(|&$x| $value).collect()
+        fn run(x: &[$T]) -> Data {
+            filled(x.len(), |y: &mut Vec<$T>| y.extend(x.iter().map(|&$x| $value)))
         }
         run
     }};
     ($T:ty, |$x:ident, $y:ident| $value:expr) => {{
-        fn run(x: &[$T], y: &[$T]) -> Vec<$T> {
-            let y = &y[..x.len()];
-            x.iter().zip(y).map(|(&$x, &$y)| $value).collect()
+        fn run(x: &[$T], y: &[$T]) -> Data {
+            filled(x.len(), |z: &mut Vec<$T>| z.extend(x.iter().zip(y).map(|(&$x, &$y)| $value)))
         }
         run
     }};
@@ -29,7 +29,7 @@ macro_rules! each {
 macro_rules! floats {
     ($($T:ident erf $erf:expr;)*) => {$(
         impl Float for $T {
-            fn unary(op: Unary) -> fn(&[$T]) -> Vec<$T> {
+            fn unary(op: Unary) -> fn(&[$T]) -> Data {
                 match op {
                     Unary::Neg => each!($T, |x| -x),
                     Unary::Abs => each!($T, |x| x.abs()),
@@ -58,7 +58,7 @@ macro_rules! floats {
                 }
             }
 
-            fn binary(op: Binary) -> fn(&[$T], &[$T]) -> Vec<$T> {
+            fn binary(op: Binary) -> fn(&[$T], &[$T]) -> Data {
                 match op {
                     Binary::Add => each!($T, |a, b| a + b),
                     Binary::Sub => each!($T, |a, b| a - b),
@@ -78,8 +78,14 @@ floats! {
     f64 erf libm::erf;
 }
 
-fn like<T: Element>(x: &Array, values: Vec<T>) -> Array {
-    Array::from_parts(Sizes::from_slice(x.sizes()), T::wrap(std::sync::Arc::new(values)))
+/// The results of a loop, in the shape of its operand.
+fn like(x: &Array, data: Data) -> Array {
+    Array::with_shape(x.shape(), data)
+}
+
+/// The results of a loop over `len` elements, in a buffer that was given back if there is one.
+fn collected<T: Element>(len: usize, values: impl Iterator<Item = T>) -> Data {
+    filled(len, |y: &mut Vec<T>| y.extend(values))
 }
 
 /// `None` for integers: their definition is exact and rarely hot.
@@ -92,10 +98,13 @@ pub(crate) fn unary(op: Unary, x: &Array) -> Option<Array> {
 }
 
 pub(crate) fn binary(op: Binary, a: &Array, b: &Array) -> Result<Option<Array>, Ill> {
-    fn ints<T: Element>(op: Binary, a: &[T], b: &[T]) -> Vec<T> {
+    fn ints<T: Element>(op: Binary, a: &[T], b: &[T]) -> Data {
         macro_rules! wrapping {
             ($value:expr) => {
-                a.iter().zip(b).map(|(a, b)| T::from_i64_wrapping($value(a.to_i64(), b.to_i64()))).collect()
+                collected(
+                    a.len(),
+                    a.iter().zip(b).map(|(a, b)| T::from_i64_wrapping($value(a.to_i64(), b.to_i64()))),
+                )
             };
         }
         match op {
@@ -120,15 +129,16 @@ pub(crate) fn binary(op: Binary, a: &Array, b: &Array) -> Result<Option<Array>, 
 }
 
 pub(crate) fn compare(op: Compare, a: &Array, b: &Array) -> Array {
-    fn run<T: Element>(op: Compare, a: &[T], b: &[T]) -> Vec<bool> {
+    fn run<T: Element>(op: Compare, a: &[T], b: &[T]) -> Data {
+        let n = a.len();
         let pairs = a.iter().zip(b);
         match op {
-            Compare::Eq => pairs.map(|(a, b)| a == b).collect(),
-            Compare::Ne => pairs.map(|(a, b)| a != b).collect(),
-            Compare::Lt => pairs.map(|(a, b)| a < b).collect(),
-            Compare::Le => pairs.map(|(a, b)| a <= b).collect(),
-            Compare::Gt => pairs.map(|(a, b)| a > b).collect(),
-            Compare::Ge => pairs.map(|(a, b)| a >= b).collect(),
+            Compare::Eq => collected(n, pairs.map(|(a, b)| a == b)),
+            Compare::Ne => collected(n, pairs.map(|(a, b)| a != b)),
+            Compare::Lt => collected(n, pairs.map(|(a, b)| a < b)),
+            Compare::Le => collected(n, pairs.map(|(a, b)| a <= b)),
+            Compare::Gt => collected(n, pairs.map(|(a, b)| a > b)),
+            Compare::Ge => collected(n, pairs.map(|(a, b)| a >= b)),
         }
     }
     backprop_core::with_both!(a, b, |x, y| like(a, run(op, x, y)))
@@ -136,17 +146,18 @@ pub(crate) fn compare(op: Compare, a: &Array, b: &Array) -> Array {
 
 pub(crate) fn logic(op: Logic, x: &[&Array]) -> Option<Array> {
     let a = x[0].slice::<bool>().ok()?;
+    let n = a.len();
     let values = match op {
-        Logic::Not => a.iter().map(|&a| !a).collect(),
-        Logic::And => a.iter().zip(x[1].slice::<bool>().ok()?).map(|(&a, &b)| a & b).collect(),
-        Logic::Or => a.iter().zip(x[1].slice::<bool>().ok()?).map(|(&a, &b)| a | b).collect(),
+        Logic::Not => collected(n, a.iter().map(|&a| !a)),
+        Logic::And => collected(n, a.iter().zip(x[1].slice::<bool>().ok()?).map(|(&a, &b)| a & b)),
+        Logic::Or => collected(n, a.iter().zip(x[1].slice::<bool>().ok()?).map(|(&a, &b)| a | b)),
     };
     Some(like(x[0], values))
 }
 
 pub(crate) fn select(condition: &Array, a: &Array, b: &Array) -> Array {
-    fn run<T: Element>(condition: &[bool], a: &[T], b: &[T]) -> Vec<T> {
-        condition.iter().zip(a.iter().zip(b)).map(|(&c, (&a, &b))| if c { a } else { b }).collect()
+    fn run<T: Element>(condition: &[bool], a: &[T], b: &[T]) -> Data {
+        collected(a.len(), condition.iter().zip(a.iter().zip(b)).map(|(&c, (&a, &b))| if c { a } else { b }))
     }
     let condition = condition.slice::<bool>().expect("the type rule wants bool");
     backprop_core::with_both!(a, b, |x, y| like(a, run(condition, x, y)))

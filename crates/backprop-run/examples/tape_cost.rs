@@ -7,18 +7,17 @@ use std::time::Instant;
 use backprop_core::{Array, Tensor};
 use backprop_run::Tape;
 
-const OPS: usize = 2_000;
+const OPS: usize = 500;
 const ROUNDS: usize = 200;
 
 fn measure(name: &str, op: impl Fn(Tensor, Tensor) -> Tensor) {
     let tape = Tape::new();
-    let x = tape.value(Array::new([1, 16], vec![1.0f32; 16]).expect("16 elements"));
-    let y = tape.value(Array::new([1, 16], vec![1e-3f32; 16]).expect("16 elements"));
+    let array = |value: f32| Array::new([1, 16], vec![value; 16]).expect("16 elements");
     let mut rounds: Vec<f64> = (0..ROUNDS)
         .map(|_| {
             let start = Instant::now();
-            tape.scope(|_| {
-                let mut z = x;
+            tape.scope(|scope| {
+                let (mut z, y) = (scope.value(array(1.0)), scope.value(array(1e-3)));
                 for _ in 0..OPS {
                     z = op(z, y);
                 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use backprop_core::graph::records::ValueId;
-use backprop_core::{Array, Bindings, Dim, Error, Fault, Graph, NodeId, Op, Records, Tensor, Type};
+use backprop_core::{
+    Array, Bindings, Dim, Error, Fault, Graph, NodeId, Op, Records, Tensor, Type, substitute,
+};
 use smallvec::SmallVec;
 
 /// A graph made ready to run: plain data, `Send + Sync`.
@@ -28,12 +30,60 @@ pub fn compile(graph: &Graph, inputs: &[Tensor], outputs: &[Tensor]) -> Result<E
             return Err(Fault::new("compile", "an input or output belongs to another graph or tape").into());
         }
     }
-    let records = graph.records().clone();
+    let records = (*graph.records()).clone();
     Executable::new(
         records,
         inputs.iter().map(|input| input.id()).collect(),
         outputs.iter().map(|output| output.id()).collect(),
     )
+}
+
+/// As [`compile`], with some values computed from others: wherever `outputs` depend on the first
+/// value of a pair, they read the second, as Theano's `givens`. The graph itself stays as it is.
+///
+/// ```
+/// use backprop_core::{Array, Graph};
+/// use backprop_run::compile_given;
+/// let g = Graph::new();
+/// let (x, y) = (g.input("x", "f64[]"), g.input("y", "f64[]"));
+/// let z = x * y + 1.0;
+/// let at_square = compile_given(&g, &[x], &[z], &[(y, x * x)])?;
+/// assert_eq!(at_square.run(&[Array::scalar(3.0)])?[0].item().ok(), Some(28.0));
+/// # Ok::<(), backprop_core::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`compile`]; a pair of different types; a value that is given twice, or is given and also an
+/// input; a value of another graph.
+pub fn compile_given(
+    graph: &Graph,
+    inputs: &[Tensor],
+    outputs: &[Tensor],
+    givens: &[(Tensor, Tensor)],
+) -> Result<Executable, Error> {
+    let given = |rule: String| Err(Fault::new("compile", rule).into());
+    for (position, &(old, new)) in givens.iter().enumerate() {
+        if old.context() != graph.id() || new.context() != graph.id() {
+            return given("a given value belongs to another graph or tape".to_string());
+        }
+        if let (Some(was), Some(is)) = (old.ty(), new.ty())
+            && was != is
+        {
+            return given(format!("{new:?} cannot be given for {old:?}: the types differ"));
+        }
+        if inputs.iter().any(|input| input.is(old)) {
+            return given(format!("{old:?} is an input, and a value is given for it as well: leave one out"));
+        }
+        if givens[..position].iter().any(|&(before, _)| before.is(old)) {
+            return given(format!("{old:?} is given twice"));
+        }
+    }
+    let (copy, in_copy) = graph.duplicate();
+    let pairs: Vec<(Tensor, Tensor)> =
+        givens.iter().map(|&(old, new)| (in_copy(old), in_copy(new))).collect();
+    let [inputs, outputs] =
+        [inputs, outputs].map(|list| list.iter().map(|&tensor| in_copy(tensor)).collect::<Vec<_>>());
+    compile(&copy, &inputs, &substitute(&outputs, &pairs))
 }
 
 /// Runs `graph` once: `outputs` from the named `inputs`.
@@ -113,7 +163,7 @@ impl Executable {
                 .map(|&input| values[input as usize].as_ref().expect("earlier nodes were computed"))
                 .collect();
             let types: SmallVec<[Type; 4]> =
-                arrays.iter().map(|array| Type::new(array.dtype(), array.sizes())).collect();
+                arrays.iter().map(|array| Type::new(array.dtype(), array.shape())).collect();
             let outputs = op.infer(&types).map_err(|ill| self.records.faulted(*id, ill))?;
             let computed =
                 backprop_cpu::eval(op, &arrays, &outputs).map_err(|ill| self.records.faulted(*id, ill))?;
@@ -145,7 +195,7 @@ impl Executable {
         let declared: Vec<(ValueId, Type)> =
             self.inputs.iter().filter_map(|&input| Some((input, self.records.ty(input)?))).collect();
         let wrong = |input: ValueId, ty: Type, array: &Array, why: String| -> Error {
-            let given = Type::new(array.dtype(), array.sizes());
+            let given = Type::new(array.dtype(), array.shape());
             let label = self.records.label(input);
             Fault::new("run", format!("input {label} is declared {ty}, but {given} was given{why}")).into()
         };

@@ -1,19 +1,20 @@
 //! The tape (symbol-to-number): operations on its tensors are computed at once and recorded, so
 //! that they can be differentiated.
 
-use std::cell::{Cell, Ref, RefCell};
+use std::cell::{Cell, RefCell};
 use std::panic::Location;
 use std::rc::Rc;
 
+use backprop_core::array::pool;
 use backprop_core::graph::context::{self, Closed, Cursor};
 use backprop_core::graph::place::{Line, Place};
-use backprop_core::graph::records::Inputs;
+use backprop_core::graph::records::{Inputs, RecordsCell};
 use backprop_core::ops::{Arrays, Full, IllCall, Input, Literal};
 use backprop_core::random::Streams;
 use backprop_core::{
-    Array, ContextId, Emit, Error, Fault, Ill, IntoType, NodeId, Op, Part, Records, Tensor, Type, ValueId,
+    Array, ContextId, Emit, Error, Fault, Ill, IntoType, Node, NodeId, Op, Part, Records, Tensor, Type,
+    ValueId,
 };
-use smallvec::SmallVec;
 
 /// A tape: what is called on its tensors is computed at once.
 ///
@@ -31,14 +32,13 @@ use smallvec::SmallVec;
 /// ```
 pub struct Tape {
     context: Rc<TapeContext>,
-    why: Closed,
     /// The length of the records when this scope was opened.
     mark: usize,
 }
 
 /// What a tape and its scopes share.
 struct Shared {
-    records: RefCell<Records>,
+    records: RecordsCell,
     /// By value; `None` for what is ill.
     values: RefCell<Vec<Option<Array>>>,
     no_grad: Cell<bool>,
@@ -59,11 +59,12 @@ impl Default for Tape {
 
 impl Drop for Tape {
     fn drop(&mut self) {
-        context::close(self.context.id, self.why);
+        context::close(self.context.id);
         let shared = &self.context.shared;
         shared.records.borrow_mut().truncate(self.mark);
         let n_values = shared.records.borrow().n_values();
-        shared.values.borrow_mut().truncate(n_values);
+        let mut values = shared.values.borrow_mut();
+        values.drain(n_values..).flatten().for_each(pool::give);
     }
 }
 
@@ -71,7 +72,7 @@ impl Tape {
     /// An empty tape.
     pub fn new() -> Tape {
         let shared = Rc::new(Shared {
-            records: RefCell::default(),
+            records: RecordsCell::default(),
             values: RefCell::default(),
             no_grad: Cell::new(false),
         });
@@ -80,11 +81,11 @@ impl Tape {
 
     fn open(parent: Option<ContextId>, shared: Rc<Shared>, cursor: Cursor, why: Closed) -> Tape {
         let mark = shared.records.borrow().n_nodes();
-        let context = context::open(parent, |id| {
+        let context = context::open(parent, why, |id| {
             let cursor = Cell::new(cursor);
             Rc::new(TapeContext { id, shared, cursor, streams: RefCell::default() })
         });
-        Tape { context, why, mark }
+        Tape { context, mark }
     }
 
     /// The number of its context.
@@ -92,18 +93,27 @@ impl Tape {
         self.context.id
     }
 
+    /// The innermost open scope. A body that is being built keeps no values here.
+    fn innermost(&self) -> ContextId {
+        let shares = |id: &ContextId| {
+            id.get().is_some_and(|emit| std::ptr::eq(emit.records(), &self.context.shared.records))
+        };
+        let scopes = std::iter::successors(Some(self.id()), |id| id.inner().filter(shares));
+        scopes.last().unwrap_or(self.id())
+    }
+
     /// What has been recorded.
-    pub fn records(&self) -> Ref<'_, Records> {
-        self.context.shared.records.borrow()
+    pub fn records(&self) -> Rc<Records> {
+        self.context.shared.records.snapshot()
     }
 
     /// An array on the tape; gradients with respect to it can be asked for.
     #[track_caller]
     pub fn value(&self, array: impl Into<Array>) -> Tensor {
-        let home = self.id().innermost();
+        let home = self.innermost();
         let shared = &self.context.shared;
         let array = array.into();
-        let ty = Type::new(array.dtype(), array.sizes());
+        let ty = Type::new(array.dtype(), array.shape());
         let module = self.context.cursor.get().module;
         let place = Place { line: Line::Code(Location::caller()), module };
         let mut records = shared.records.borrow_mut();
@@ -124,7 +134,11 @@ impl Tape {
 
     /// Runs `body` with a tape whose values are freed at its end. Values from outside may be used
     /// inside, and gradients with respect to them asked for; handles made inside are stale after.
+    /// While the body of a loop or branch is being built, nothing is computed, so nothing is freed.
     pub fn scope<R>(&self, body: impl FnOnce(&Tape) -> R) -> R {
+        if self.innermost() != self.id().innermost() {
+            return body(self);
+        }
         let outer = self.id().innermost().get();
         let cursor = outer.map_or_else(Cursor::default, |outer| outer.cursor().get());
         let shared = self.context.shared.clone();
@@ -153,33 +167,57 @@ impl Tape {
 }
 
 impl Shared {
-    /// Computes the outputs of a node that was just recorded.
-    fn compute(&self, node: NodeId) {
+    /// Records a node and computes its outputs.
+    fn push(&self, op: Op, inputs: Inputs, place: Place, part: Part) -> NodeId {
         let mut records = self.records.borrow_mut();
         let mut values = self.values.borrow_mut();
+        let part = if self.no_grad.get() { Part::NoGrad } else { part };
+        let node = records.push(op, inputs, place, part);
         match eval(&records, &values, node) {
-            Some(Ok(arrays)) => values.extend(arrays.into_iter().map(Some)),
+            Some(Ok(Computed::One(array))) => values.push(Some(array)),
+            Some(Ok(Computed::Several(arrays))) => values.extend(arrays.into_iter().map(Some)),
             Some(Err(ill)) => {
                 records.fault(node, ill);
                 values.resize(records.n_values(), None);
             }
             None => values.resize(records.n_values(), None),
         }
+        node
     }
 }
 
+enum Computed {
+    One(Array),
+    Several(Arrays),
+}
+
 /// The outputs of a node, or what is wrong with its data; `None` when something before it is ill.
-fn eval(records: &Records, values: &[Option<Array>], node: NodeId) -> Option<Result<Arrays, Ill>> {
+fn eval(records: &Records, values: &[Option<Array>], node: NodeId) -> Option<Result<Computed, Ill>> {
     let node = records.node(node);
-    let mut types: SmallVec<[Type; 2]> = SmallVec::new();
-    for output in node.outputs() {
-        types.push(records.ty(output)?);
+    let value = |input: ValueId| values[input as usize].as_ref();
+    // The usual numbers of operands need no list.
+    match *node.inputs {
+        [a] => eval_on(records, node, &[value(a)?]),
+        [a, b] => eval_on(records, node, &[value(a)?, value(b)?]),
+        _ => {
+            let inputs: Option<Vec<&Array>> = node.inputs.iter().map(|&input| value(input)).collect();
+            eval_on(records, node, &inputs?)
+        }
     }
-    let mut inputs: SmallVec<[&Array; 4]> = SmallVec::new();
-    for &input in &node.inputs {
-        inputs.push(values[input as usize].as_ref()?);
+}
+
+#[inline]
+fn eval_on(records: &Records, node: &Node, inputs: &[&Array]) -> Option<Result<Computed, Ill>> {
+    if node.n_outputs == 1 {
+        let types = [records.ty(node.first)?];
+        return match backprop_cpu::eval_one(&node.op, inputs, &types) {
+            Ok(Some(array)) => Some(Ok(Computed::One(array))),
+            Ok(None) => Some(backprop_cpu::eval(&node.op, inputs, &types).map(Computed::Several)),
+            Err(ill) => Some(Err(ill)),
+        };
     }
-    Some(backprop_cpu::eval(&node.op, &inputs, &types))
+    let types: Option<Vec<Type>> = node.outputs().map(|output| records.ty(output)).collect();
+    Some(backprop_cpu::eval(&node.op, inputs, &types?).map(Computed::Several))
 }
 
 impl Emit for TapeContext {
@@ -187,7 +225,7 @@ impl Emit for TapeContext {
         self.id
     }
 
-    fn records(&self) -> &RefCell<Records> {
+    fn records(&self) -> &RecordsCell {
         &self.shared.records
     }
 
@@ -199,11 +237,12 @@ impl Emit for TapeContext {
         &self.streams
     }
 
+    fn is_no_grad(&self) -> bool {
+        self.shared.no_grad.get()
+    }
+
     fn emit(&self, op: Op, inputs: Inputs, place: Place, part: Part) -> NodeId {
-        let part = if self.shared.no_grad.get() { Part::NoGrad } else { part };
-        let node = self.shared.records.borrow_mut().push(op, inputs, place, part);
-        self.shared.compute(node);
-        node
+        self.shared.push(op, inputs, place, part)
     }
 
     fn missing(&self) -> ValueId {

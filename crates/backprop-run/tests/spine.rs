@@ -152,6 +152,16 @@ fn faults_name_operands_and_lines() {
 }
 
 #[test]
+fn a_tape_has_no_sizes_without_numbers() {
+    let tape = Tape::new();
+    let x = tape.value([1.0, 2.0]);
+    for y in [tape.full("f64[B]", 0.0), x.sum(()).broadcast_to([backprop_core::Dim::named("B")])] {
+        let text = (y + 1.0).value().unwrap_err().to_string();
+        assert!(text.contains("f64[B] has a size that is only a name"), "{text}");
+    }
+}
+
+#[test]
 fn one_graph_for_all_sizes() {
     let g = Graph::new();
     let x = g.input("x", "f64[B, 3]");
@@ -165,4 +175,25 @@ fn one_graph_for_all_sizes() {
     }
     let wrong = run(&g, &[("x", Array::new([2, 4], vec![0.0; 8]).unwrap())], &[loss]);
     assert!(wrong.unwrap_err().to_string().contains("declared f64[B, 3]"));
+}
+
+#[test]
+fn what_does_not_fit_into_memory_is_a_fault() {
+    let tape = Tape::new();
+    for sizes in ["f32[99999999999, 99999999999]", "f64[1000000, 1000000, 1000000]"] {
+        let text = tape.full(sizes, 0.0).value().unwrap_err().to_string();
+        assert!(text.contains("does not fit into memory"), "{text}");
+    }
+    let x = tape.value([1.0f32]);
+    assert!(x.sum([0, 0, 0, 0, 0, 0, 0, 0, 0]).value().is_err());
+}
+
+#[test]
+fn records_that_are_being_read_do_not_stand_in_the_way() {
+    let graph = Graph::new();
+    let x = graph.input("x", "f64[]");
+    let records = graph.records();
+    let y = x.tanh().named("y");
+    assert!(y.with_records(|records| (y * 2.0).id() as usize == records.n_values() + 1).unwrap());
+    assert_eq!((records.n_nodes(), graph.records().n_nodes()), (1, 4));
 }

@@ -1,9 +1,11 @@
 //! Element types, and the one trait that ties a Rust type to its `DType`.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
 use super::Data;
+use super::pool::Shelf;
 
 /// The type of an array's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -95,6 +97,8 @@ pub trait Element: Copy + Default + PartialEq + PartialOrd + fmt::Debug + Send +
     #[doc(hidden)]
     fn view_mut(data: &mut Data) -> Option<&mut Arc<Vec<Self>>>;
     #[doc(hidden)]
+    fn with_shelf<R>(visit: impl FnOnce(&mut Shelf<Self>) -> R) -> R;
+    #[doc(hidden)]
     fn wrap(values: Arc<Vec<Self>>) -> Data;
 }
 
@@ -125,6 +129,12 @@ macro_rules! element {
                     Data::$variant(values) => Some(values),
                     _ => None,
                 }
+            }
+            fn with_shelf<R>(visit: impl FnOnce(&mut Shelf<$type>) -> R) -> R {
+                thread_local! {
+                    static SHELF: RefCell<Shelf<$type>> = const { RefCell::new(Shelf::new()) };
+                }
+                SHELF.with_borrow_mut(visit)
             }
             fn wrap(values: Arc<Vec<Self>>) -> Data {
                 Data::$variant(values)

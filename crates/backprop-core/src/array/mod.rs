@@ -4,12 +4,15 @@
 //! a shared array copies them. It knows nothing of graphs or derivatives.
 
 mod dtype;
+pub mod pool;
 mod print;
 
 use std::fmt;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
+
+use crate::types::Shape;
 
 pub use dtype::{DType, Element};
 
@@ -30,7 +33,7 @@ pub type Sizes = SmallVec<[usize; 4]>;
 /// ```
 #[derive(Clone, PartialEq)]
 pub struct Array {
-    sizes: Sizes,
+    shape: Shape,
     data: Data,
 }
 
@@ -193,13 +196,16 @@ impl Array {
 
     /// An array from parts that are known to agree.
     pub fn from_parts(sizes: Sizes, data: Data) -> Array {
-        let array = Array { sizes, data };
-        assert_eq!(
-            array.sizes.iter().product::<usize>(),
-            array.len(),
-            "sizes {:?} and elements disagree",
-            array.sizes
-        );
+        let array = Array::with_shape(Shape::of_sizes(&sizes), data);
+        assert_eq!(sizes.iter().product::<usize>(), array.len(), "sizes {sizes:?} and elements disagree");
+        array
+    }
+
+    /// An array from a shape of numbers and as many elements.
+    #[inline]
+    pub fn with_shape(shape: Shape, data: Data) -> Array {
+        let array = Array { shape, data };
+        debug_assert_eq!(array.sizes().iter().product::<usize>(), array.len(), "sizes and elements disagree");
         array
     }
 
@@ -247,16 +253,23 @@ impl Array {
     }
 
     /// The sizes of the axes, outermost first.
-    pub fn sizes(&self) -> &[usize] {
-        &self.sizes
+    #[inline]
+    pub fn sizes(&self) -> &'static [usize] {
+        self.shape.sizes().expect("the shape of an array is numbers")
+    }
+
+    /// The sizes as a shape.
+    pub fn shape(&self) -> Shape {
+        self.shape
     }
 
     /// The number of axes.
     pub fn rank(&self) -> usize {
-        self.sizes.len()
+        self.shape.rank()
     }
 
     /// The number of elements.
+    #[inline]
     pub fn len(&self) -> usize {
         with_data!(&self.data, |values| values.len())
     }
@@ -337,7 +350,7 @@ impl Array {
         if element_count(sizes)? != self.len() {
             return Err(ArrayError::Count { sizes: sizes.into(), given: self.len() });
         }
-        Ok(Array { sizes: sizes.into(), data: self.data.clone() })
+        Ok(Array { shape: Shape::of_sizes(sizes), data: self.data.clone() })
     }
 
     /// Each element converted to `dtype` as Rust's `as` does: floats round, integers wrap, a float
@@ -353,7 +366,7 @@ impl Array {
             } else {
                 values.iter().map(|&x| T::from_f64(x.to_f64())).collect()
             };
-            Array { sizes: self.sizes.clone(), data: T::wrap(Arc::new(converted)) }
+            Array { shape: self.shape, data: T::wrap(Arc::new(converted)) }
         }))
     }
 
@@ -363,12 +376,12 @@ impl Array {
             T::wrap(Arc::new((0..count).map(|i| from[source(i)]).collect()))
         }
         let count = sizes.iter().product();
-        Array { sizes: sizes.into(), data: with_data!(&self.data, |v| picked(v, count, source)) }
+        Array { shape: Shape::of_sizes(sizes), data: with_data!(&self.data, |v| picked(v, count, source)) }
     }
 
     /// Whether both arrays have the same type, sizes and bit patterns (NaN equals the same NaN).
     pub fn same_bits(&self, other: &Array) -> bool {
-        self.sizes == other.sizes
+        self.shape == other.shape
             && match (&self.data, &other.data) {
                 (Data::F32(a), Data::F32(b)) => {
                     a.iter().zip(b.iter()).all(|(x, y)| x.to_bits() == y.to_bits())

@@ -8,7 +8,7 @@
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
-use super::{Array, Data, Sizes, strides};
+use super::{Array, Data, strides};
 use crate::with_data;
 
 /// `numpy.get_printoptions()`: precision, threshold, edgeitems, linewidth.
@@ -30,9 +30,9 @@ impl fmt::Display for Array {
             _ => {}
         }
         let summarise = self.len() > THRESHOLD;
-        let shown = shown_elements(&self.sizes, summarise);
+        let shown = shown_elements(self.sizes(), summarise);
         let words = self.words(&shown, f.precision().unwrap_or(PRECISION));
-        let mut layout = Layout { sizes: &self.sizes, words: words.into_iter(), summarise };
+        let mut layout = Layout { sizes: self.sizes(), words: words.into_iter(), summarise };
         f.write_str(&layout.block(0, " ", LINE_WIDTH))
     }
 }
@@ -71,7 +71,7 @@ fn shown_along(size: usize, summarise: bool) -> impl Iterator<Item = usize> + Cl
 }
 
 /// The row-major positions of the elements that are printed, in order.
-fn shown_elements(sizes: &Sizes, summarise: bool) -> Vec<usize> {
+fn shown_elements(sizes: &[usize], summarise: bool) -> Vec<usize> {
     let strides = strides(sizes);
     let mut positions = vec![0];
     for (&size, &stride) in sizes.iter().zip(&strides) {

@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 
 use super::fault::{Error, Fault};
 use super::place::{Line, Module, Place};
-use super::records::{Inputs, NodeId, Part, Records, ValueId};
+use super::records::{Inputs, NodeId, Part, Records, RecordsCell, ValueId};
 use crate::array::Array;
 use crate::ops::Op;
 use crate::random::Streams;
@@ -46,7 +46,7 @@ pub trait Emit {
     fn id(&self) -> ContextId;
 
     /// What has been recorded.
-    fn records(&self) -> &RefCell<Records>;
+    fn records(&self) -> &RecordsCell;
 
     /// Where the next operation belongs.
     fn cursor(&self) -> &Cell<Cursor>;
@@ -65,6 +65,11 @@ pub trait Emit {
     /// The value of these records that stands for `outer`, a value of a surrounding context.
     fn capture(&self, outer: Tensor) -> ValueId;
 
+    /// Whether what is called now is a constant to derivatives.
+    fn is_no_grad(&self) -> bool {
+        false
+    }
+
     /// The numbers of a value.
     ///
     /// # Errors
@@ -72,7 +77,8 @@ pub trait Emit {
     fn value(&self, value: ValueId) -> Result<Array, Error>;
 }
 
-/// Why a context is no more.
+/// Why a context will be no more. A place in the table serves one kind only, so a stale handle of
+/// any age tells what became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closed {
     /// Its graph or tape was dropped.
@@ -81,6 +87,8 @@ pub enum Closed {
     Body,
     /// A scope of a tape ended.
     Scope,
+    /// A body was finished that had no tensor to say which graph or tape it belongs to.
+    Homeless,
 }
 
 struct Slot {
@@ -94,7 +102,8 @@ struct Slot {
 #[derive(Default)]
 struct Table {
     slots: Vec<Slot>,
-    free: Vec<u32>,
+    /// Free places, by kind.
+    free: [Vec<u32>; 4],
 }
 
 thread_local! {
@@ -102,6 +111,7 @@ thread_local! {
 }
 
 impl Table {
+    #[inline]
     fn live(&self, id: ContextId) -> Option<&Slot> {
         self.slots
             .get(id.index as usize)
@@ -114,6 +124,7 @@ impl Table {
             .filter(|slot| slot.generation == id.generation && slot.emit.is_some())
     }
 
+    #[inline]
     fn innermost(&self, mut id: ContextId) -> ContextId {
         while let Some(inner) = self.live(id).and_then(|slot| slot.open) {
             id = inner;
@@ -123,16 +134,14 @@ impl Table {
 }
 
 /// Opens a context. While it is open, operations on values of `parent` land in it.
-pub fn open<E: Emit + 'static>(parent: Option<ContextId>, make: impl FnOnce(ContextId) -> Rc<E>) -> Rc<E> {
+pub fn open<E: Emit + 'static>(
+    parent: Option<ContextId>,
+    closed: Closed,
+    make: impl FnOnce(ContextId) -> Rc<E>,
+) -> Rc<E> {
     let id = TABLE.with_borrow_mut(|table| {
-        let index = table.free.pop().unwrap_or_else(|| {
-            table.slots.push(Slot {
-                generation: 0,
-                emit: None,
-                parent: None,
-                open: None,
-                closed: Closed::Dropped,
-            });
+        let index = table.free[closed as usize].pop().unwrap_or_else(|| {
+            table.slots.push(Slot { generation: 0, emit: None, parent: None, open: None, closed });
             table.slots.len() as u32 - 1
         });
         ContextId { index, generation: table.slots[index as usize].generation }
@@ -151,19 +160,19 @@ pub fn open<E: Emit + 'static>(parent: Option<ContextId>, make: impl FnOnce(Cont
 }
 
 /// Closes a context: its handles are stale from now on.
-pub fn close(id: ContextId, why: Closed) {
+pub fn close(id: ContextId) {
     // The context is dropped after the table is released: its values may own other contexts.
     let _dropped = TABLE.try_with(|table| {
         let mut table = table.borrow_mut();
         let slot = table.live_mut(id)?;
         let emit = slot.emit.take();
         let parent = slot.parent.take();
-        slot.closed = why;
+        let closed = slot.closed;
         slot.open = None;
         // The last generation is never reused: the place stays empty for good.
         if let Some(next) = slot.generation.checked_add(1) {
             slot.generation = next;
-            table.free.push(id.index);
+            table.free[closed as usize].push(id.index);
         }
         if let Some(outer) = parent.and_then(|parent| table.live_mut(parent)) {
             outer.open = None;
@@ -178,12 +187,18 @@ impl ContextId {
         TABLE.with_borrow(|table| table.live(self).and_then(|slot| slot.emit.clone()))
     }
 
-    /// Reads the records of the context, while it lives.
-    pub fn read<R>(self, read: impl FnOnce(&Records) -> R) -> Option<R> {
+    /// Reads the records of the context, while it lives; `read` calls no operation.
+    #[inline]
+    pub(crate) fn read<R>(self, read: impl FnOnce(&Records) -> R) -> Option<R> {
         TABLE.with_borrow(|table| {
             let emit = table.live(self)?.emit.as_ref()?;
             Some(read(&emit.records().borrow()))
         })
+    }
+
+    /// The context that is open directly below this one.
+    pub fn inner(self) -> Option<ContextId> {
+        TABLE.with_borrow(|table| table.live(self)?.open)
     }
 
     /// The innermost context that is open below this one: where its next operation lands.
@@ -207,13 +222,13 @@ impl ContextId {
 
     /// Why the context is no more, in words.
     fn epitaph(self) -> &'static str {
-        let closed = TABLE.with_borrow(|table| {
-            let slot = table.slots.get(self.index as usize)?;
-            (slot.generation == self.generation + 1).then_some(slot.closed)
-        });
+        let closed = TABLE.with_borrow(|table| table.slots.get(self.index as usize).map(|slot| slot.closed));
         match closed {
             Some(Closed::Body) => "the operand escaped its body: values of a body are only its own",
             Some(Closed::Scope) => "the operand is stale: the scope that it was made in has ended",
+            Some(Closed::Homeless) => {
+                "the loop belongs to no graph or tape: it starts from no tensor, or only from stale ones"
+            }
             _ => "the operand is stale: its graph or tape was dropped",
         }
     }
@@ -224,33 +239,15 @@ impl ContextId {
             let (context, first) = inputs.first().map_or((self, 0), |input| (input.context, input.value));
             return Outputs { context, first, n: op.n_outputs() as u32 };
         };
-        let id = home.id();
-        let mut refused: SmallVec<[(usize, Tensor); 1]> = SmallVec::new();
-        let mut ids = Inputs::new();
-        for (idx, &input) in inputs.iter().enumerate() {
-            ids.push(if input.context == id {
-                input.value
-            } else if input.context.encloses(id) {
-                home.capture(input)
-            } else {
-                refused.push((idx, input));
-                home.missing()
-            });
-        }
         let cursor = home.cursor().get();
         let (place, part) = match cursor.origin {
             None => (Place { line, module: cursor.module }, Part::Forward),
             Some(origin) => (origin, Part::Gradient),
         };
-        let node = home.emit(op, ids, place, part);
-        if !refused.is_empty() {
-            refuse(&mut home.records().borrow_mut(), node, &refused);
-        }
-        let records = home.records().borrow();
-        let node = records.node(node);
-        Outputs { context: id, first: node.first, n: node.n_outputs }
+        emit_at(&home, op, inputs, place, part)
     }
 
+    #[inline]
     fn home(self, inputs: &[Tensor]) -> Option<Rc<dyn Emit>> {
         TABLE.with_borrow(|table| {
             let candidates = std::iter::once(self).chain(inputs.iter().map(|input| input.context));
@@ -265,6 +262,30 @@ impl ContextId {
             None
         })
     }
+}
+
+/// Calls `op` on `inputs` in `home`, at the place given.
+pub(crate) fn emit_at(home: &Rc<dyn Emit>, op: Op, inputs: &[Tensor], place: Place, part: Part) -> Outputs {
+    let id = home.id();
+    let mut refused: SmallVec<[(usize, Tensor); 1]> = SmallVec::new();
+    let mut ids = Inputs::new();
+    for (idx, &input) in inputs.iter().enumerate() {
+        ids.push(if input.context == id {
+            input.value
+        } else if input.context.encloses(id) {
+            home.capture(input)
+        } else {
+            refused.push((idx, input));
+            home.missing()
+        });
+    }
+    let node = home.emit(op, ids, place, part);
+    if !refused.is_empty() {
+        refuse(&mut home.records().borrow_mut(), node, &refused);
+    }
+    let records = home.records().borrow();
+    let node = records.node(node);
+    Outputs { context: id, first: node.first, n: node.n_outputs }
 }
 
 /// Writes the fault of an operation whose operands do not belong here.

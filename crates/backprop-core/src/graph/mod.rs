@@ -1,11 +1,15 @@
 //! The computational graph: records of operations, and the contexts that they are called in.
 
+pub mod body;
 pub mod context;
+pub mod draft;
 pub mod fault;
 pub mod place;
 pub mod records;
+pub mod replay;
+pub mod smooth;
 
-use std::cell::{Cell, Ref, RefCell};
+use std::cell::{Cell, RefCell};
 use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,7 +22,7 @@ use crate::types::{Dim, IntoType, Type};
 use context::{Closed, ContextId, Cursor, Emit};
 use fault::{Error, Fault, Ill};
 use place::{Line, Place};
-use records::{Inputs, NodeId, Part, Records, ValueId};
+use records::{Inputs, NodeId, Part, Records, RecordsCell, ValueId};
 
 /// A computational graph (symbol-to-symbol): operations on its tensors add nodes and compute nothing.
 ///
@@ -37,21 +41,26 @@ pub struct Graph {
 /// The context behind a graph or a body.
 pub struct GraphContext {
     id: ContextId,
-    records: RefCell<Records>,
+    records: RecordsCell,
     cursor: Cell<Cursor>,
     streams: RefCell<Streams>,
     /// For a body: values of the surrounding context, with the parameters that stand for them.
     captures: RefCell<Vec<(Tensor, ValueId)>>,
+    /// For a body: the surrounding context.
+    parent: Option<ContextId>,
+    kind: Closed,
 }
 
 impl GraphContext {
     fn new(id: ContextId, records: Records, cursor: Cursor) -> GraphContext {
         GraphContext {
             id,
-            records: RefCell::new(records),
+            records: RecordsCell::new(records),
             cursor: Cell::new(cursor),
             streams: RefCell::default(),
             captures: RefCell::default(),
+            parent: None,
+            kind: Closed::Dropped,
         }
     }
 }
@@ -61,7 +70,7 @@ impl Emit for GraphContext {
         self.id
     }
 
-    fn records(&self) -> &RefCell<Records> {
+    fn records(&self) -> &RecordsCell {
         &self.records
     }
 
@@ -74,21 +83,25 @@ impl Emit for GraphContext {
     }
 
     fn emit(&self, op: Op, inputs: Inputs, place: Place, part: Part) -> NodeId {
-        self.records.borrow_mut().push(op, inputs, place, part)
+        let part = if self.is_no_grad() { Part::NoGrad } else { part };
+        let stray = self.kind != Closed::Dropped && matches!(op, Op::Input(_));
+        let mut records = self.records.borrow_mut();
+        let node = records.push(op, inputs, place, part);
+        if stray {
+            let rule = "an input belongs to the graph, not to a body";
+            records.fault(node, Ill::new(rule).hint("make it before the body; the body captures it"));
+        }
+        node
+    }
+
+    fn is_no_grad(&self) -> bool {
+        self.parent.and_then(ContextId::get).is_some_and(|parent| parent.is_no_grad())
     }
 
     fn capture(&self, outer: Tensor) -> ValueId {
         let known = self.captures.borrow().iter().find(|(own, _)| own.is(outer)).map(|&(_, value)| value);
         known.unwrap_or_else(|| {
-            let mut records = self.records.borrow_mut();
-            let value = match outer.ty() {
-                Some(ty) => {
-                    let place = Place { line: Line::Code(Location::caller()), module: 0 };
-                    let node = records.push(ops::Input { ty }.into(), Inputs::new(), place, Part::Forward);
-                    records.node(node).first
-                }
-                None => records.push_missing(),
-            };
+            let value = draft::parameter(&mut self.records.borrow_mut(), outer);
             self.captures.borrow_mut().push((outer, value));
             value
         })
@@ -120,7 +133,7 @@ impl Default for Graph {
 
 impl Drop for Graph {
     fn drop(&mut self) {
-        context::close(self.context.id, Closed::Dropped);
+        context::close(self.context.id);
     }
 }
 
@@ -132,8 +145,14 @@ impl Graph {
 
     /// The graph with these records.
     pub fn from_records(records: Records) -> Graph {
-        let context = context::open(None, |id| Rc::new(GraphContext::new(id, records, Cursor::default())));
+        let make = |id| Rc::new(GraphContext::new(id, records, Cursor::default()));
+        let context = context::open(None, Closed::Dropped, make);
         Graph { context }
+    }
+
+    /// The records, for good: the graph ends.
+    pub(crate) fn into_records(self) -> Records {
+        std::mem::take(&mut *self.context.records.borrow_mut())
     }
 
     /// The number of its context.
@@ -142,8 +161,8 @@ impl Graph {
     }
 
     /// What has been recorded.
-    pub fn records(&self) -> Ref<'_, Records> {
-        self.context.records.borrow()
+    pub fn records(&self) -> Rc<Records> {
+        self.context.records.snapshot()
     }
 
     /// An input called `name`, given when the graph is run. The type is written `"f32[B, 784]"`.

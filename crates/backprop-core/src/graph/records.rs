@@ -3,7 +3,9 @@
 //! Graphs, bodies and tapes all keep their operations here, so differentiation, printing, checking
 //! and execution read one structure. Records are plain data: `Send + Sync`, without handles.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cell::{Ref, RefCell, RefMut};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -59,25 +61,78 @@ impl Node {
 
 /// Of a value: the node that computes it and its type; `None` for a value that is ill.
 #[derive(Clone, Copy, Debug)]
-struct Value {
-    node: NodeId,
-    ty: Option<Type>,
+pub(crate) struct Value {
+    pub node: NodeId,
+    pub ty: Option<Type>,
+}
+
+/// The types of an operation's outputs.
+pub(crate) enum Inferred {
+    One(Type),
+    Several(Types),
 }
 
 /// Operations in the order of their calls, which is a topological order, and what is known of them.
+///
+/// [`verify`](crate::verify) numbers and checks what must hold between the fields; it and the text
+/// form read them directly.
 #[derive(Clone, Debug, Default)]
 pub struct Records {
-    nodes: Vec<Node>,
-    values: Vec<Value>,
-    names: BTreeMap<ValueId, Arc<str>>,
-    by_name: HashMap<Arc<str>, ValueId>,
-    faults: BTreeMap<NodeId, Fault>,
-    modules: Vec<Module>,
-    files: Vec<Arc<str>>,
-    assumptions: Vec<(String, Dim)>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) values: Vec<Value>,
+    pub(crate) names: BTreeMap<ValueId, Arc<str>>,
+    pub(crate) by_name: HashMap<Arc<str>, ValueId>,
+    pub(crate) faults: BTreeMap<NodeId, Fault>,
+    pub(crate) modules: Vec<Module>,
+    pub(crate) files: Vec<Arc<str>>,
+    pub(crate) assumptions: Vec<(String, Dim)>,
+    /// For each assumption, the first node that it holds for.
+    pub(crate) assumed_from: Vec<NodeId>,
+    /// Values whose names are lent.
+    pub(crate) lent: BTreeSet<ValueId>,
+}
+
+/// The records of a context. Whoever reads them gets a snapshot, which stays as it is: the next
+/// operation copies them first if a snapshot is still held.
+#[derive(Debug, Default)]
+pub struct RecordsCell(RefCell<Rc<Records>>);
+
+impl RecordsCell {
+    /// A cell of these records.
+    pub fn new(records: Records) -> RecordsCell {
+        RecordsCell(RefCell::new(Rc::new(records)))
+    }
+
+    /// The records as they are now.
+    pub fn snapshot(&self) -> Rc<Records> {
+        self.0.borrow().clone()
+    }
+
+    /// Looks at the records; for code that calls no operation meanwhile.
+    #[inline]
+    pub fn borrow(&self) -> Ref<'_, Records> {
+        Ref::map(self.0.borrow(), |records| &**records)
+    }
+
+    /// Changes the records; for code that calls no operation meanwhile.
+    #[inline]
+    pub fn borrow_mut(&self) -> RefMut<'_, Records> {
+        RefMut::map(self.0.borrow_mut(), Rc::make_mut)
+    }
 }
 
 impl Records {
+    /// Empty records for a body within these: the same layers, files and assumptions.
+    pub fn within(&self) -> Records {
+        Records {
+            modules: self.modules.clone(),
+            files: self.files.clone(),
+            assumptions: self.assumptions.clone(),
+            assumed_from: vec![0; self.assumptions.len()],
+            ..Records::default()
+        }
+    }
+
     /// The number of nodes.
     pub fn n_nodes(&self) -> usize {
         self.nodes.len()
@@ -89,6 +144,7 @@ impl Records {
     }
 
     /// A node.
+    #[inline]
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id as usize]
     }
@@ -104,6 +160,7 @@ impl Records {
     }
 
     /// The type of `value`; `None` when it is ill.
+    #[inline]
     pub fn ty(&self, value: ValueId) -> Option<Type> {
         self.values[value as usize].ty
     }
@@ -133,9 +190,13 @@ impl Records {
     /// # Errors
     /// Another value has that name already.
     pub fn set_name(&mut self, value: ValueId, name: &str) -> Result<(), String> {
-        if self.by_name(name).is_some_and(|other| other != value) {
-            return Err(format!("another value is called `{name}` already"));
+        if let Some(other) = self.by_name(name).filter(|&other| other != value) {
+            if !self.lent.remove(&other) {
+                return Err(format!("another value is called `{name}` already"));
+            }
+            self.names.remove(&other);
         }
+        self.lent.remove(&value);
         let name: Arc<str> = name.into();
         if let Some(old) = self.names.insert(value, name.clone()) {
             self.by_name.remove(&old);
@@ -144,9 +205,18 @@ impl Records {
         Ok(())
     }
 
+    /// Calls `value` by `name` where that is free, until another value is given the name: a parameter
+    /// that stands for a value of the surroundings must not take a name from the user.
+    pub fn lend_name(&mut self, value: ValueId, name: &str) {
+        if self.by_name(name).is_none() && self.set_name(value, name).is_ok() {
+            self.lent.insert(value);
+        }
+    }
+
     /// Declares that the dimension `name` equals `dim`, for the type rules from here on.
     pub fn assume(&mut self, name: &str, dim: Dim) {
         self.assumptions.push((name.to_string(), dim));
+        self.assumed_from.push(self.nodes.len() as NodeId);
     }
 
     /// Whether two dimensions are equal under the assumptions.
@@ -176,7 +246,8 @@ impl Records {
         let node = self.nodes.len() as NodeId;
         let first = self.values.len() as ValueId;
         match self.infer(&op, &inputs) {
-            Some(Ok(outputs)) => {
+            Some(Ok(Inferred::One(ty))) => self.values.push(Value { node, ty: Some(ty) }),
+            Some(Ok(Inferred::Several(outputs))) => {
                 self.values.extend(outputs.iter().map(|&ty| Value { node, ty: Some(ty) }));
             }
             refused => {
@@ -193,21 +264,38 @@ impl Records {
     }
 
     /// The types of an operation's outputs; `None` when an operand is ill itself.
-    fn infer(&self, op: &Op, inputs: &[ValueId]) -> Option<Result<Types, Ill>> {
-        let mut types: SmallVec<[Type; 4]> = SmallVec::new();
-        for &input in inputs {
-            types.push(self.assumed_type(self.ty(input)?));
+    #[inline]
+    pub(crate) fn infer(&self, op: &Op, inputs: &[ValueId]) -> Option<Result<Inferred, Ill>> {
+        // The usual numbers of operands need no list.
+        Some(match *inputs {
+            [a] => self.infer_on(op, [self.ty(a)?]),
+            [a, b] => self.infer_on(op, [self.ty(a)?, self.ty(b)?]),
+            _ => {
+                let types: Option<Vec<Type>> = inputs.iter().map(|&input| self.ty(input)).collect();
+                self.infer_on(op, types?)
+            }
+        })
+    }
+
+    #[inline]
+    fn infer_on(&self, op: &Op, mut types: impl AsMut<[Type]>) -> Result<Inferred, Ill> {
+        let types = types.as_mut();
+        if let Some(ty) = op.infer_pointwise(types) {
+            return Ok(Inferred::One(ty));
         }
-        let outputs = match op.infer(&types) {
-            Ok(outputs) => outputs,
-            Err(ill) => return Some(Err(ill)),
-        };
-        for ty in &outputs {
+        if !self.assumptions.is_empty() {
+            types.iter_mut().for_each(|ty| *ty = self.assumed_type(*ty));
+        }
+        let outputs = op.infer(types)?;
+        for ty in outputs.iter().filter(|ty| ty.shape.sizes().is_none()) {
             if let Some(dim) = ty.shape.dims().iter().find(|dim| dim.is_negative()) {
-                return Some(Err(Ill::new(format!("a size comes out as {dim}"))));
+                return Err(Ill::new(format!("a size comes out as {dim}")));
+            }
+            if ty.shape.dims().iter().any(|dim| dim.is_overlong()) {
+                return Err(Ill::new("a size has too many terms"));
             }
         }
-        Some(Ok(outputs))
+        Ok(Inferred::Several(outputs))
     }
 
     /// Records a value that stands for an operand that cannot be used here.
@@ -271,28 +359,63 @@ impl Records {
     /// # Errors
     /// There is one.
     pub fn check(&self, values: impl IntoIterator<Item = ValueId>) -> Result<(), Error> {
-        let mut stack: Vec<ValueId> = values.into_iter().filter(|&value| self.ty(value).is_none()).collect();
-        if stack.is_empty() {
+        let ill: Vec<ValueId> = values.into_iter().filter(|&value| self.ty(value).is_none()).collect();
+        if ill.is_empty() {
             return Ok(());
         }
+        let mut faults = self.faults_of(ill);
+        if faults.is_empty() {
+            faults.push(Fault::new("check", "the value depends on an ill operand of a surrounding context"));
+        }
+        Err(Error::new(faults))
+    }
+
+    /// Every fault that `values` depend on, those inside bodies included, in the order of the calls.
+    pub fn faults_of(&self, values: impl IntoIterator<Item = ValueId>) -> Vec<Fault> {
+        let mut stack: Vec<ValueId> = values.into_iter().filter(|&value| self.ty(value).is_none()).collect();
         let mut seen = std::collections::HashSet::new();
-        let mut found = BTreeMap::new();
+        let mut found: BTreeMap<NodeId, Vec<Fault>> = BTreeMap::new();
         while let Some(value) = stack.pop() {
-            let node = self.producer(value);
-            if !seen.insert(node) {
+            let id = self.producer(value);
+            if !seen.insert(id) {
                 continue;
             }
-            if let Some(fault) = self.faults.get(&node) {
-                found.insert(node, fault.clone());
-            }
-            stack.extend(self.node(node).inputs.iter().filter(|&&input| self.ty(input).is_none()));
+            let node = self.node(id);
+            let inner = node.op.rule().bodies().into_iter().flat_map(|body| body.faults());
+            found.insert(id, self.faults.get(&id).cloned().into_iter().chain(inner).collect());
+            stack.extend(node.inputs.iter().filter(|&&input| self.ty(input).is_none()));
         }
-        Err(Error::new(found.into_values().collect()))
+        found.into_values().flatten().collect()
     }
 
     /// Every fault with its node, reachable or not.
     pub fn faults(&self) -> impl Iterator<Item = (NodeId, &Fault)> {
         self.faults.iter().map(|(&node, fault)| (node, fault))
+    }
+
+    /// What is wrong with this node itself.
+    pub fn fault_of(&self, node: NodeId) -> Option<&Fault> {
+        self.faults.get(&node)
+    }
+
+    /// The dimensions that were declared equal, in order.
+    pub fn assumptions(&self) -> &[(String, Dim)] {
+        &self.assumptions
+    }
+
+    /// The name of a file of [`Line::File`].
+    pub fn file(&self, id: u32) -> Option<&str> {
+        self.files.get(id as usize).map(|name| &**name)
+    }
+
+    /// The same place in these records' numbers, for a place of `from`.
+    pub fn import_place(&mut self, from: &Records, place: Place) -> Place {
+        let line = match place.line {
+            Line::Code(_) => place.line,
+            Line::File { file, line } => Line::File { file: self.add_file(&from.files[file as usize]), line },
+        };
+        let module = from.module(place.module).map_or(0, |module| self.add_module(module.clone()));
+        Place { line, module }
     }
 
     /// A place in words.

@@ -1,8 +1,10 @@
 //! The parameters of ops, in one form that text, listings and registries read.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::array::{DType, MAX_RANK};
+use crate::graph::body::Body;
 use crate::types::{Dim, Shape};
 
 /// A parameter's value.
@@ -22,6 +24,8 @@ pub enum Attribute {
     DType(DType),
     /// A name.
     Name(String),
+    /// A body that the op runs.
+    Body(Arc<Body>),
 }
 
 /// Parameters by name, in the order of the documentation.

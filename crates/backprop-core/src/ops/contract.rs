@@ -2,10 +2,11 @@
 
 use super::binary::broadcast_pair;
 use super::family::{BilinearRule, Family};
-use super::{Arrays, Attributes, Axes, Rule, Transpose, Types, one, want, want_axis, want_inputs};
+use super::{Arrays, Attributes, Axes, Op, Rule, Transpose, Types, one, want, want_axis, want_inputs};
 use crate::array::{Array, Element, Sizes, strides};
 use crate::graph::fault::Ill;
 use crate::tensor::{Tensor, emit};
+use crate::text::Given;
 use crate::types::{Dim, Shape, Type};
 use crate::with_dtype;
 
@@ -86,6 +87,19 @@ impl Contract {
     }
 }
 
+impl Contract {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        Ok(Contract {
+            lhs_contract: given.axes_or_none("lhs_contract", 0)?,
+            rhs_contract: given.axes_or_none("rhs_contract", 1)?,
+            lhs_batch: given.axes_or_none("lhs_batch", 0)?,
+            rhs_batch: given.axes_or_none("rhs_batch", 1)?,
+        }
+        .into())
+    }
+}
+
 impl Rule for Contract {
     fn name(&self) -> &str {
         "contract"
@@ -152,7 +166,7 @@ impl Rule for Contract {
     fn eval(&self, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill> {
         let sizes = outputs[0].shape.sizes().expect("sizes are numbers when an op is evaluated");
         Ok(smallvec::smallvec![
-            with_dtype!(outputs[0].dtype, |T| self.naive::<T>(inputs[0], inputs[1], &sizes))
+            with_dtype!(outputs[0].dtype, |T| self.naive::<T>(inputs[0], inputs[1], sizes))
         ])
     }
 

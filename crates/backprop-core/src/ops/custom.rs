@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::family::Family;
 use super::{Arrays, Attributes, Op, Rule, Types};
 use crate::array::Array;
+use crate::graph::body::Body;
 use crate::graph::fault::Ill;
 use crate::tensor::{Tensor, emit};
 use crate::types::{Bindings, Type};
@@ -64,6 +65,9 @@ impl Rule for Custom {
     }
     fn n_outputs(&self) -> usize {
         self.0.n_outputs()
+    }
+    fn bodies(&self) -> Vec<&Arc<Body>> {
+        self.0.bodies()
     }
     fn infer(&self, inputs: &[Type]) -> Result<Types, Ill> {
         self.0.infer(inputs)

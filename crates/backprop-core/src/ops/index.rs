@@ -10,6 +10,7 @@ use super::{
 use crate::array::{Array, DType, Element};
 use crate::graph::fault::Ill;
 use crate::tensor::{Tensor, emit};
+use crate::text::Given;
 use crate::types::{Bindings, Dim, Shape, Type};
 use crate::with_dtype;
 
@@ -100,6 +101,13 @@ pub fn check_indices(indices: &[i64], size: usize) -> Result<(), Ill> {
     }
 }
 
+impl Gather {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        Ok(Gather { axis: given.axis("axis", given.rank(0))? }.into())
+    }
+}
+
 impl Rule for Gather {
     fn name(&self) -> &str {
         "gather"
@@ -130,7 +138,7 @@ impl Rule for Gather {
         let sizes = outputs[0].shape.sizes().expect("sizes are numbers when an op is evaluated");
         let mut from = vec![0; sizes.iter().product()];
         each_pair(x.sizes(), &inputs[1].to_i64s(), self.axis, |source, to| from[to] = source)?;
-        Ok(smallvec::smallvec![x.pick(&sizes, |i| from[i])])
+        Ok(smallvec::smallvec![x.pick(sizes, |i| from[i])])
     }
 
     fn family(&self) -> Family<'_> {
@@ -143,6 +151,13 @@ impl Linear for Gather {
         let (Some(ty), Some(dtype)) = (x[0].ty(), d.dtype()) else { return d };
         let zeros = super::full(d.context(), Type { dtype, ..ty }, 0);
         emit(ScatterAdd { axis: self.axis }, &[zeros, x[1], d]).one()
+    }
+}
+
+impl ScatterAdd {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        Ok(ScatterAdd { axis: given.axis("axis", given.rank(0))? }.into())
     }
 }
 
@@ -207,6 +222,13 @@ impl Linear for ScatterAdd {
     }
 }
 
+impl OneHot {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        Ok(OneHot { depth: given.dim("depth")?, dtype: given.dtype("dtype")? }.into())
+    }
+}
+
 impl Rule for OneHot {
     fn name(&self) -> &str {
         "one_hot"
@@ -245,7 +267,7 @@ impl Rule for OneHot {
             for (row, &index) in indices.iter().enumerate() {
                 values[row * depth + index as usize] = T::from_f64(1.0);
             }
-            Array::new(&sizes[..], values).expect("one row for each index")
+            Array::new(sizes, values).expect("one row for each index")
         });
         Ok(smallvec::smallvec![hot])
     }
@@ -291,6 +313,13 @@ fn infer_along(axis: usize, inputs: &[Type]) -> Result<Type, Ill> {
     Ok(Type { dtype: inputs[0].dtype, shape: inputs[0].shape.without(&[axis]) })
 }
 
+impl ArgMax {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        Ok(ArgMax { axis: given.axis("axis", given.rank(0))? }.into())
+    }
+}
+
 impl Rule for ArgMax {
     fn name(&self) -> &str {
         "argmax"
@@ -315,6 +344,13 @@ impl Rule for ArgMax {
 
     fn family(&self) -> Family<'_> {
         Family::None("an index is piecewise constant")
+    }
+}
+
+impl MaxWithIndex {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        Ok(MaxWithIndex { axis: given.axis("axis", given.rank(0))? }.into())
     }
 }
 

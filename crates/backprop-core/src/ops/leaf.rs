@@ -12,6 +12,7 @@ use crate::graph::context::ContextId;
 use crate::graph::fault::Ill;
 use crate::graph::place::Line;
 use crate::tensor::Tensor;
+use crate::text::Given;
 use crate::types::{Bindings, Dim, Type};
 use crate::with_dtype;
 
@@ -60,21 +61,18 @@ pub struct Missing;
 
 /// Stands for a call of a composite that broke a rule; always ill.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IllCall {
-    call: String,
-    ill: Ill,
-}
+pub struct IllCall(Box<(String, Ill)>);
 
 impl IllCall {
     /// A call of `call` that broke a rule.
     pub fn new(call: &str, ill: Ill) -> IllCall {
-        IllCall { call: call.to_string(), ill }
+        IllCall(Box::new((call.to_string(), ill)))
     }
 }
 
 impl Hash for IllCall {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.call.hash(state);
+        self.0.0.hash(state);
     }
 }
 
@@ -95,7 +93,7 @@ impl Hash for Constant {
 
 /// The type of an array.
 pub(crate) fn type_of(array: &Array) -> Type {
-    Type::new(array.dtype(), array.sizes())
+    Type::new(array.dtype(), array.shape())
 }
 
 impl Full {
@@ -150,8 +148,15 @@ fn no_family() -> Family<'static> {
     Family::None("a leaf")
 }
 
-fn numeric(ty: Type) -> crate::array::Sizes {
+fn numeric(ty: Type) -> &'static [usize] {
     ty.shape.sizes().expect("sizes are numbers when an op is evaluated")
+}
+
+impl Input {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        Ok(Input { ty: given.ty()? }.into())
+    }
 }
 
 impl Rule for Input {
@@ -200,6 +205,15 @@ impl Rule for Constant {
     }
 }
 
+impl Full {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        let ty = given.ty()?;
+        let full = Full::new(ty, given.number("value", ty.dtype)?);
+        full.map(Op::from).map_err(|ill| ill.rule)
+    }
+}
+
 impl Rule for Full {
     fn name(&self) -> &str {
         "full"
@@ -222,13 +236,13 @@ impl Rule for Full {
     }
     fn eval(&self, _inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill> {
         let sizes = numeric(outputs[0]);
-        let count = crate::array::element_count(&sizes).map_err(|e| Ill::new(e.to_string()))?;
+        let count = crate::array::element_count(sizes).map_err(|e| Ill::new(e.to_string()))?;
         let array = with_dtype!(self.ty.dtype, |T| {
             let element = match self.value() {
                 Literal::Float(x) => T::from_f64(x),
                 Literal::Int(x) => T::from_i64_wrapping(x),
             };
-            Array::new(&sizes[..], vec![element; count]).expect("counted above")
+            Array::new(sizes, vec![element; count]).expect("counted above")
         });
         Ok(smallvec::smallvec![array])
     }
@@ -238,6 +252,14 @@ impl Rule for Full {
 
     fn family(&self) -> Family<'_> {
         no_family()
+    }
+}
+
+impl Iota {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        let ty = given.ty()?;
+        Ok(Iota { ty, axis: given.axis("axis", ty.shape.rank())? }.into())
     }
 }
 
@@ -263,12 +285,12 @@ impl Rule for Iota {
     }
     fn eval(&self, _inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill> {
         let sizes = numeric(outputs[0]);
-        let count = crate::array::element_count(&sizes).map_err(|e| Ill::new(e.to_string()))?;
-        let stride = crate::array::strides(&sizes)[self.axis];
+        let count = crate::array::element_count(sizes).map_err(|e| Ill::new(e.to_string()))?;
+        let stride = crate::array::strides(sizes)[self.axis];
         let size = sizes[self.axis].max(1);
         let array = with_dtype!(self.ty.dtype, |T| {
             let values: Vec<T> = (0..count).map(|i| T::from_f64(((i / stride) % size) as f64)).collect();
-            Array::new(&sizes[..], values).expect("counted above")
+            Array::new(sizes, values).expect("counted above")
         });
         Ok(smallvec::smallvec![array])
     }
@@ -278,6 +300,13 @@ impl Rule for Iota {
 
     fn family(&self) -> Family<'_> {
         no_family()
+    }
+}
+
+impl DimValue {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        Ok(DimValue { dim: given.dim("dim")? }.into())
     }
 }
 
@@ -302,6 +331,9 @@ impl Rule for DimValue {
         Ok(smallvec::smallvec![Array::scalar(size as i64)])
     }
     fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
+        if self.dim.size().is_some() {
+            return Ok(None);
+        }
         Ok(Some(DimValue { dim: Dim::Size(self.dim.eval(sizes)?) }.into()))
     }
 
@@ -330,16 +362,16 @@ impl Rule for Missing {
 
 impl Rule for IllCall {
     fn name(&self) -> &str {
-        &self.call
+        &self.0.0
     }
     fn equation(&self) -> (&'static str, &'static str) {
         ("a call that broke a rule", "a leaf")
     }
     fn infer(&self, _inputs: &[Type]) -> Result<Types, Ill> {
-        Err(self.ill.clone())
+        Err(self.0.1.clone())
     }
     fn eval(&self, _inputs: &[&Array], _outputs: &[Type]) -> Result<Arrays, Ill> {
-        Err(self.ill.clone())
+        Err(self.0.1.clone())
     }
     fn family(&self) -> Family<'_> {
         no_family()

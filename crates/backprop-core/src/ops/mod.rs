@@ -7,6 +7,7 @@
 mod attribute;
 mod binary;
 mod contract;
+mod control;
 mod custom;
 mod family;
 mod index;
@@ -19,10 +20,12 @@ mod shape;
 mod unary;
 
 use std::fmt;
+use std::sync::Arc;
 
 pub use attribute::{Attribute, Attributes, Axes, Literal};
 pub use binary::{Binary, broadcast_binary, refuse_zero_divisor};
 pub use contract::Contract;
+pub use control::{Cond, Scan, Tree, cond, scan, scan_indexed, scan_n, scan_reverse};
 pub use custom::{Custom, OpRule};
 pub use family::{BilinearRule, Bprop, Differentiate, Family, General, Gradient, Linear, Pointwise, Pull};
 pub use index::{ArgMax, Gather, MaxWithIndex, OneHot, ScatterAdd, check_indices};
@@ -35,6 +38,7 @@ pub use shape::{Broadcast, Concat, IntoSizes, Pad, Reshape, Slice, Transpose, br
 pub use unary::Unary;
 
 use crate::array::Array;
+use crate::graph::body::Body;
 use crate::graph::fault::Ill;
 use crate::types::{Bindings, Shape, Type};
 
@@ -83,6 +87,11 @@ pub trait Rule: fmt::Debug {
     /// How it is differentiated.
     fn family(&self) -> Family<'_>;
 
+    /// The bodies that it runs, in the order of its attributes.
+    fn bodies(&self) -> Vec<&Arc<Body>> {
+        Vec::new()
+    }
+
     /// The op with the names of dimensions replaced by their sizes; `None` where it names none.
     ///
     /// # Errors
@@ -104,6 +113,9 @@ macro_rules! registry {
         }
 
         impl Op {
+            /// The names of the variants, for checks that cover them all.
+            pub const VARIANTS: &'static [&'static str] = &[$(stringify!($variant),)*];
+
             /// The op's own rules.
             pub fn rule(&self) -> &dyn Rule {
                 match self {
@@ -128,7 +140,7 @@ registry! {
     Sum Max Any LogSumExp
     Contract
     Uniform Normal
-
+    Cond Scan
     Custom
 }
 
@@ -152,10 +164,22 @@ impl Op {
         }
     }
 
+    /// The type of the result of a pointwise op on well-typed operands: a shortcut of
+    /// [`Op::infer`], which also says what is wrong otherwise.
+    #[inline]
+    pub(crate) fn infer_pointwise(&self, inputs: &[Type]) -> Option<Type> {
+        match (self, inputs) {
+            (Op::Unary(op), &[x]) => op.accepts(x.dtype).then_some(x),
+            (Op::Binary(_), &[a, b]) => (a == b && a.dtype.is_number()).then_some(a),
+            _ => None,
+        }
+    }
+
     /// The types of the outputs; see [`Rule::infer`].
     ///
     /// # Errors
     /// The rule that the operands break.
+    #[inline]
     pub fn infer(&self, inputs: &[Type]) -> Result<Types, Ill> {
         self.rule().infer(inputs)
     }
@@ -184,11 +208,13 @@ pub(crate) fn bind_shape<T: Into<Op>>(
 }
 
 /// One output of type `ty`.
+#[inline]
 pub(crate) fn one(ty: Type) -> Types {
     smallvec::smallvec![ty]
 }
 
 /// Refuses a wrong number of operands, which only text and custom callers can give.
+#[inline]
 pub(crate) fn want_inputs(inputs: &[Type], n: usize) -> Result<(), Ill> {
     if inputs.len() == n {
         return Ok(());
@@ -205,9 +231,12 @@ pub(crate) fn want_axis(axis: usize, ty: Type) -> Result<(), Ill> {
 }
 
 /// Refuses a type that is not of the wanted kind.
+#[inline]
 pub(crate) fn want(holds: bool, idx: usize, ty: Type, kind: &str) -> Result<(), Ill> {
-    if holds {
-        return Ok(());
-    }
-    Err(Ill::new(format!("needs {kind}, not {}", ty.dtype)).note(idx, format!("is {}", ty.dtype)))
+    if holds { Ok(()) } else { Err(wrong_kind(idx, ty, kind)) }
+}
+
+#[cold]
+fn wrong_kind(idx: usize, ty: Type, kind: &str) -> Ill {
+    Ill::new(format!("needs {kind}, not {}", ty.dtype)).note(idx, format!("is {}", ty.dtype))
 }

@@ -1,11 +1,12 @@
 //! Random ops: pure functions of an explicit key (see [`crate::random`]).
 
 use super::family::Family;
-use super::{Arrays, Op, Rule, Types, bind_shape, one, want_inputs};
+use super::{Arrays, Op, Rule, Types, bind_shape, concat, one, want_inputs};
 use crate::array::{Array, DType, element_count};
 use crate::graph::fault::Ill;
 use crate::random::{self, Key};
 use crate::tensor::{Tensor, emit};
+use crate::text::Given;
 use crate::types::{Bindings, Shape, Type};
 
 /// Uniform in [0, 1).
@@ -48,12 +49,19 @@ fn draw(
 ) -> Result<Arrays, Ill> {
     let key = key_of(inputs[0])?;
     let sizes = outputs[0].shape.sizes().expect("sizes are numbers when an op is evaluated");
-    let count = element_count(&sizes).map_err(|e| Ill::new(e.to_string()))? as u64;
+    let count = element_count(sizes).map_err(|e| Ill::new(e.to_string()))? as u64;
     let drawn = match outputs[0].dtype {
-        DType::F32 => Array::new(&sizes[..], (0..count).map(|i| f32_at(key, i)).collect()),
-        _ => Array::new(&sizes[..], (0..count).map(|i| f64_at(key, i)).collect()),
+        DType::F32 => Array::new(sizes, (0..count).map(|i| f32_at(key, i)).collect()),
+        _ => Array::new(sizes, (0..count).map(|i| f64_at(key, i)).collect()),
     };
     Ok(smallvec::smallvec![drawn.expect("counted above")])
+}
+
+impl Uniform {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        Ok(Uniform { ty: given.ty()? }.into())
+    }
 }
 
 impl Rule for Uniform {
@@ -78,6 +86,13 @@ impl Rule for Uniform {
 
     fn family(&self) -> Family<'_> {
         Family::None("random numbers depend on an integer key")
+    }
+}
+
+impl Normal {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        Ok(Normal { ty: given.ty()? }.into())
     }
 }
 
@@ -107,7 +122,7 @@ impl Rule for Normal {
 }
 
 impl Tensor {
-    /// Uniform numbers in [0, 1) under this key (u32[4]: seed low, seed high, stream, step).
+    /// Uniform numbers in [0, 1) under this key (`u32[4]`: seed low, seed high, stream, step).
     #[track_caller]
     pub fn uniform(self, dtype: DType, shape: impl Into<Shape>) -> Tensor {
         emit(Uniform { ty: Type::new(dtype, shape) }, &[self]).one()
@@ -117,5 +132,17 @@ impl Tensor {
     #[track_caller]
     pub fn normal(self, dtype: DType, shape: impl Into<Shape>) -> Tensor {
         emit(Normal { ty: Type::new(dtype, shape) }, &[self]).one()
+    }
+
+    /// This key for iteration `k` (an integer scalar) of a loop: its step word becomes
+    /// a·step + b·k + c modulo 2³². Fold once for each loop around a random op, outermost first.
+    #[track_caller]
+    pub fn fold_in(self, k: Tensor) -> Tensor {
+        // a and b are the multipliers of Philox4x32, c its first Weyl constant: odd numbers without
+        // pattern, so that (step, k) pairs of everyday size do not meet.
+        let word = |value: u32| i64::from(value);
+        let step = self.slice_axis(0, 3, 4) * word(0xD251_1F53);
+        let k = (k.cast(DType::U32) * word(0xCD9E_8D57) + word(0x9E37_79B9)).reshape([1]);
+        concat(&[self.slice_axis(0, 0, 3), step + k], 0)
     }
 }

@@ -1,10 +1,11 @@
 //! Reductions over axes: `sum`, `max`, `any`, `logsumexp`. The axes reduced are left out.
 
 use super::family::{Bprop, Differentiate, Family, General, Gradient, Linear};
-use super::{Arrays, Attributes, Axes, Rule, Select, Types, one, want, want_axis, want_inputs};
+use super::{Arrays, Attributes, Axes, Op, Rule, Select, Types, one, want, want_axis, want_inputs};
 use crate::array::{Array, DType, Element, Sizes, strides};
 use crate::graph::fault::Ill;
 use crate::tensor::{Tensor, emit};
+use crate::text::Given;
 use crate::types::{Dim, Shape, Type};
 use crate::with_dtype;
 
@@ -85,6 +86,13 @@ fn largest<T: Element>(values: &[T]) -> T {
     values.iter().fold(first, |best, &x| if x != x || (best == best && x > best) { x } else { best })
 }
 
+impl Sum {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        Ok(Sum { axes: given.axes_or_all("axes")? }.into())
+    }
+}
+
 impl Rule for Sum {
     fn name(&self) -> &str {
         "sum"
@@ -126,6 +134,13 @@ impl Linear for Sum {
     }
 }
 
+impl Any {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        Ok(Any { axes: given.axes_or_all("axes")? }.into())
+    }
+}
+
 impl Rule for Any {
     fn name(&self) -> &str {
         "any"
@@ -151,6 +166,13 @@ impl Rule for Any {
 
     fn family(&self) -> Family<'_> {
         Family::None("truth values")
+    }
+}
+
+impl Max {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        Ok(Max { axes: given.axes_or_all("axes")? }.into())
     }
 }
 
@@ -191,6 +213,13 @@ impl General for Max {
         let n_largest = is_largest.cast(dtype).sum_axes(self.axes);
         let share = (d / n_largest).spread_as(x, self.axes);
         vec![Gradient::Masked(emit(Select, &[is_largest, share, share.zeros_like()]).one(), is_largest)]
+    }
+}
+
+impl LogSumExp {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        Ok(LogSumExp { axes: given.axes_or_all("axes")? }.into())
     }
 }
 
@@ -278,6 +307,9 @@ impl IntoAxes for i64 {
 /// Several axes; −1 is the last.
 impl<const N: usize> IntoAxes for [i64; N] {
     fn into_axes(self, rank: usize) -> Result<Axes, Ill> {
+        if N > rank {
+            return Err(Ill::new(format!("{N} axes are named, but the rank is {rank}")));
+        }
         let mut axes = Vec::with_capacity(N);
         for axis in self {
             let counted = if axis < 0 { axis + rank as i64 } else { axis };

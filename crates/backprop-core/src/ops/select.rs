@@ -3,10 +3,11 @@
 use super::binary::{broadcast_pair, same_types};
 use super::family::{Family, Linear, Pointwise, Pull};
 use super::shape::Broadcast;
-use super::{Arrays, Attribute, Attributes, Rule, Types, one, want, want_inputs};
+use super::{Arrays, Attribute, Attributes, Op, Rule, Types, one, want, want_inputs};
 use crate::array::{Array, DType};
 use crate::graph::fault::Ill;
 use crate::tensor::{IntoOperand, Tensor, emit};
+use crate::text::Given;
 use crate::types::Type;
 use crate::with_both;
 
@@ -74,6 +75,13 @@ impl Pointwise for Select {
 pub struct Cast {
     /// The element type of the result.
     pub dtype: DType,
+}
+
+impl Cast {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        Ok(Cast { dtype: given.dtype("dtype")? }.into())
+    }
 }
 
 impl Rule for Cast {

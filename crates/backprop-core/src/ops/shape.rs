@@ -7,6 +7,7 @@ use super::{Arrays, Attribute, Attributes, Axes, Op, Rule, Types, bind_shape, on
 use crate::array::{Array, Sizes, strides};
 use crate::graph::fault::Ill;
 use crate::tensor::{Tensor, emit};
+use crate::text::Given;
 use crate::types::{Bindings, Dim, Shape, Type};
 
 /// The same elements, in row-major order, under another shape.
@@ -63,7 +64,7 @@ fn picked(array: Array) -> Result<Arrays, Ill> {
     Ok(smallvec::smallvec![array])
 }
 
-fn sizes_of(ty: Type) -> Sizes {
+fn sizes_of(ty: Type) -> &'static [usize] {
     ty.shape.sizes().expect("sizes are numbers when an op is evaluated")
 }
 
@@ -72,6 +73,13 @@ fn sizes_of(ty: Type) -> Sizes {
 pub(crate) fn walk<'a>(sizes: &'a [usize], source_strides: &'a [usize]) -> impl Fn(usize) -> usize + 'a {
     let own = strides(sizes);
     move |i| (0..sizes.len()).map(|axis| (i / own[axis]) % sizes[axis] * source_strides[axis]).sum()
+}
+
+impl Reshape {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        Ok(Reshape { shape: given.shape("shape")? }.into())
+    }
 }
 
 impl Rule for Reshape {
@@ -100,7 +108,7 @@ impl Rule for Reshape {
     }
 
     fn eval(&self, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill> {
-        picked(inputs[0].reshape(&sizes_of(outputs[0])).map_err(|e| Ill::new(e.to_string()))?)
+        picked(inputs[0].reshape(sizes_of(outputs[0])).map_err(|e| Ill::new(e.to_string()))?)
     }
 
     fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
@@ -115,6 +123,13 @@ impl Rule for Reshape {
 impl Linear for Reshape {
     fn transpose(&self, _slot: usize, x: &[Tensor], d: Tensor) -> Tensor {
         d.reshaped_as(x[0])
+    }
+}
+
+impl Transpose {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        Ok(Transpose { perm: given.axes("perm")? }.into())
     }
 }
 
@@ -147,7 +162,7 @@ impl Rule for Transpose {
         let sizes = sizes_of(outputs[0]);
         let from = strides(inputs[0].sizes());
         let moved: Sizes = self.perm.iter().map(|axis| from[axis]).collect();
-        picked(inputs[0].pick(&sizes, walk(&sizes, &moved)))
+        picked(inputs[0].pick(sizes, walk(sizes, &moved)))
     }
 
     fn family(&self) -> Family<'_> {
@@ -194,6 +209,13 @@ impl Broadcast {
     }
 }
 
+impl Broadcast {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        Ok(Broadcast { shape: given.shape("shape")? }.into())
+    }
+}
+
 impl Rule for Broadcast {
     fn name(&self) -> &str {
         "broadcast"
@@ -227,7 +249,7 @@ impl Rule for Broadcast {
         let repeated: Sizes = (0..sizes.len())
             .map(|axis| if axis < lead || x.sizes()[axis - lead] == 1 { 0 } else { own[axis - lead] })
             .collect();
-        picked(x.pick(&sizes, walk(&sizes, &repeated)))
+        picked(x.pick(sizes, walk(sizes, &repeated)))
     }
 
     fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
@@ -243,6 +265,16 @@ impl Linear for Broadcast {
     fn transpose(&self, _slot: usize, x: &[Tensor], d: Tensor) -> Tensor {
         let Some(shape) = x[0].shape() else { return d };
         d.accumulate(&self.repeated_axes(shape)).reshaped_as(x[0])
+    }
+}
+
+impl Slice {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        let (start, stop) = (given.shape("start")?, given.shape("stop")?);
+        let step = given.has("step").then(|| given.shape("step")).transpose()?;
+        let ones = Shape::new(&vec![Dim::Size(1); start.rank()]);
+        Ok(Slice { start, stop, step: step.unwrap_or(ones) }.into())
     }
 }
 
@@ -295,10 +327,10 @@ impl Rule for Slice {
     fn eval(&self, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill> {
         let (sizes, own) = (sizes_of(outputs[0]), strides(inputs[0].sizes()));
         let (start, step) = (numbers(self.start)?, numbers(self.step)?);
-        let moved: Sizes = own.iter().zip(&step).map(|(stride, step)| stride * step).collect();
-        let origin: usize = own.iter().zip(&start).map(|(stride, start)| stride * start).sum();
-        let at = walk(&sizes, &moved);
-        picked(inputs[0].pick(&sizes, |i| origin + at(i)))
+        let moved: Sizes = own.iter().zip(step).map(|(stride, step)| stride * step).collect();
+        let origin: usize = own.iter().zip(start).map(|(stride, start)| stride * start).sum();
+        let at = walk(sizes, &moved);
+        picked(inputs[0].pick(sizes, |i| origin + at(i)))
     }
 
     fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
@@ -313,7 +345,7 @@ impl Rule for Slice {
     }
 }
 
-fn numbers(dims: Shape) -> Result<Sizes, Ill> {
+fn numbers(dims: Shape) -> Result<&'static [usize], Ill> {
     dims.sizes().ok_or_else(|| Ill::new(format!("{dims} has a dimension without a size")))
 }
 
@@ -332,6 +364,16 @@ impl Linear for Slice {
             interior.push(step - 1);
         }
         emit(Pad { low: self.start, high: Shape::new(&high), interior: Shape::new(&interior) }, &[d]).one()
+    }
+}
+
+impl Pad {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        let (low, high) = (given.shape("low")?, given.shape("high")?);
+        let interior = given.has("interior").then(|| given.shape("interior")).transpose()?;
+        let zeros = Shape::new(&vec![Dim::Size(0); low.rank()]);
+        Ok(Pad { low, high, interior: interior.unwrap_or(zeros) }.into())
     }
 }
 
@@ -373,7 +415,7 @@ impl Rule for Pad {
     fn eval(&self, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill> {
         let (sizes, x) = (sizes_of(outputs[0]), inputs[0]);
         let (low, gap) = (numbers(self.low)?, numbers(self.interior)?);
-        let (own, out) = (strides(x.sizes()), strides(&sizes));
+        let (own, out) = (strides(x.sizes()), strides(sizes));
         // One more element, a zero, is what the padding reads.
         let source = |i: usize| -> Option<usize> {
             let mut from = 0;
@@ -388,7 +430,7 @@ impl Rule for Pad {
             Some(from)
         };
         let with_zero = append_zero(x);
-        picked(with_zero.pick(&sizes, |i| source(i).unwrap_or(x.len())))
+        picked(with_zero.pick(sizes, |i| source(i).unwrap_or(x.len())))
     }
 
     fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
@@ -424,6 +466,13 @@ impl Linear for Pad {
             step.push(self.interior[axis] + 1);
         }
         emit(Slice { start: self.low, stop: Shape::new(&stop), step: Shape::new(&step) }, &[d]).one()
+    }
+}
+
+impl Concat {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        Ok(Concat { axis: given.axis("axis", given.rank(0))? }.into())
     }
 }
 
@@ -472,7 +521,7 @@ impl Rule for Concat {
                     values.extend_from_slice(&from[row * part..(row + 1) * part]);
                 }
             }
-            Array::new(&sizes[..], values).map_err(|e| Ill::new(e.to_string()))?
+            Array::new(sizes, values).map_err(|e| Ill::new(e.to_string()))?
         });
         picked(joined)
     }

@@ -75,6 +75,7 @@ macro_rules! unary_ops {
         impl Tensor {
             $($(#[$doc])*
             #[track_caller]
+            #[allow(clippy::should_implement_trait)]
             pub fn $name(self) -> Tensor {
                 emit(Unary::$variant, &[self]).one()
             })*
@@ -125,6 +126,13 @@ unary_ops! {
     Ceil ceil(x) = "y = ⌈x⌉", "none: piecewise constant", Flat |d, y| d, f64: f64::ceil, i64: None;
     /// The nearest integer; halves go to the even one.
     Round round(x) = "y = x rounded, halves to even", "none: piecewise constant", Flat |d, y| d, f64: f64::round_ties_even, i64: None;
+}
+
+impl Unary {
+    /// Whether operands of this type are possible.
+    pub(crate) fn accepts(self, dtype: DType) -> bool {
+        dtype.is_float() || (dtype.is_int() && self.reference_int().is_some())
+    }
 }
 
 impl Rule for Unary {

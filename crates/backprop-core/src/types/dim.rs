@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::ops::{Add, Mul, Sub};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 /// One size of a shape.
 ///
@@ -39,14 +40,26 @@ struct Atom {
     quotient: Option<Box<(Terms, Terms)>>,
 }
 
+/// What a polynomial may hold: terms, factors of a term, bytes of a quotient's text. Sizes of real
+/// programs have a few; without a bound, hostile text grows them exponentially.
+const MAX_TERMS: usize = 256;
+const MAX_FACTORS: usize = 32;
+const MAX_TEXT: usize = 2048;
+
+/// How the name of a size that outgrew those bounds begins.
+const OVERLONG: &str = "(overlong size ";
+
 /// Sizes given to names, for turning a [`Dim`] into a number.
 pub type Bindings = BTreeMap<String, usize>;
 
 /// Polynomials live as long as the process: there are as many as a program has distinct symbolic
 /// sizes, and a `Dim` stays `Copy`.
-static POLYS: Mutex<Option<HashMap<Vec<(Vec<Atom>, i64)>, &'static Terms>>> = Mutex::new(None);
+static POLYS: LazyLock<Mutex<Table>> = LazyLock::new(Mutex::default);
 
-fn polys() -> MutexGuard<'static, Option<HashMap<Vec<(Vec<Atom>, i64)>, &'static Terms>>> {
+/// Polynomials by their terms in order.
+type Table = HashMap<Vec<(Vec<Atom>, i64)>, &'static Terms>;
+
+fn polys() -> MutexGuard<'static, Table> {
     POLYS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -95,9 +108,46 @@ impl Dim {
         if let Some(quotient) = exact_quotient(&self.terms(), &divisor.terms()) {
             return Some(Dim::from_terms(quotient));
         }
-        let text = format!("({self} // {divisor})");
+        let text = format!("({} // {})", self.as_numerator(), divisor.as_divisor());
+        if text.len() > MAX_TEXT || self.is_overlong() || divisor.is_overlong() {
+            return Some(Dim::overlong());
+        }
         let atom = Atom { text, quotient: Some(Box::new((self.terms(), divisor.terms()))) };
         Some(Dim::from_terms(Terms::from([(vec![atom], 1)])))
+    }
+
+    /// Whether it outgrew what a polynomial may hold. Such a size equals nothing but itself, and type
+    /// rules refuse it.
+    pub fn is_overlong(self) -> bool {
+        let Dim::Poly(Poly(terms)) = self else { return false };
+        terms.keys().flatten().any(|atom| atom.quotient.is_none() && atom.text.starts_with(OVERLONG))
+    }
+
+    /// Stands for a size that outgrew the bounds; never the same twice.
+    fn overlong() -> Dim {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        Dim::named(&format!("{OVERLONG}{})", COUNT.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// The text before `//`, in parentheses where it would be read otherwise.
+    fn as_numerator(self) -> String {
+        match self {
+            Dim::Poly(Poly(terms)) if terms.len() > 1 || terms.values().any(|&c| c < 0) => {
+                format!("({self})")
+            }
+            _ => self.to_string(),
+        }
+    }
+
+    /// The text after `//`, in parentheses where it would be read otherwise.
+    fn as_divisor(self) -> String {
+        match self {
+            Dim::Size(_) => self.to_string(),
+            Dim::Poly(Poly(terms)) => match terms.iter().next() {
+                Some((monomial, 1)) if terms.len() == 1 && monomial.len() == 1 => self.to_string(),
+                _ => format!("({self})"),
+            },
+        }
     }
 
     /// The value under `bindings`.
@@ -176,9 +226,12 @@ impl Dim {
         {
             return Dim::Size(size);
         }
+        if terms.len() > MAX_TERMS || terms.keys().any(|monomial| monomial.len() > MAX_FACTORS) {
+            return Dim::overlong();
+        }
         let key: Vec<_> = terms.iter().map(|(m, &c)| (m.clone(), c)).collect();
         let mut table = polys();
-        let interned = table.get_or_insert_default().entry(key).or_insert_with(|| Box::leak(Box::new(terms)));
+        let interned = table.entry(key).or_insert_with(|| Box::leak(Box::new(terms)));
         Dim::Poly(Poly(interned))
     }
 }
@@ -192,10 +245,10 @@ fn exact_quotient(numerator: &Terms, divisor: &Terms) -> Option<Terms> {
         for factor in factors {
             rest.remove(rest.iter().position(|atom| atom == factor)?);
         }
-        if coefficient % scale != 0 {
+        if coefficient.checked_rem(scale)? != 0 {
             return None;
         }
-        quotient.insert(rest, coefficient / scale);
+        quotient.insert(rest, coefficient.checked_div(scale)?);
     }
     Some(quotient)
 }
@@ -217,7 +270,7 @@ fn eval_terms(terms: &Terms, bindings: &Bindings) -> Result<i64, String> {
                     if divisor == 0 {
                         return Err(format!("dimension {} divides by zero", atom.text));
                     }
-                    eval_terms(&parts.0, bindings)?.div_euclid(divisor)
+                    eval_terms(&parts.0, bindings)?.checked_div_euclid(divisor).unwrap_or(i64::MAX)
                 }
             };
             product = product.saturating_mul(value);
@@ -279,9 +332,13 @@ impl<T: Into<Dim>> Mul<T> for Dim {
         if let (Dim::Size(a), Dim::Size(b)) = (self, other) {
             return Dim::Size(a.saturating_mul(b));
         }
+        let (own, others) = (self.terms(), other.terms());
+        if own.len() * others.len() > MAX_TERMS * MAX_TERMS / 16 {
+            return Dim::overlong();
+        }
         let mut product = Terms::new();
-        for (left, &a) in &self.terms() {
-            for (right, &b) in &other.terms() {
+        for (left, &a) in &own {
+            for (right, &b) in &others {
                 let mut monomial = [left.as_slice(), right].concat();
                 monomial.sort();
                 let coefficient: &mut i64 = product.entry(monomial).or_default();
@@ -296,7 +353,7 @@ fn combine(a: Dim, b: Dim, sign: i64) -> Dim {
     let mut terms = a.terms();
     for (monomial, &coefficient) in &b.terms() {
         let entry: &mut i64 = terms.entry(monomial.clone()).or_default();
-        *entry = entry.saturating_add(sign * coefficient);
+        *entry = entry.saturating_add(sign.saturating_mul(coefficient));
     }
     Dim::from_terms(terms)
 }
@@ -347,6 +404,38 @@ mod tests {
         assert_eq!(b.div_floor(2.into()), b.div_floor(2.into()));
         assert_ne!(b.div_floor(2.into()), b.div_floor(3.into()));
         assert_eq!(b.div_floor(0.into()), None);
+    }
+
+    #[test]
+    fn quotients_print_as_they_parse() {
+        let (b, t) = (Dim::named("B"), Dim::named("T"));
+        let check = |dim: Option<Dim>, text: &str| {
+            let dim = dim.expect("the divisor is not 0");
+            assert_eq!(dim.to_string(), text);
+            let ty = crate::types::parse_type(&format!("f32[{text}]"));
+            assert_eq!(ty.map(|ty| ty.shape[0]), Ok(dim), "{text}");
+        };
+        check((b + 1).div_floor(2.into()), "((B + 1) // 2)");
+        check((b * t * 3).div_floor(2.into()), "(3*B*T // 2)");
+        check((t - b * 2).div_floor(b + 1), "((-2*B + T) // (B + 1))");
+        check((Dim::Size(0) - b).div_floor(2.into()), "((-B) // 2)");
+        check(t.div_floor(b * 2), "(T // (2*B))");
+    }
+
+    #[test]
+    fn sizes_stay_within_bounds() {
+        let letters = |n: usize| (0..n).fold(Dim::Size(0), |sum, i| sum + Dim::named(&format!("n{i}")));
+        let mut dim = letters(3);
+        for _ in 0..20 {
+            dim = dim * dim;
+        }
+        assert!(dim.is_overlong());
+        assert_ne!(letters(300), letters(300));
+        assert!(!letters(200).is_overlong());
+        let smallest =
+            Dim::named("B") * (i64::MAX as usize) * (Dim::Size(0) - Dim::Size(1)) - Dim::named("B");
+        assert!(smallest.div_floor(Dim::Size(0) - Dim::Size(1)).is_some());
+        assert!((Dim::Size(0) - smallest).to_string().contains('B'));
     }
 
     #[test]

@@ -3,8 +3,8 @@
 mod dim;
 mod parse;
 
-use std::cell::RefCell;
-use std::collections::HashSet;
+use std::cell::Cell;
+use std::collections::HashMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
@@ -12,8 +12,9 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 pub use dim::{Bindings, Dim, Poly};
 pub use parse::parse_type;
+pub(crate) use parse::{Reader, Wrong};
 
-use crate::array::{DType, MAX_RANK, Sizes};
+use crate::array::{DType, MAX_RANK, Sizes, element_count};
 
 /// The dimensions of a value, outermost first; rank 0 to 8.
 ///
@@ -21,20 +22,38 @@ use crate::array::{DType, MAX_RANK, Sizes};
 /// nothing, and a step of an eager program that repeats its shapes allocates none. A program holds
 /// as many as it uses distinct shapes.
 #[derive(Clone, Copy)]
-pub struct Shape(&'static [Dim]);
+pub struct Shape(&'static Interned);
 
-static SHAPES: LazyLock<Mutex<HashSet<&'static [Dim]>>> = LazyLock::new(Mutex::default);
+/// The dimensions of a shape; its sizes as well, when all are numbers.
+struct Interned {
+    dims: &'static [Dim],
+    sizes: Option<&'static [usize]>,
+    /// The product of the sizes, when it fits into memory.
+    n_elements: Option<usize>,
+}
+
+static RANK_0: Interned = Interned { dims: &[], sizes: Some(&[]), n_elements: Some(1) };
+
+static SHAPES: LazyLock<Mutex<HashMap<&'static [Dim], Shape>>> = LazyLock::new(Mutex::default);
 
 const CACHE_SIZE: usize = 64;
 
 thread_local! {
     /// The shapes that this thread used last, by hash: spares the lock.
-    static CACHE: RefCell<[&'static [Dim]; CACHE_SIZE]> = const { RefCell::new([&[]; CACHE_SIZE]) };
+    static CACHE: Cell<[Shape; CACHE_SIZE]> = const { Cell::new([Shape::SCALAR; CACHE_SIZE]) };
+}
+
+impl Interned {
+    fn new(dims: &[Dim]) -> Interned {
+        let sizes: Option<Vec<usize>> = dims.iter().map(|dim| dim.size()).collect();
+        let n_elements = sizes.as_ref().and_then(|sizes| element_count(sizes).ok());
+        Interned { dims: Box::leak(dims.into()), sizes: sizes.map(|sizes| &*sizes.leak()), n_elements }
+    }
 }
 
 impl Shape {
     /// The shape of rank 0.
-    pub const SCALAR: Shape = Shape(&[]);
+    pub const SCALAR: Shape = Shape(&RANK_0);
 
     /// The shape with these dimensions.
     ///
@@ -46,19 +65,23 @@ impl Shape {
         }
         assert!(dims.len() <= MAX_RANK, "rank {} was not refused by a type rule", dims.len());
         let slot = cache_slot(dims);
-        CACHE.with_borrow_mut(|cache| {
-            if cache[slot] != dims {
-                let mut shapes = SHAPES.lock().unwrap_or_else(PoisonError::into_inner);
-                cache[slot] = match shapes.get(dims) {
-                    Some(known) => known,
-                    None => {
-                        let interned: &'static [Dim] = Box::leak(dims.into());
-                        shapes.insert(interned);
-                        interned
-                    }
-                };
+        CACHE.with(|cache| {
+            let cache = cache.as_array_of_cells();
+            let shape = cache[slot].get();
+            if shape.dims() == dims {
+                return shape;
             }
-            Shape(cache[slot])
+            let mut shapes = SHAPES.lock().unwrap_or_else(PoisonError::into_inner);
+            let shape = match shapes.get(dims) {
+                Some(&known) => known,
+                None => {
+                    let shape = Shape(Box::leak(Box::new(Interned::new(dims))));
+                    shapes.insert(shape.dims(), shape);
+                    shape
+                }
+            };
+            cache[slot].set(shape);
+            shape
         })
     }
 
@@ -70,22 +93,27 @@ impl Shape {
 
     /// The dimensions, outermost first.
     pub fn dims(self) -> &'static [Dim] {
-        self.0
+        self.0.dims
     }
 
     /// The number of axes.
     pub fn rank(self) -> usize {
-        self.0.len()
+        self.dims().len()
     }
 
     /// The sizes, when all are numbers.
-    pub fn sizes(self) -> Option<Sizes> {
-        self.0.iter().map(|dim| dim.size()).collect()
+    pub fn sizes(self) -> Option<&'static [usize]> {
+        self.0.sizes
+    }
+
+    /// The number of elements, when all sizes are numbers and as many elements can be addressed.
+    pub fn n_elements(self) -> Option<usize> {
+        self.0.n_elements
     }
 
     /// The number of elements.
     pub fn count(self) -> Dim {
-        self.0.iter().fold(Dim::Size(1), |product, &dim| product * dim)
+        self.dims().iter().fold(Dim::Size(1), |product, &dim| product * dim)
     }
 
     /// The sizes under `bindings`.
@@ -93,7 +121,7 @@ impl Shape {
     /// # Errors
     /// A name without a size, or a size that comes out negative.
     pub fn eval(self, bindings: &Bindings) -> Result<Sizes, String> {
-        self.0.iter().map(|dim| dim.eval(bindings)).collect()
+        self.dims().iter().map(|dim| dim.eval(bindings)).collect()
     }
 
     /// This shape with its names replaced by their sizes; `None` where it has none.
@@ -101,7 +129,7 @@ impl Shape {
     /// # Errors
     /// As [`Shape::eval`].
     pub fn bind(self, bindings: &Bindings) -> Result<Option<Shape>, String> {
-        if self.iter().all(|dim| dim.size().is_some()) {
+        if self.sizes().is_some() {
             return Ok(None);
         }
         Ok(Some(Shape::of_sizes(&self.eval(bindings)?)))
@@ -110,14 +138,14 @@ impl Shape {
     /// This shape with dimension `axis` left out.
     pub fn without(self, axes: &[usize]) -> Shape {
         let kept: Vec<Dim> =
-            (0..self.rank()).filter(|axis| !axes.contains(axis)).map(|a| self.0[a]).collect();
+            (0..self.rank()).filter(|axis| !axes.contains(axis)).map(|a| self.dims()[a]).collect();
         Shape::new(&kept)
     }
 
     /// This shape with the dimensions at `axes` set to 1.
     pub fn with_ones(self, axes: &[usize]) -> Shape {
         let dims: Vec<Dim> = self
-            .0
+            .dims()
             .iter()
             .enumerate()
             .map(|(axis, &dim)| if axes.contains(&axis) { Dim::Size(1) } else { dim })
@@ -127,7 +155,7 @@ impl Shape {
 
     /// This shape with dimension `axis` replaced.
     pub fn with(self, axis: usize, dim: Dim) -> Shape {
-        let mut dims = self.0.to_vec();
+        let mut dims = self.dims().to_vec();
         dims[axis] = dim;
         Shape::new(&dims)
     }
@@ -147,13 +175,13 @@ fn cache_slot(dims: &[Dim]) -> usize {
 impl Deref for Shape {
     type Target = [Dim];
     fn deref(&self) -> &[Dim] {
-        self.0
+        self.0.dims
     }
 }
 
 impl PartialEq for Shape {
     fn eq(&self, other: &Shape) -> bool {
-        std::ptr::eq(self.0, other.0) || (self.0.is_empty() && other.0.is_empty())
+        std::ptr::eq(self.0, other.0)
     }
 }
 
@@ -161,7 +189,7 @@ impl Eq for Shape {}
 
 impl Hash for Shape {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.hash(state);
+        std::ptr::hash(self.0, state);
     }
 }
 
@@ -174,7 +202,7 @@ impl fmt::Debug for Shape {
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[")?;
-        for (axis, dim) in self.0.iter().enumerate() {
+        for (axis, dim) in self.dims().iter().enumerate() {
             if axis > 0 {
                 f.write_str(", ")?;
             }
@@ -186,12 +214,14 @@ impl fmt::Display for Shape {
 
 impl<const N: usize> From<[usize; N]> for Shape {
     fn from(sizes: [usize; N]) -> Shape {
+        const { assert!(N <= MAX_RANK, "at most eight axes") };
         Shape::of_sizes(&sizes)
     }
 }
 
 impl<const N: usize> From<[Dim; N]> for Shape {
     fn from(dims: [Dim; N]) -> Shape {
+        const { assert!(N <= MAX_RANK, "at most eight axes") };
         Shape::new(&dims)
     }
 }

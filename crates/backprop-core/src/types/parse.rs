@@ -6,58 +6,104 @@ use crate::array::{DType, MAX_RANK};
 /// How deep parentheses in a dimension may nest.
 const MAX_DEPTH: usize = 32;
 
+/// What is wrong with a text, and at which byte.
+pub(crate) struct Wrong {
+    /// The byte that it begins at.
+    pub at: usize,
+    /// What was expected and what stands there.
+    pub why: String,
+}
+
 /// The type written as `text`: an element type, then the dimensions in brackets.
 ///
 /// # Errors
 /// Says what was expected and what stands there.
 pub fn parse_type(text: &str) -> Result<Type, String> {
-    let mut reader = Reader { text, rest: text, depth: 0 };
-    let ty = reader.ty()?;
-    reader.skip_space();
-    if !reader.rest.is_empty() {
-        return Err(reader.wrong("the end"));
-    }
-    Ok(ty)
+    let mut reader = Reader::new(text);
+    let ty = reader.ty().and_then(|ty| reader.end().map(|()| ty));
+    ty.map_err(|wrong| format!("type `{text}`: {}", wrong.why))
 }
 
-struct Reader<'a> {
+/// Reads types and dimensions from the front of a text.
+pub(crate) struct Reader<'a> {
     text: &'a str,
     rest: &'a str,
     depth: usize,
 }
 
 impl<'a> Reader<'a> {
-    fn ty(&mut self) -> Result<Type, String> {
-        let name = self.word();
-        let dtype = DType::from_name(name).ok_or_else(|| {
-            format!(
-                "`{name}` in type `{}` is no element type; there are f32 f64 i32 i64 u32 u8 bool",
-                self.text
-            )
-        })?;
-        let mut dims = Vec::new();
-        if self.eat("[") {
-            while !self.eat("]") {
-                if !dims.is_empty() && !self.eat(",") {
-                    return Err(self.wrong("`,` or `]`"));
-                }
-                dims.push(self.sum()?);
-            }
-        }
-        if dims.len() > MAX_RANK {
-            return Err(format!(
-                "type `{}` has {} axes; at most {MAX_RANK} are possible",
-                self.text,
-                dims.len()
-            ));
-        }
-        Ok(Type::new(dtype, Shape::new(&dims)))
+    /// A reader of `text`.
+    pub fn new(text: &'a str) -> Reader<'a> {
+        Reader { text, rest: text, depth: 0 }
     }
 
-    fn sum(&mut self) -> Result<Dim, String> {
+    /// How many bytes have been read.
+    pub fn position(&self) -> usize {
+        self.text.len() - self.rest.len()
+    }
+
+    /// A type.
+    pub fn ty(&mut self) -> Result<Type, Wrong> {
+        self.skip_space();
+        let at = self.position();
+        let name = self.word();
+        let dtype = match DType::from_name(name) {
+            Some(dtype) => dtype,
+            None if name.is_empty() => return Err(self.wrong("an element type")),
+            None => {
+                let why = format!("`{name}` is no element type; there are f32 f64 i32 i64 u32 u8 bool");
+                return Err(Wrong { at, why });
+            }
+        };
+        let shape = if self.rest.trim_start().starts_with('[') { self.shape()? } else { Shape::SCALAR };
+        Ok(Type::new(dtype, shape))
+    }
+
+    /// Dimensions in brackets.
+    pub fn shape(&mut self) -> Result<Shape, Wrong> {
+        let dims = self.dims()?;
+        if dims.len() > MAX_RANK {
+            let why = format!("{} axes; at most {MAX_RANK} are possible", dims.len());
+            return Err(Wrong { at: self.position(), why });
+        }
+        Ok(Shape::new(&dims))
+    }
+
+    /// Any number of dimensions in brackets.
+    pub fn dims(&mut self) -> Result<Vec<Dim>, Wrong> {
+        if !self.eat("[") {
+            return Err(self.wrong("`[`"));
+        }
+        let mut dims = Vec::new();
+        while !self.eat("]") {
+            if !dims.is_empty() && !self.eat(",") {
+                return Err(self.wrong("`,` or `]`"));
+            }
+            dims.push(self.dim()?);
+        }
+        Ok(dims)
+    }
+
+    /// One dimension.
+    pub fn dim(&mut self) -> Result<Dim, Wrong> {
+        let at = self.position();
+        match self.sum()? {
+            dim if dim.is_overlong() => Err(Wrong { at, why: "the size has too many terms".to_string() }),
+            dim => Ok(dim),
+        }
+    }
+
+    /// Nothing more.
+    pub fn end(&mut self) -> Result<(), Wrong> {
+        self.skip_space();
+        if self.rest.is_empty() { Ok(()) } else { Err(self.wrong("the end")) }
+    }
+
+    fn sum(&mut self) -> Result<Dim, Wrong> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return Err(format!("parentheses in type `{}` nest deeper than {MAX_DEPTH}", self.text));
+            let why = format!("parentheses nest deeper than {MAX_DEPTH}");
+            return Err(Wrong { at: self.position(), why });
         }
         let mut dim = if self.eat("-") { Dim::Size(0) - self.product()? } else { self.product()? };
         loop {
@@ -72,27 +118,29 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn product(&mut self) -> Result<Dim, String> {
+    fn product(&mut self) -> Result<Dim, Wrong> {
         let mut dim = self.atom()?;
         loop {
             if self.eat("*") {
                 dim = dim * self.atom()?;
             } else if self.eat("//") {
+                let at = self.position();
                 let divisor = self.atom()?;
-                dim = dim
-                    .div_floor(divisor)
-                    .ok_or_else(|| format!("a dimension of type `{}` divides by zero", self.text))?;
+                let why = || Wrong { at, why: "a dimension divides by zero".to_string() };
+                dim = dim.div_floor(divisor).ok_or_else(why)?;
             } else {
                 return Ok(dim);
             }
         }
     }
 
-    fn atom(&mut self) -> Result<Dim, String> {
+    fn atom(&mut self) -> Result<Dim, Wrong> {
         if self.eat("(") {
             let dim = self.sum()?;
             return if self.eat(")") { Ok(dim) } else { Err(self.wrong("`)`")) };
         }
+        self.skip_space();
+        let at = self.position();
         let word = self.word();
         match word.chars().next() {
             Some(c) if c.is_ascii_digit() => word
@@ -100,7 +148,7 @@ impl<'a> Reader<'a> {
                 .ok()
                 .filter(|&n: &usize| i64::try_from(n).is_ok())
                 .map(Dim::Size)
-                .ok_or_else(|| format!("`{word}` in type `{}` is no size", self.text)),
+                .ok_or_else(|| Wrong { at, why: format!("`{word}` is no size") }),
             Some(_) => Ok(Dim::named(word)),
             None => Err(self.wrong("a size or a name")),
         }
@@ -129,12 +177,13 @@ impl<'a> Reader<'a> {
         self.rest = self.rest.trim_start();
     }
 
-    fn wrong(&self, expected: &str) -> String {
-        let found = match self.rest.chars().next() {
+    fn wrong(&self, expected: &str) -> Wrong {
+        let rest = self.rest.trim_start();
+        let found = match rest.chars().next() {
             Some(c) => format!("`{c}`"),
             None => "the end".to_string(),
         };
-        format!("type `{}`: expected {expected}, found {found}", self.text)
+        Wrong { at: self.text.len() - rest.len(), why: format!("expected {expected}, found {found}") }
     }
 }
 

@@ -1,0 +1,81 @@
+//! Buffers that were given back, kept for the next result of their size.
+//!
+//! An eager step makes and frees the same arrays again and again. Asking the system each time costs
+//! more than a small operation itself, and a large buffer's fresh pages cost more than filling them.
+//! Each thread keeps at most [`MAX_BYTES`] per element type; what comes back beyond that is freed.
+
+use std::sync::Arc;
+
+use super::{Array, Data, Element};
+use crate::with_data;
+
+/// The most that a thread keeps of one element type: enough for the values of one step of a network
+/// of some ten million activations.
+pub const MAX_BYTES: usize = 256 << 20;
+
+/// Kept buffers of one element type, by the power of two that their capacity holds.
+#[doc(hidden)]
+pub struct Shelf<T> {
+    by_class: [Vec<Arc<Vec<T>>>; usize::BITS as usize],
+    bytes: usize,
+}
+
+impl<T> Shelf<T> {
+    pub(crate) const fn new() -> Shelf<T> {
+        Shelf { by_class: [const { Vec::new() }; usize::BITS as usize], bytes: 0 }
+    }
+}
+
+/// The elements that `fill` writes into an empty vector with room for `len`.
+pub fn filled<T: Element>(len: usize, fill: impl FnOnce(&mut Vec<T>)) -> Data {
+    let class = len.max(1).next_power_of_two().trailing_zeros() as usize;
+    let kept = T::with_shelf(|shelf| {
+        let kept = shelf.by_class[class].pop();
+        if kept.is_some() {
+            shelf.bytes -= size_of::<T>() << class;
+        }
+        kept
+    });
+    let mut buffer = kept.unwrap_or_else(|| Arc::new(Vec::with_capacity(1 << class)));
+    fill(Arc::get_mut(&mut buffer).expect("a kept buffer has one owner"));
+    T::wrap(buffer)
+}
+
+/// Gives an array's buffer back, if nobody else holds it.
+pub fn give(array: Array) {
+    fn keep<T: Element>(mut buffer: Arc<Vec<T>>) {
+        let Some(values) = Arc::get_mut(&mut buffer) else { return };
+        let capacity = values.capacity();
+        if !capacity.is_power_of_two() {
+            return;
+        }
+        values.clear();
+        T::with_shelf(|shelf| {
+            let bytes = capacity * size_of::<T>();
+            if shelf.bytes + bytes <= MAX_BYTES {
+                shelf.bytes += bytes;
+                shelf.by_class[capacity.trailing_zeros() as usize].push(buffer);
+            }
+        });
+    }
+    with_data!(array.into_data(), |values| keep(values))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_comes_back_when_nobody_shares_it() {
+        let make = || filled::<f32>(5, |values| values.extend([1.0; 5]));
+        let Data::F32(first) = make() else { panic!("f32") };
+        let address = first.as_ptr();
+        let array = Array::from_parts(super::super::Sizes::from_slice(&[5]), Data::F32(first));
+        give(array.clone());
+        let Data::F32(other) = make() else { panic!("f32") };
+        assert_ne!(other.as_ptr(), address, "the clone still holds it");
+        give(array);
+        let Data::F32(again) = make() else { panic!("f32") };
+        assert_eq!((again.as_ptr(), again.len()), (address, 5));
+    }
+}
