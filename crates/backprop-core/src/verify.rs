@@ -7,19 +7,22 @@
 //! | V3 | a node has as many outputs as its op says |
 //! | V4 | the type of a value is what the op's type rule gives for the types of the operands, under the assumptions made before the node |
 //! | V5 | a value is ill for a reason: its node has a fault, or an operand that is ill, or stands for something missing; and the outputs of a node with a fault are ill |
-//! | V6 | an ill call has a fault; a missing operand makes its reader's fault, or the operand was ill outside |
+//! | V6 | an ill call has a fault; a missing operand makes its reader's fault, unless it is the parameter of a body |
 //! | V7 | names are unique, and looking up a name and naming a value agree |
 //! | V8 | the place of a node names a module and a file that are there |
 //! | V9 | names of dimensions are identifiers: a letter or `_`, then letters, digits and `_` |
 //! | V10 | an assumption says of a name what it equals in other names, from a node on that is there |
+//! | V11 | the parameters of a body are inputs of its records, each once, its outputs are values, its captures are parameters, and its records keep every rule |
 //!
 //! The methods of [`Records`] keep these rules; the verifier is for tests, and for records that came
 //! from elsewhere. It reads each node once.
 
+use std::collections::HashSet;
 use std::fmt;
 
+use crate::graph::body::Body;
 use crate::graph::place::Line;
-use crate::graph::records::{Inferred, NodeId, Records};
+use crate::graph::records::{Inferred, NodeId, Records, ValueId};
 use crate::ops::{Attribute, Op};
 use crate::text::is_dim_name;
 use crate::types::{Dim, Shape, Type};
@@ -50,7 +53,62 @@ impl fmt::Display for Violation {
 /// Every rule that is broken, where it is. Records whose values are not numbered as V1 and V2 say are
 /// not looked at further.
 pub fn verify(records: &Records) -> Result<(), Vec<Violation>> {
-    let mut check = Check { records, violations: Vec::new() };
+    let mut violations = check_all(records, &[]);
+    // Bodies with the node outside that runs them; a list instead of recursion.
+    let mut bodies: Vec<(NodeId, &Body)> = bodies_of(records, None);
+    while let Some((node, body)) = bodies.pop() {
+        if let Some(what) = misfit(body) {
+            violations.push(Violation { rule: 11, node: Some(node), what });
+            continue;
+        }
+        let inside = check_all(body.records(), body.parameters());
+        violations.extend(inside.into_iter().map(|violation| Violation {
+            rule: 11,
+            node: Some(node),
+            what: format!("in a body, {violation}"),
+        }));
+        bodies.extend(bodies_of(body.records(), Some(node)));
+    }
+    if violations.is_empty() { Ok(()) } else { Err(violations) }
+}
+
+/// The bodies of the nodes, with `outer` or the node itself.
+fn bodies_of(records: &Records, outer: Option<NodeId>) -> Vec<(NodeId, &Body)> {
+    let mut bodies = Vec::new();
+    for (id, node) in (0..).zip(records.nodes()) {
+        if matches!(node.op, Op::Cond(_) | Op::Scan(_) | Op::Custom(_)) {
+            let own = node.op.rule().bodies();
+            bodies.extend(own.into_iter().map(|body| (outer.unwrap_or(id), body.as_ref())));
+        }
+    }
+    bodies
+}
+
+/// What is wrong between a body and its records.
+fn misfit(body: &Body) -> Option<String> {
+    let (records, parameters) = (body.records(), body.parameters());
+    let mut seen = HashSet::new();
+    let is_there = |&&value: &&ValueId| (value as usize) < records.n_values();
+    if let Some(value) = parameters.iter().chain(body.outputs()).find(|value| !is_there(value)) {
+        return Some(format!("the body has no value %{value}"));
+    }
+    if body.n_captures() > parameters.len() {
+        return Some(format!("{} captures of {} parameters", body.n_captures(), parameters.len()));
+    }
+    parameters.iter().find_map(|&value| {
+        let op = &records.node(records.producer(value)).op;
+        match op {
+            Op::Input(_) | Op::Missing(_) if seen.insert(value) => None,
+            Op::Input(_) | Op::Missing(_) => Some(format!("parameter %{value} comes twice")),
+            op => Some(format!("parameter %{value} is a result of {}", op.name())),
+        }
+    })
+}
+
+/// The rules V1 to V10 for one list of records; `parameters` are those of a body.
+fn check_all(records: &Records, parameters: &[ValueId]) -> Vec<Violation> {
+    let parameters = parameters.iter().copied().collect();
+    let mut check = Check { records, parameters, violations: Vec::new() };
     check.order();
     if check.violations.is_empty() {
         check.types();
@@ -60,11 +118,12 @@ pub fn verify(records: &Records) -> Result<(), Vec<Violation>> {
         check.dims();
         check.assumptions();
     }
-    if check.violations.is_empty() { Ok(()) } else { Err(check.violations) }
+    check.violations
 }
 
 struct Check<'a> {
     records: &'a Records,
+    parameters: HashSet<ValueId>,
     violations: Vec<Violation>,
 }
 
@@ -160,10 +219,11 @@ impl Check<'_> {
             if matches!(node.op, Op::IllCall(_)) && !fault && !ill_operand {
                 self.broken(6, id, format!("the ill call of {} has no fault", node.op.name()));
             }
-            let reads_missing = node
-                .inputs
-                .iter()
-                .any(|&input| matches!(records.node(records.producer(input)).op, Op::Missing(_)));
+            let is_missing = |value: ValueId| {
+                !self.parameters.contains(&value)
+                    && matches!(records.node(records.producer(value)).op, Op::Missing(_))
+            };
+            let reads_missing = node.inputs.iter().any(|&input| is_missing(input));
             if reads_missing && !fault {
                 self.broken(6, id, format!("{} reads a missing operand and has no fault", node.op.name()));
             }
@@ -269,8 +329,11 @@ fn unspeakable(dim: Dim) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::DType;
     use crate::Graph;
-    use crate::ops::IllCall;
+    use crate::graph::records::{Inputs, Part};
+    use crate::ops::{Cond, Full, IllCall};
+    use std::sync::Arc;
 
     /// A graph with one op of each kind that the rules speak of.
     fn sound() -> Records {
@@ -358,5 +421,20 @@ mod tests {
         });
         check(10, "something of itself", |r| r.assumptions[0].1 = Dim::named("B") + 1);
         check(10, "do not agree", |r| r.assumed_from.clear());
+        check(11, "in a body, V8", |r| {
+            let mut inner = Records::default();
+            let place = r.nodes[0].place;
+            let node = inner.push(r.nodes[0].op.clone(), Inputs::new(), place, Part::Forward);
+            inner.nodes[node as usize].place.module = 7;
+            let body = Arc::new(Body::new(inner, vec![0], vec![0], 0).expect("an input handed on"));
+            let condition = r.push(
+                Full::new(Type::scalar(DType::Bool), 1).expect("true").into(),
+                Inputs::new(),
+                place,
+                Part::Forward,
+            );
+            let operands = Inputs::from_slice(&[r.node(condition).first, 0]);
+            r.push(Cond { then: body.clone(), otherwise: body }.into(), operands, place, Part::Forward);
+        });
     }
 }

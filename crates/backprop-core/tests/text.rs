@@ -1,9 +1,12 @@
 //! The text form: what is printed reads back as the same graph, what is wrong is said with its
 //! place, and no text makes the parser panic.
 
-use backprop_core::text::{Document, ParseError, Printed, Registry, parse, print};
+use backprop_core::ops::{Arrays, Attribute, Attributes, Custom, Family, Op, Rule, Types};
+use backprop_core::text::{Document, Given, ParseError, Printed, Registry, parse, print};
 use backprop_core::verify::verify;
-use backprop_core::{Array, DType, Dim, Graph, Tensor, concat};
+use backprop_core::{
+    Array, DType, Dim, Graph, Ill, Shape, Tensor, Type, concat, cond, scan_indexed, scan_reverse,
+};
 
 fn read(text: &str) -> Result<Document, ParseError> {
     parse(text, "test.graph", &|_| None, &Registry::new())
@@ -81,6 +84,107 @@ fn hand_written_text_is_completed() {
     );
 }
 
+#[test]
+fn bodies_are_blocks() {
+    let text = "graph {\n  c = input : bool[]\n  x = input : f64[2, 3]\n  y = cond(c, x) {\n    \
+                then: body(; a) {\n      a = input : f64[2, 3]\n      b = tanh(a) : f64[2, 3]\n      \
+                return b\n    },\n    otherwise: body(; %0) {\n      %0 = input : f64[2, 3]\n      \
+                return %0\n    }\n  } : f64[2, 3]\n  return y\n}\n";
+    check(text, text);
+    check(
+        "graph {\n xs = input : f32[T, 3]\n h0 = input : f32[3]\n h, hs = scan(h0, xs) {n_carry: 1, n_xs: 1, \
+         length: T, body: body(k, h, x) { # the loop\n k = input : i64\n h = input : f32[3]\n x = input : f32[3]\n \
+         z = add(h, x)\n n = tanh(z)\n return n, n\n }}\n return h, hs\n}",
+        "graph {\n  xs = input : f32[T, 3]\n  h0 = input : f32[3]\n  h, hs = scan(h0, xs) {\n    n_carry: 1,\n    \
+         n_xs: 1,\n    length: T,\n    reverse: 0,\n    body: body(k, h, x) {\n      k = input : i64[]\n      \
+         h = input : f32[3]\n      x = input : f32[3]\n      z = add(h, x) : f32[3]\n      \
+         n = tanh(z) : f32[3]\n      return n, n\n    }\n  } : f32[3], f32[T, 3]\n  return h, hs\n}\n",
+    );
+}
+
+#[test]
+fn errors_in_bodies_are_told_once() {
+    let body = |then: &str| {
+        format!(
+            "graph {{\n c = input : bool\n x = input : f64[2]\n y = cond(c, x) {{\n then: {then},\n \
+             otherwise: body(a) {{\n a = input : f64[2]\n return a\n }}\n }}\n z = tanh(y)\n return z\n}}"
+        )
+    };
+    wrong(&body("body(a) {\n a = input : f64[2]\n b = tahn(a)\n return b\n }"), &["7:6: unknown op `tahn`"]);
+    wrong(&body("body(b) {\n a = input : f64[2]\n return a\n }"), &["5:13: unknown value `b`"]);
+    wrong(&body("body(a) {\n a = input : f64[2]\n return x\n }"), &["7:9: unknown value `x`"]);
+    wrong(&body("body() {\n a = input : f64[2]\n return a\n }"), &["input a of the body is no parameter"]);
+    wrong(&body("body(a, a) {\n a = input : f64[2]\n return a\n }"), &["parameter a comes twice"]);
+    wrong(&body("body(b) {\n a = input : f64[2]\n b = tanh(a)\n return b\n }"), &["parameter b is a result"]);
+    wrong(&body("body(a) {\n a = input : f32[2]\n return a\n }"), &["cond: branch `then` takes f32[2]"]);
+    wrong(&body("5"), &["cond: attribute `then` must be a body"]);
+    let deep = format!("graph {{\n{}", " y = f {b: body() {\n".repeat(10_000));
+    assert!(read(&deep).expect_err("it is never closed").to_string().contains("bodies nest deeper than 32"));
+}
+
+/// y = x·scale + shift, as another crate would write it.
+#[derive(Debug)]
+struct Affine {
+    scale: f64,
+    shift: i64,
+    mode: String,
+    sizes: Shape,
+}
+
+impl Rule for Affine {
+    fn name(&self) -> &str {
+        "affine"
+    }
+    fn equation(&self) -> (&'static str, &'static str) {
+        ("y = x·scale + shift", "dx = d·scale")
+    }
+    fn attributes(&self) -> Attributes {
+        vec![
+            ("scale", Attribute::Float(self.scale)),
+            ("shift", Attribute::Int(self.shift)),
+            ("mode", Attribute::Name(self.mode.clone())),
+            ("sizes", Attribute::Shape(self.sizes)),
+        ]
+    }
+    fn infer(&self, inputs: &[Type]) -> Result<Types, Ill> {
+        Ok(inputs.iter().copied().take(1).collect())
+    }
+    fn eval(&self, _inputs: &[&Array], _outputs: &[Type]) -> Result<Arrays, Ill> {
+        Err(Ill::new("is not run here"))
+    }
+    fn family(&self) -> Family<'_> {
+        Family::None("is not differentiated here")
+    }
+}
+
+#[test]
+fn custom_ops_are_read_through_the_registry() {
+    let g = Graph::new();
+    let x = g.input("x", "f32[B]");
+    let sizes = Shape::new(&[Dim::named("B") * 2, 3.into()]);
+    let op = Custom::new(Affine { scale: -1e-300, shift: -3, mode: "a \"mode\"".to_string(), sizes });
+    let text = document(&g, &[("y", op.call(&[x]))]).print().text;
+    assert!(
+        text.contains(
+            "affine(x) {scale: -1e-300, shift: -3, mode: \"a \\\"mode\\\"\", sizes: [2*B, 3]} : f32[B]"
+        ),
+        "{text}"
+    );
+    assert!(read(&text).expect_err("nobody added it").to_string().contains("unknown op `affine`"));
+    let mut registry = Registry::new();
+    let affine = |given: &Given| -> Result<Op, String> {
+        let (scale, shift) = (given.float("scale")?, given.int("shift")?);
+        Ok(Custom::new(Affine { scale, shift, mode: given.name("mode")?, sizes: given.shape("sizes")? })
+            .into())
+    };
+    registry.add("affine", affine).expect("the name is free");
+    assert!(registry.add("affine", affine).is_err());
+    assert!(registry.add("matmul", affine).is_err());
+    let back = parse(&text, "custom.graph", &|_| None, &registry).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(back.print().text, text);
+    assert_eq!(back.records.nodes()[1].op, Op::from(op));
+}
+
 fn every_op() -> Document {
     let g = Graph::new();
     let (x, y) = (g.input("x", "f64[B, 3]"), g.input("y", "f64[B, 3]"));
@@ -147,6 +251,17 @@ fn every_op() -> Document {
     );
     made.push(g.constant(Array::vector((0..65i64).collect::<Vec<_>>())));
     made.push(g.constant(Array::new([0, 7], Vec::<i32>::new()).expect("none")));
+    let w = g.input("w", "f64[3]").named("inner weight");
+    made.push(cond(
+        x.sum(()).gt(0.0),
+        || (x * w).tanh().named("t"),
+        || cond(y.sum(()).lt(0.0), || -x, || x * 2.0),
+    ));
+    let (last, all) = scan_indexed(w, x, |k, h, x| {
+        let h = (h * x + w).tanh() * k.cast(DType::F64);
+        (h, (h, k))
+    });
+    made.extend([last, all.0, all.1, scan_reverse(w, x, |h, x| (h + x, ())).0]);
     let outputs: Vec<(&str, Tensor)> = made.iter().map(|&value| ("out", value)).collect();
     document(&g, &outputs)
 }

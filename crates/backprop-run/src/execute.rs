@@ -137,9 +137,22 @@ impl Executable {
     /// # Errors
     /// An input of the wrong type or size; sizes that contradict each other; a fault in the data.
     pub fn run(&self, inputs: &[Array]) -> Result<Vec<Array>, Error> {
+        self.run_watched(inputs, &mut |_, _| ())
+    }
+
+    /// As [`Executable::run`]; `watch` sees every value as soon as it is given or computed.
+    ///
+    /// # Errors
+    /// As [`Executable::run`].
+    pub fn run_watched(
+        &self,
+        inputs: &[Array],
+        watch: &mut dyn FnMut(ValueId, &Array),
+    ) -> Result<Vec<Array>, Error> {
         let sizes = self.bind(inputs)?;
         let mut values: Vec<Option<Array>> = vec![None; self.records.n_values()];
         for (&input, array) in self.inputs.iter().zip(inputs) {
+            watch(input, array);
             values[input as usize] = Some(array.clone());
         }
         for (id, free) in &self.plan {
@@ -156,6 +169,7 @@ impl Executable {
                 backprop_cpu::eval(op, &arrays, &outputs).map_err(|ill| self.records.faulted(*id, ill))?;
             drop(arrays);
             for (value, array) in node.outputs().zip(computed) {
+                watch(value, &array);
                 values[value as usize] = Some(array);
             }
             for &value in free {
@@ -164,6 +178,11 @@ impl Executable {
         }
         let read = |&output: &ValueId| values[output as usize].clone().expect("the plan covers the outputs");
         Ok(self.outputs.iter().map(read).collect())
+    }
+
+    /// The operations that it was made from.
+    pub fn records(&self) -> &Records {
+        &self.records
     }
 
     /// The sizes of the named dimensions, from the inputs' sizes.

@@ -3,7 +3,7 @@
 use backprop_ad::{grad, vjp};
 use backprop_core::text::{Document, Registry, parse, print};
 use backprop_core::verify::verify;
-use backprop_core::{Array, DType, Graph, Tensor};
+use backprop_core::{Array, DType, Graph, Tensor, cond, scan};
 use backprop_run::run;
 
 /// Prints and parses the graph, prints it again, and runs both.
@@ -93,4 +93,21 @@ fn exact_constants() {
         "{text}"
     );
     assert!(text.contains("\"large table\" = constant @\"large table\" : f64[40, 2]"), "{text}");
+}
+
+#[test]
+fn bodies_and_their_derivatives() {
+    let g = Graph::new();
+    let (xs, w) = (g.input("xs", "f64[T, 3]"), g.input("w", "f64[3]"));
+    let table = g.constant(array(&[3, 30], 0.2));
+    let (h, hs) = scan(w, xs, |h, x| {
+        let wide = (h * x + w).matmul(table) + g.constant(array(&[30], 0.4)).sum(());
+        let h = wide.reshape([3, 10]).sum(1).tanh();
+        (h, cond(h.sum(()).gt(0.0), || h.square(), || h * w))
+    });
+    let loss = (h.sum(()) + hs.sum(())).named("loss");
+    let [dw] = grad(loss, [w]);
+    let [d2w] = grad(dw.square().sum(()), [w]);
+    let text = check(&g, &[("xs", array(&[4, 3], 0.3)), ("w", array(&[3], 0.8))], &[loss, hs, dw, d2w]);
+    assert!(text.contains("then: body("), "{text}");
 }

@@ -8,12 +8,14 @@
 //! built, what it computes from values of the surrounding graph belongs to the body.
 
 use std::cell::{Cell, RefCell};
+use std::panic::Location;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use super::fault::{Error, Fault};
-use super::place::{Line, Place};
+use super::place::{Line, Module, Place};
 use super::records::{Inputs, NodeId, Part, Records, ValueId};
 use crate::array::Array;
 use crate::ops::Op;
@@ -330,4 +332,18 @@ pub fn with_cursor<R>(context: ContextId, change: impl FnOnce(&mut Cursor), body
         (emit, before)
     }));
     body()
+}
+
+/// Runs `body` inside a layer: what it calls belongs to the module at `path`, made at `made_at`.
+pub fn in_module<R>(
+    context: ContextId,
+    path: &Arc<str>,
+    made_at: &'static Location<'static>,
+    body: impl FnOnce() -> R,
+) -> R {
+    let module = context.innermost().get().map(|emit| {
+        let module = Module { path: path.clone(), made_at };
+        emit.records().borrow_mut().add_module(module)
+    });
+    with_cursor(context, |cursor| cursor.module = module.unwrap_or(cursor.module), body)
 }

@@ -1,10 +1,12 @@
 //! What a text gives for an op: attributes, the types of the operands, the type of the result.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 
 use super::lex::{Span, Token, clip, unquote};
 use super::literal::read_float;
 use crate::array::{DType, MAX_RANK};
+use crate::graph::body::Body;
 use crate::ops::{Axes, Literal};
 use crate::types::{Dim, Reader, Shape, Type, Wrong};
 
@@ -34,6 +36,8 @@ pub(super) struct Entry<'a> {
     pub name_span: Span,
     pub value: &'a str,
     pub span: Span,
+    /// The value, where it is a body.
+    pub body: Option<Arc<Body>>,
 }
 
 impl<'a> Given<'a> {
@@ -176,6 +180,39 @@ impl<'a> Given<'a> {
         let entry = self.required(name)?;
         DType::from_name(entry.value)
             .ok_or_else(|| self.wrong(entry, "an element type (f32 f64 i32 i64 u32 u8 bool)"))
+    }
+
+    /// A truth value.
+    ///
+    /// # Errors
+    /// It is missing or neither `true` nor `false`.
+    pub fn truth(&self, name: &'static str) -> Result<bool, String> {
+        let entry = self.required(name)?;
+        match entry.value {
+            "true" | "1" => Ok(true),
+            "false" | "0" => Ok(false),
+            _ => Err(self.wrong(entry, "`true` or `false`")),
+        }
+    }
+
+    /// A count of operands.
+    ///
+    /// # Errors
+    /// It is missing, or there are not that many.
+    pub fn count(&self, name: &'static str) -> Result<usize, String> {
+        let entry = self.required(name)?;
+        let count = entry.value.parse().ok().filter(|&n: &usize| n <= self.inputs.len());
+        count
+            .ok_or_else(|| self.wrong(entry, &format!("a number of operands, at most {}", self.inputs.len())))
+    }
+
+    /// A body that the op runs.
+    ///
+    /// # Errors
+    /// It is missing or no body.
+    pub fn body(&self, name: &'static str) -> Result<Arc<Body>, String> {
+        let entry = self.required(name)?;
+        entry.body.clone().ok_or_else(|| self.wrong(entry, "a body, as `body(x) { ... }`"))
     }
 
     /// A name, with or without quotes.

@@ -62,9 +62,12 @@ pub struct Printed {
 const KEYWORDS: [&str; 8] =
     ["graph", "return", "assume", "forward", "gradient", "no_grad", "body", "constant"];
 
-/// Whether `name` may stand without quotes: letters, digits, `_` and `.`, with at least one letter.
+/// Whether the name of a value may stand without quotes.
 fn is_bare(name: &str) -> bool {
-    name.chars().all(lex::is_word)
-        && name.chars().any(|c| c.is_alphabetic() || c == '_')
-        && !KEYWORDS.contains(&name)
+    is_plain(name) && !KEYWORDS.contains(&name)
+}
+
+/// Whether `name` is a word: letters, digits, `_` and `.`, with at least one letter or `_`.
+fn is_plain(name: &str) -> bool {
+    name.chars().all(lex::is_word) && name.chars().any(|c| c.is_alphabetic() || c == '_')
 }

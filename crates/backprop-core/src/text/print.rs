@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 
 use super::lex::quote;
 use super::literal::{MAX_INLINE, write_array, write_float};
-use super::{Printed, is_bare};
+use super::{Printed, is_bare, is_plain};
 use crate::array::Array;
+use crate::graph::body::Body;
 use crate::graph::records::{Node, Part, Records, ValueId};
 use crate::ops::{Attribute, Op};
 
@@ -20,18 +21,9 @@ pub fn print(records: &Records, outputs: &[(String, ValueId)]) -> Printed {
     let mut printer = Printer { text: String::new(), constants: Vec::new(), keys: HashSet::new() };
     printer.text.push_str("graph {\n");
     printer.block(records, 1);
-    if !outputs.is_empty() {
-        printer.text.push_str("  return ");
-        for (idx, (name, value)) in outputs.iter().enumerate() {
-            printer.comma(idx);
-            if records.label(*value) != *name {
-                printer.name(name);
-                printer.text.push_str(": ");
-            }
-            printer.label(records, *value);
-        }
-        printer.text.push('\n');
-    }
+    let outputs: Vec<(Option<&str>, ValueId)> =
+        outputs.iter().map(|(name, value)| (Some(name.as_str()), *value)).collect();
+    printer.returns(records, &outputs, 1);
     printer.text.push_str("}\n");
     Printed { text: printer.text, constants: printer.constants }
 }
@@ -67,6 +59,44 @@ impl Printer {
         }
     }
 
+    /// What the block gives, each with its name where that is not the value's own.
+    fn returns(&mut self, records: &Records, outputs: &[(Option<&str>, ValueId)], depth: usize) {
+        if outputs.is_empty() {
+            return;
+        }
+        self.indent(depth);
+        self.text.push_str("return ");
+        for (idx, &(name, value)) in outputs.iter().enumerate() {
+            self.comma(idx);
+            if let Some(name) = name.filter(|&name| records.label(value) != name) {
+                self.name(name);
+                self.text.push_str(": ");
+            }
+            self.label(records, value);
+        }
+        self.text.push('\n');
+    }
+
+    /// `body(k, carry; captured) { ... }`: its parameters are the inputs inside.
+    fn body(&mut self, body: &Body, depth: usize) {
+        self.text.push_str("body(");
+        let first_capture = body.parameters().len() - body.n_captures();
+        for (idx, &parameter) in body.parameters().iter().enumerate() {
+            match idx {
+                _ if idx == first_capture => self.text.push_str("; "),
+                _ => self.comma(idx),
+            }
+            self.label(body.records(), parameter);
+        }
+        self.text.push_str(") {\n");
+        self.block(body.records(), depth + 1);
+        let outputs: Vec<(Option<&str>, ValueId)> =
+            body.outputs().iter().map(|&value| (None, value)).collect();
+        self.returns(body.records(), &outputs, depth + 1);
+        self.indent(depth);
+        self.text.push('}');
+    }
+
     fn node(&mut self, records: &Records, id: u32, node: &Node, depth: usize) {
         self.indent(depth);
         for (idx, output) in node.outputs().enumerate() {
@@ -74,7 +104,7 @@ impl Printer {
             self.label(records, output);
         }
         self.text.push_str(" = ");
-        self.op_name(node.op.name());
+        self.word(node.op.name());
         if let Op::Constant(constant) = &node.op {
             self.text.push(' ');
             self.constant(records, node.first, &constant.array);
@@ -87,7 +117,7 @@ impl Printer {
             }
             self.text.push(')');
         }
-        self.attributes(&node.op);
+        self.attributes(&node.op, depth);
         for (idx, output) in node.outputs().enumerate() {
             self.text.push_str(if idx == 0 { " : " } else { ", " });
             match records.ty(output) {
@@ -102,21 +132,37 @@ impl Printer {
         self.text.push('\n');
     }
 
-    fn attributes(&mut self, op: &Op) {
-        let attributes = op.rule().attributes();
-        // No batch axes is the usual case of a contraction.
-        let is_default = |value: &Attribute| matches!((op, value), (Op::Contract(_), Attribute::Ints(axes)) if axes.is_empty());
-        let mut first = true;
-        for (name, value) in attributes.iter().filter(|(_, value)| !is_default(value)) {
-            self.text.push_str(if first { " {" } else { ", " });
-            first = false;
-            self.name(name);
+    fn attributes(&mut self, op: &Op, depth: usize) {
+        let mut attributes = op.rule().attributes();
+        if matches!(op, Op::Contract(_)) {
+            // No batch axes is the usual case of a contraction.
+            attributes.retain(|(_, value)| !matches!(value, Attribute::Ints(axes) if axes.is_empty()));
+        }
+        if attributes.is_empty() {
+            return;
+        }
+        // An op with a body has an attribute a line.
+        let is_long = attributes.iter().any(|(_, value)| matches!(value, Attribute::Body(_)));
+        self.text.push_str(" {");
+        for (idx, (name, value)) in attributes.iter().enumerate() {
+            if is_long {
+                self.text.push_str(if idx == 0 { "\n" } else { ",\n" });
+                self.indent(depth + 1);
+            } else {
+                self.comma(idx);
+            }
+            self.word(name);
             self.text.push_str(": ");
-            self.attribute(value);
+            match value {
+                Attribute::Body(body) => self.body(body, depth + 1),
+                value => self.attribute(value),
+            }
         }
-        if !first {
-            self.text.push('}');
+        if is_long {
+            self.text.push('\n');
+            self.indent(depth);
         }
+        self.text.push('}');
     }
 
     fn attribute(&mut self, value: &Attribute) {
@@ -128,7 +174,7 @@ impl Printer {
             Attribute::Shape(shape) => write!(self.text, "{shape}").expect(TO_A_STRING),
             Attribute::DType(dtype) => self.text.push_str(dtype.name()),
             Attribute::Name(name) => self.name(name),
-            Attribute::Body(_) => self.text.push_str("body"),
+            Attribute::Body(body) => self.body(body, 0),
         }
     }
 
@@ -159,9 +205,9 @@ impl Printer {
         }
     }
 
-    /// An op's name; `constant` is a keyword everywhere but here.
-    fn op_name(&mut self, name: &str) {
-        if name == "constant" { self.text.push_str(name) } else { self.name(name) }
+    /// The name of an op or of an attribute, where no keyword is expected.
+    fn word(&mut self, name: &str) {
+        if is_plain(name) { self.text.push_str(name) } else { self.text.push_str(&quote(name)) }
     }
 
     fn name(&mut self, name: &str) {

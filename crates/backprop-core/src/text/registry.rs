@@ -76,6 +76,8 @@ impl Registry {
             ("any", Any::from_attributes),
             ("logsumexp", LogSumExp::from_attributes),
             ("contract", Contract::from_attributes),
+            ("cond", Cond::from_attributes),
+            ("scan", Scan::from_attributes),
             ("uniform", Uniform::from_attributes),
             ("normal", Normal::from_attributes),
             // A constant's array is no attribute; the parser reads it.

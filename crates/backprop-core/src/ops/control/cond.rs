@@ -17,6 +17,7 @@ use crate::ops::{
     want_inputs,
 };
 use crate::tensor::{Outputs, Tensor};
+use crate::text::Given;
 use crate::types::{Bindings, Type};
 
 /// y = then(x) where the condition holds, otherwise(x) where it does not. Operands: the condition
@@ -80,6 +81,13 @@ pub(super) fn call(
         std::iter::once(pred).chain(operands.iter().copied()).chain(captures.iter().copied()).collect();
     let [then, otherwise] = [then, otherwise].map(|draft| Arc::new(draft.finish(&captures, 0)));
     home.emit(Cond { then, otherwise }.into(), &inputs, line)
+}
+
+impl Cond {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        Ok(Cond { then: given.body("then")?, otherwise: given.body("otherwise")? }.into())
+    }
 }
 
 impl Rule for Cond {

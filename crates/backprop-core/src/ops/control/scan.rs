@@ -16,6 +16,7 @@ use crate::ops::{
     Arrays, Attribute, Attributes, Bprop, Differentiate, Family, General, Gradient, IllCall, Op, Rule, Types,
 };
 use crate::tensor::{Outputs, Tensor};
+use crate::text::Given;
 use crate::types::{Bindings, Dim, Shape, Type};
 use crate::with_dtype;
 
@@ -205,6 +206,20 @@ impl Loop {
 fn slice_type(ty: Type) -> Option<Type> {
     let dims = ty.shape.dims().get(1..)?;
     Some(Type { shape: Shape::new(dims), ..ty })
+}
+
+impl Scan {
+    /// The op as a text gives it.
+    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+        Ok(Scan {
+            n_carry: given.count("n_carry")?,
+            n_xs: given.count("n_xs")?,
+            length: given.dim("length")?,
+            reverse: given.has("reverse") && given.truth("reverse")?,
+            body: given.body("body")?,
+        }
+        .into())
+    }
 }
 
 impl Rule for Scan {

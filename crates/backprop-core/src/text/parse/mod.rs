@@ -36,6 +36,7 @@ pub fn parse(
         registry,
         found: Vec::new(),
         misspelt: 0,
+        depth: 0,
         last_type: None,
     };
     let document = parser.document();
@@ -88,6 +89,8 @@ struct Parser<'a> {
     registry: &'a Registry,
     found: Vec<Found>,
     misspelt: usize,
+    /// How many bodies are open.
+    depth: usize,
     /// The type that was read last, with its text.
     last_type: Option<(&'a str, Type)>,
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Block, Label, Parser, Skip};
+use crate::graph::body::Body;
 use crate::graph::place::Place;
 use crate::graph::records::{Inputs, ValueId};
 use crate::ops::{Constant, Op};
@@ -14,6 +15,9 @@ use crate::types::Type;
 
 /// How many attributes an op may have.
 const MOST_ATTRIBUTES: usize = 64;
+
+/// How deep bodies may nest.
+const MOST_BODIES: usize = 32;
 impl<'a> Parser<'a> {
     /// `(x, %2)`, or nothing. `None` for an operand that is not known.
     pub(super) fn operands(&mut self, block: &mut Block<'a>) -> Result<Vec<Option<ValueId>>, Skip> {
@@ -57,20 +61,65 @@ impl<'a> Parser<'a> {
                 }
             };
             self.expect(':')?;
-            let (value, span) = self.lexer.until(b",}");
-            if value.is_empty() {
-                return self.fail(span, format!("expected the value of `{}`", clip(&name)));
-            }
             if entries.len() == MOST_ATTRIBUTES {
                 return self.fail(name_span, format!("at most {MOST_ATTRIBUTES} attributes are possible"));
             }
             if !seen.insert(name.clone()) {
                 return self.fail(name_span, format!("attribute `{}` is given twice", clip(&name)));
             }
-            entries.push(Entry { name, name_span, value, span });
+            if let Some((body, span)) = self.body()? {
+                entries.push(Entry { name, name_span, value: "a body", span, body: Some(body) });
+                self.lexer.skip_lines();
+                continue;
+            }
+            let (value, span) = self.lexer.until(b",}");
+            if value.is_empty() {
+                return self.fail(span, format!("expected the value of `{}`", clip(&name)));
+            }
+            entries.push(Entry { name, name_span, value, span, body: None });
             self.lexer.skip_lines();
         }
         Ok(entries)
+    }
+
+    /// `body(k, carry; captured) { ... }`, where one stands.
+    fn body(&mut self) -> Result<Option<(Arc<Body>, Span)>, Skip> {
+        let mut ahead = self.lexer.clone();
+        let (word, span) = ahead.next();
+        if word != Token::Word("body") || ahead.next().0 != Token::Mark('(') {
+            return Ok(None);
+        }
+        self.lexer = ahead;
+        if self.depth == MOST_BODIES {
+            return self.fail(span, format!("bodies nest deeper than {MOST_BODIES}"));
+        }
+        let mut header = Vec::new();
+        let mut first_capture = None;
+        while !self.eat(')') {
+            if first_capture.is_none() && self.eat(';') {
+                first_capture = Some(header.len());
+            } else if !header.is_empty() {
+                self.expect(',')?;
+            }
+            if self.lexer.peek().0 != Token::Mark(')') {
+                header.push(self.label()?);
+            }
+        }
+        self.expect('{')?;
+        let before = self.found.len();
+        self.depth += 1;
+        let mut block = self.block();
+        self.depth -= 1;
+        let n_captures = first_capture.map_or(0, |first| header.len() - first);
+        let parameters: Option<Vec<ValueId>> =
+            header.into_iter().map(|(label, span)| self.lookup(&mut block, label, span)).collect();
+        self.complete_unknown(&mut block);
+        let (Some(parameters), true) = (parameters, self.found.len() == before) else { return Err(Skip) };
+        let outputs = block.outputs.unwrap_or_default().into_iter().map(|(_, value)| value).collect();
+        match Body::new(block.records, parameters, outputs, n_captures) {
+            Ok(body) => Ok(Some((Arc::new(body), span))),
+            Err(ill) => self.fail(span, ill.rule),
+        }
     }
 
     /// `: f32[B], i64[B]`, or nothing.

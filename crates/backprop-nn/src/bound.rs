@@ -1,0 +1,252 @@
+//! Parameters as handles: in a graph, or on a tape.
+
+use std::cell::RefCell;
+use std::panic::Location;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use backprop_core::graph::context::{ContextId, in_module};
+use backprop_core::graph::place::Line;
+use backprop_core::ops::{Constant, IllCall, Input, full};
+use backprop_core::{Array, DType, Ill, Tensor, Type, concat};
+use backprop_run::Bind;
+
+use crate::layer::Layer;
+use crate::params::{Parameter, Params, SEED, STEP, State};
+use crate::tree::{Tree, nearest};
+
+/// The parameters of a network, or of one of its layers, as handles of a graph or a tape.
+///
+/// Made by [`Params::bind`]; a layer's forward is given the part that is its own.
+#[derive(Clone)]
+pub struct Bound {
+    pub(crate) shared: Rc<Shared>,
+    /// Which module of the tree this is.
+    module: usize,
+    training: bool,
+}
+
+pub(crate) struct Shared {
+    pub context: ContextId,
+    pub is_eager: bool,
+    pub entries: Arc<Vec<Parameter>>,
+    pub tensors: Vec<Tensor>,
+    states: Arc<Vec<State>>,
+    /// The state that was asked for, in the order of asking.
+    pub bound_states: RefCell<Vec<BoundState>>,
+    tree: Arc<Mutex<Tree>>,
+}
+
+/// A state that stands in the graph or on the tape.
+#[derive(Clone)]
+pub(crate) struct BoundState {
+    pub name: Arc<str>,
+    pub slot_of: Option<(usize, &'static str)>,
+    pub ty: Type,
+    pub tensor: Tensor,
+}
+
+impl Shared {
+    fn tree(&self) -> MutexGuard<'_, Tree> {
+        self.tree.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Bound {
+    #[track_caller]
+    pub(crate) fn new(params: &Params, home: &impl Bind) -> Bound {
+        let tensors = params.entries.iter().map(|entry| home.leaf(&entry.path, &entry.array)).collect();
+        let shared = Shared {
+            context: home.context(),
+            is_eager: home.is_eager(),
+            entries: params.entries.clone(),
+            tensors,
+            states: params.states.clone(),
+            bound_states: RefCell::default(),
+            tree: params.tree.clone(),
+        };
+        Bound { shared: Rc::new(shared), module: 0, training: true }
+    }
+
+    /// The same parameters for prediction: dropout lets everything through.
+    pub fn eval(self) -> Bound {
+        Bound { training: false, ..self }
+    }
+
+    /// Whether this is for training ([`Bound::eval`] ends it).
+    pub fn is_training(&self) -> bool {
+        self.training
+    }
+
+    /// The path of the layer that this belongs to; empty for the whole network.
+    pub fn path(&self) -> Arc<str> {
+        self.shared.tree().path(self.module)
+    }
+
+    /// The layer's own parameter called `name`. One that is missing is an ill value, which says so
+    /// when it is read or compiled.
+    #[track_caller]
+    pub fn get(&self, name: &str) -> Tensor {
+        let found = self.shared.tree().parameter(self.module, name);
+        match found.and_then(|position| self.shared.tensors.get(position)) {
+            Some(&tensor) => tensor,
+            None => self.missing(name),
+        }
+    }
+
+    #[track_caller]
+    fn missing(&self, name: &str) -> Tensor {
+        let path = match &*self.path() {
+            "" => name.to_string(),
+            module => format!("{module}.{name}"),
+        };
+        let mut ill = Ill::new(format!("there is no parameter `{path}`"));
+        if let Some(nearest) = nearest(&path, self.shared.entries.iter().map(|entry| &*entry.path)) {
+            ill =
+                ill.hint(format!("there is `{nearest}`; were these parameters made by this network's init?"));
+        }
+        self.leaf(IllCall::new("params", ill))
+    }
+
+    /// The part that belongs to the layer called `name` inside this one.
+    pub fn layer(&self, name: &str) -> Bound {
+        let module = self.shared.tree().module(self.module, name);
+        Bound { shared: self.shared.clone(), module, training: self.training }
+    }
+
+    /// Calls a layer inside this one: `p.run("encoder", &self.encoder, x)`. What it computes carries
+    /// its path and, as the place, this line.
+    #[track_caller]
+    pub fn run(&self, name: &str, layer: &dyn Layer, x: Tensor) -> Tensor {
+        self.run_at(name, layer, x, Location::caller())
+    }
+
+    /// As [`Bound::run`]; `made_at` is the line where the layer was made.
+    pub(crate) fn run_at(
+        &self,
+        name: &str,
+        layer: &dyn Layer,
+        x: Tensor,
+        made_at: &'static Location<'static>,
+    ) -> Tensor {
+        let inner = self.layer(name);
+        let path = inner.path();
+        in_module(self.shared.context, &path, made_at, || layer.forward(&inner, x))
+    }
+
+    /// The number of steps taken, i64 \[\].
+    #[track_caller]
+    pub fn step(&self) -> Tensor {
+        self.state(STEP, Type::scalar(DType::I64))
+    }
+
+    /// A fresh key for random ops, u32 \[4\]: the seed, a stream of this layer's own, the step. Two
+    /// calls give different keys; the same call of another run gives the same one.
+    #[track_caller]
+    pub fn key(&self) -> Tensor {
+        let context = self.shared.context.innermost();
+        let path = self.path();
+        let stream = context.get().map_or(0, |emit| emit.streams().borrow_mut().next(&path));
+        let seed = self.state(SEED, Type::new(DType::U32, [2usize]));
+        let stream = self.leaf(Constant { array: Arc::new(Array::vector(vec![stream])) });
+        let step = self.step().cast(DType::U32).reshape([1]);
+        concat(&[seed, stream, step], 0)
+    }
+
+    /// Σ|w| · `lambda` over the weights, to add to the objective J. Weights are the trainable
+    /// parameters with two axes or more: biases and scales are left out.
+    #[track_caller]
+    pub fn l1(&self, lambda: f64) -> Tensor {
+        self.penalty(|w| w.abs().sum(()) * lambda)
+    }
+
+    /// Σw² · `lambda`/2 over the weights (as for [`Bound::l1`]), to add to the objective J.
+    ///
+    /// This is part of J: the loss shows it, and its gradient λ·w goes through the optimizer like
+    /// any other. With SGD that equals `weight_decay: λ` on the weights. Adam divides it by the
+    /// gradient's own scale, so large gradients shrink less; `AdamW`'s `weight_decay` is decoupled:
+    /// it shrinks w by lr·λ·w whatever the gradients are, and J does not show it
+    /// (Loshchilov, Hutter 2019, "Decoupled weight decay regularization").
+    #[track_caller]
+    pub fn l2(&self, lambda: f64) -> Tensor {
+        self.penalty(|w| w.square().sum(()) * (lambda / 2.0))
+    }
+
+    #[track_caller]
+    fn penalty(&self, of: impl Fn(Tensor) -> Tensor) -> Tensor {
+        let pairs = self.shared.entries.iter().zip(&self.shared.tensors);
+        let weights = pairs.filter(|(entry, _)| entry.trainable && entry.array.rank() >= 2);
+        let total = weights.map(|(_, &w)| of(w)).reduce(|sum, term| sum + term);
+        let dtype = self.shared.entries.first().map_or(DType::F32, |entry| entry.array.dtype());
+        total.unwrap_or_else(|| full(self.shared.context, Type::scalar(dtype), 0.0))
+    }
+
+    /// The state called `name`; zeros where the store has none yet.
+    #[track_caller]
+    pub(crate) fn state(&self, name: &str, ty: Type) -> Tensor {
+        let known = self.shared.bound_states.borrow().iter().find(|state| *state.name == *name).cloned();
+        if let Some(known) = known {
+            return known.tensor;
+        }
+        let stored = self.shared.states.iter().find(|state| *state.name == *name);
+        let name = stored.map_or_else(|| name.into(), |stored| stored.name.clone());
+        self.bind_state(name, None, ty, stored.map(|stored| &stored.array))
+    }
+
+    /// An optimizer's state for parameter `position`, of the parameter's type.
+    #[track_caller]
+    pub(crate) fn slot(&self, position: usize, slot: &'static str) -> Tensor {
+        let key = Some((position, slot));
+        let known = self.shared.bound_states.borrow().iter().find(|state| state.slot_of == key).cloned();
+        if let Some(known) = known {
+            return known.tensor;
+        }
+        let entry = &self.shared.entries[position];
+        let at = entry.slots.iter().find(|(own, _)| *own == slot).map(|&(_, at)| &self.shared.states[at]);
+        let ty = Type::new(entry.array.dtype(), entry.array.sizes());
+        match at {
+            Some(stored) => self.bind_state(stored.name.clone(), key, ty, Some(&stored.array)),
+            None => {
+                // The first step, or a store that was read from a file.
+                let name: Arc<str> = format!("{}.{slot}", entry.path).into();
+                let stored = self.shared.states.iter().find(|state| state.name == name);
+                self.bind_state(name, key, ty, stored.map(|stored| &stored.array))
+            }
+        }
+    }
+
+    #[track_caller]
+    fn bind_state(
+        &self,
+        name: Arc<str>,
+        slot_of: Option<(usize, &'static str)>,
+        ty: Type,
+        array: Option<&Array>,
+    ) -> Tensor {
+        let tensor = match array {
+            Some(array) if Type::new(array.dtype(), array.sizes()) != ty => {
+                let found = Type::new(array.dtype(), array.sizes());
+                self.leaf(IllCall::new(
+                    "params",
+                    Ill::new(format!("state `{name}` is {found}, but {ty} is needed")),
+                ))
+            }
+            _ if !self.shared.is_eager => {
+                let known = self.shared.context.read(|records| records.by_name(&name)).flatten();
+                match known {
+                    Some(value) => Tensor::new(self.shared.context, value),
+                    None => self.leaf(Input { ty }).named(&name),
+                }
+            }
+            Some(array) => self.leaf(Constant { array: Arc::new(array.clone()) }),
+            None => full(self.shared.context, ty, 0.0),
+        };
+        self.shared.bound_states.borrow_mut().push(BoundState { name, slot_of, ty, tensor });
+        tensor
+    }
+
+    #[track_caller]
+    fn leaf(&self, op: impl Into<backprop_core::Op>) -> Tensor {
+        self.shared.context.emit(op.into(), &[], Line::Code(Location::caller())).one()
+    }
+}

@@ -1,0 +1,363 @@
+//! The store of what is learned: arrays by path, and the named state beside them.
+
+use std::sync::{Arc, Mutex};
+
+use backprop_core::{Array, DType, Error, Fault, Seed};
+use backprop_run::Bind;
+
+use crate::bound::Bound;
+use crate::optim::Updates;
+use crate::tree::{Tree, nearest};
+
+/// The name of the state that counts the steps taken: i64 \[\].
+pub(crate) const STEP: &str = "train.step";
+
+/// The name of the state that random layers draw under: u32 \[2\], low word first.
+pub(crate) const SEED: &str = "train.seed";
+
+/// One parameter.
+#[derive(Clone, Debug)]
+pub struct Parameter {
+    pub(crate) path: Arc<str>,
+    pub(crate) array: Array,
+    pub(crate) trainable: bool,
+    pub(crate) lr_multiplier: f64,
+    /// The state that an optimizer keeps for it: the slot's name and the position of the state.
+    pub(crate) slots: Vec<(&'static str, usize)>,
+}
+
+impl Parameter {
+    /// The path: `0.weight`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The numbers.
+    pub fn array(&self) -> &Array {
+        &self.array
+    }
+
+    /// Whether an optimizer changes it.
+    pub fn is_trainable(&self) -> bool {
+        self.trainable
+    }
+
+    /// What the learning rate is multiplied by for it.
+    pub fn lr_multiplier(&self) -> f64 {
+        self.lr_multiplier
+    }
+}
+
+/// What training keeps beside the parameters: step counter, seed, optimizer slots.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub name: Arc<str>,
+    pub array: Array,
+}
+
+/// The parameters of a network by path, in the order of its layers, and named state.
+///
+/// Plain data: it outlives every graph and tape, can be copied (the numbers are shared until one
+/// side writes) and sent to other threads.
+///
+/// ```
+/// use backprop_core::Seed;
+/// use backprop_nn::{Layer, Sequential};
+/// let net = Sequential::new().linear(64, 128).relu().linear(128, 10);
+/// let mut params = net.init(Seed(7))?;
+/// assert_eq!(params.paths().collect::<Vec<_>>(), ["0.weight", "0.bias", "2.weight", "2.bias"]);
+/// assert_eq!(params.n_parameters(), 64 * 128 + 128 + 128 * 10 + 10);
+/// params.freeze("0")?;
+/// assert!(params.get("0.wieght").unwrap_err().to_string().contains("0.weight"));
+/// # Ok::<(), backprop_core::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Params {
+    pub(crate) entries: Arc<Vec<Parameter>>,
+    pub(crate) states: Arc<Vec<State>>,
+    pub(crate) tree: Arc<Mutex<Tree>>,
+}
+
+impl Default for Params {
+    fn default() -> Params {
+        Params::new()
+    }
+}
+
+impl Params {
+    /// An empty store.
+    pub fn new() -> Params {
+        Params { entries: Arc::default(), states: Arc::default(), tree: Arc::new(Mutex::new(Tree::new())) }
+    }
+
+    /// The number of scalars that are parameters.
+    pub fn n_parameters(&self) -> usize {
+        self.entries.iter().map(|entry| entry.array.len()).sum()
+    }
+
+    /// The paths, in order.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| &*entry.path)
+    }
+
+    /// The parameters, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Parameter> {
+        self.entries.iter()
+    }
+
+    /// The numbers at `path`.
+    ///
+    /// # Errors
+    /// There is no such parameter; the error names the nearest.
+    pub fn get(&self, path: &str) -> Result<&Array, Error> {
+        Ok(&self.entries[self.position(path)?].array)
+    }
+
+    /// Replaces the numbers at `path`.
+    ///
+    /// # Errors
+    /// There is no such parameter, or the element type or the sizes are not those of the old ones.
+    pub fn set(&mut self, path: &str, array: impl Into<Array>) -> Result<(), Error> {
+        let array = array.into();
+        let position = self.position(path)?;
+        same_type(path, &self.entries[position].array, &array)?;
+        Arc::make_mut(&mut self.entries)[position].array = array;
+        Ok(())
+    }
+
+    /// Adds a trainable parameter; a layer finds it under the name after the last dot.
+    ///
+    /// # Errors
+    /// There is one at `path` already; `path` is empty or has an empty part.
+    pub fn insert(&mut self, path: &str, array: impl Into<Array>) -> Result<(), Error> {
+        if path.split('.').any(str::is_empty) {
+            return Err(Fault::new("params", format!("`{path}` is no path: a part is empty")).into());
+        }
+        if self.position(path).is_ok() {
+            return Err(Fault::new("params", format!("there is a parameter `{path}` already")).into());
+        }
+        let mut tree = self.tree();
+        tree.insert(path, self.entries.len());
+        // Copies of this store keep the old tree: their positions may go another way.
+        self.tree = Arc::new(Mutex::new(tree));
+        Arc::make_mut(&mut self.entries).push(Parameter {
+            path: path.into(),
+            array: array.into(),
+            trainable: true,
+            lr_multiplier: 1.0,
+            slots: Vec::new(),
+        });
+        Ok(())
+    }
+
+    /// Excludes the parameter at `path`, or all in the layer at `path`, from training.
+    ///
+    /// # Errors
+    /// There is no such parameter or layer.
+    pub fn freeze(&mut self, path: &str) -> Result<(), Error> {
+        self.each_under(path, |entry| entry.trainable = false)
+    }
+
+    /// Undoes [`Params::freeze`].
+    ///
+    /// # Errors
+    /// There is no such parameter or layer.
+    pub fn unfreeze(&mut self, path: &str) -> Result<(), Error> {
+        self.each_under(path, |entry| entry.trainable = true)
+    }
+
+    /// Multiplies the learning rate of the parameter, or of the layer, at `path`.
+    ///
+    /// # Errors
+    /// There is no such parameter or layer; the factor is negative or not finite.
+    pub fn set_lr_multiplier(&mut self, path: &str, factor: f64) -> Result<(), Error> {
+        if !factor.is_finite() || factor < 0.0 {
+            let rule = format!("a learning-rate multiplier is at least 0 and finite, not {factor}");
+            return Err(Fault::new("params", rule).into());
+        }
+        self.each_under(path, |entry| entry.lr_multiplier = factor)
+    }
+
+    fn each_under(&mut self, path: &str, change: impl Fn(&mut Parameter)) -> Result<(), Error> {
+        let under =
+            |own: &str| own.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        if !self.paths().any(under) {
+            return Err(self.unknown(path));
+        }
+        Arc::make_mut(&mut self.entries).iter_mut().filter(|entry| under(&entry.path)).for_each(change);
+        Ok(())
+    }
+
+    /// Names and arrays of the state beside the parameters, in the order in which it arose:
+    /// `train.step`, `train.seed`, `0.weight.exp_avg`, ...
+    pub fn states(&self) -> impl Iterator<Item = (&str, &Array)> {
+        self.states.iter().map(|state| (&*state.name, &state.array))
+    }
+
+    /// A state by name.
+    pub fn state(&self, name: &str) -> Option<&Array> {
+        self.states.iter().find(|state| *state.name == *name).map(|state| &state.array)
+    }
+
+    /// Sets a state, new or known. `0.weight.exp_avg` is the optimizer slot `exp_avg` of `0.weight`.
+    ///
+    /// # Errors
+    /// The state is known, and its element type or sizes differ.
+    pub fn set_state(&mut self, name: &str, array: impl Into<Array>) -> Result<(), Error> {
+        let array = array.into();
+        match self.states.iter().position(|state| *state.name == *name) {
+            Some(position) => {
+                same_type(name, &self.states[position].array, &array)?;
+                Arc::make_mut(&mut self.states)[position].array = array;
+            }
+            None => {
+                self.push_state(name.into(), array);
+            }
+        }
+        Ok(())
+    }
+
+    fn push_state(&mut self, name: Arc<str>, array: Array) -> usize {
+        let states = Arc::make_mut(&mut self.states);
+        states.push(State { name, array });
+        states.len() - 1
+    }
+
+    /// The number of steps taken.
+    pub fn step(&self) -> u64 {
+        let step = self.state(STEP).and_then(|step| step.item().ok());
+        step.map_or(0, |step| step as u64)
+    }
+
+    /// The seed that random layers draw under; 0 unless set.
+    pub fn seed(&self) -> Seed {
+        let words = self.state(SEED).map(|seed| seed.to_i64s()).unwrap_or_default();
+        Seed(words.iter().rev().fold(0, |seed, &word| seed << 32 | word as u64))
+    }
+
+    /// Sets the seed that random layers draw under.
+    pub fn set_seed(&mut self, seed: Seed) {
+        let words = Array::vector(vec![seed.0 as u32, (seed.0 >> 32) as u32]);
+        // The state has this type whoever set it, or was read from a file that had another.
+        if self.set_state(SEED, words.clone()).is_err() {
+            Arc::make_mut(&mut self.states).iter_mut().filter(|state| *state.name == *SEED).for_each(
+                |state| {
+                    state.array = words.clone();
+                },
+            );
+        }
+    }
+
+    /// Forgets the step counter and the optimizer's slots: training starts anew from these numbers.
+    pub fn reset_training(&mut self) {
+        let seed = self.state(SEED).is_some().then(|| self.seed());
+        self.states = Arc::default();
+        Arc::make_mut(&mut self.entries).iter_mut().for_each(|entry| entry.slots.clear());
+        if let Some(seed) = seed {
+            self.set_seed(seed);
+        }
+    }
+
+    /// The same parameters as `dtype`, a float type; without state, except for the seed.
+    ///
+    /// # Errors
+    /// `dtype` is no float type.
+    pub fn cast(&self, dtype: DType) -> Result<Params, Error> {
+        if !dtype.is_float() {
+            return Err(Fault::new("params", format!("parameters are floats, not {dtype}")).into());
+        }
+        let mut params = self.clone();
+        params.reset_training();
+        Arc::make_mut(&mut params.entries).iter_mut().for_each(|entry| entry.array = entry.array.cast(dtype));
+        Ok(params)
+    }
+
+    /// Whether both hold the same parameters and the same state, bit for bit.
+    pub fn same_bits(&self, other: &Params) -> bool {
+        self.entries.len() == other.entries.len()
+            && self.states.len() == other.states.len()
+            && (self.entries.iter().zip(other.entries.iter()))
+                .all(|(a, b)| a.path == b.path && a.array.same_bits(&b.array))
+            && (self.states.iter())
+                .all(|a| other.state(&a.name).is_some_and(|array| a.array.same_bits(array)))
+    }
+
+    /// Handles for the parameters in a graph or on a tape, in training mode.
+    #[track_caller]
+    pub fn bind(&self, home: &impl Bind) -> Bound {
+        Bound::new(self, home)
+    }
+
+    /// Takes over what an optimizer computed on a tape: all of it, or on an error nothing.
+    ///
+    /// # Errors
+    /// The updates are of a graph (a [`TrainStep`](crate::TrainStep) runs those), or were computed
+    /// for other parameters.
+    pub fn apply(&mut self, updates: Updates) -> Result<(), Error> {
+        updates.write_to(self)
+    }
+
+    /// Writes new numbers, known to fit.
+    pub(crate) fn write(&mut self, parameters: Vec<(usize, Array)>, states: Vec<NewState>) {
+        let entries = Arc::make_mut(&mut self.entries);
+        for (position, array) in parameters {
+            entries[position].array = array;
+        }
+        for NewState { name, slot_of, array } in states {
+            let known = match slot_of {
+                Some((position, slot)) => self.slot(position, slot),
+                None => None,
+            };
+            let known = known.or_else(|| self.states.iter().position(|state| state.name == name));
+            let at = match known {
+                Some(at) => {
+                    Arc::make_mut(&mut self.states)[at].array = array;
+                    at
+                }
+                None => self.push_state(name, array),
+            };
+            if let Some((position, slot)) = slot_of
+                && self.slot(position, slot).is_none()
+            {
+                Arc::make_mut(&mut self.entries)[position].slots.push((slot, at));
+            }
+        }
+    }
+
+    /// The position of a parameter's slot among the states.
+    pub(crate) fn slot(&self, position: usize, slot: &str) -> Option<usize> {
+        let slots = &self.entries[position].slots;
+        slots.iter().find(|(own, _)| *own == slot).map(|&(_, at)| at)
+    }
+
+    pub(crate) fn position(&self, path: &str) -> Result<usize, Error> {
+        self.entries.iter().position(|entry| *entry.path == *path).ok_or_else(|| self.unknown(path))
+    }
+
+    fn unknown(&self, path: &str) -> Error {
+        let mut fault = Fault::new("params", format!("no parameter is called `{path}`"));
+        fault.hint = nearest(path, self.paths()).map(|nearest| format!("there is `{nearest}`"));
+        fault.into()
+    }
+
+    fn tree(&self) -> Tree {
+        self.tree.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}
+
+/// A state's new numbers.
+pub(crate) struct NewState {
+    pub name: Arc<str>,
+    /// The parameter whose slot it is, and the slot's name.
+    pub slot_of: Option<(usize, &'static str)>,
+    pub array: Array,
+}
+
+fn same_type(name: &str, old: &Array, new: &Array) -> Result<(), Error> {
+    if (old.dtype(), old.sizes()) == (new.dtype(), new.sizes()) {
+        return Ok(());
+    }
+    let text = |array: &Array| backprop_core::Type::new(array.dtype(), array.sizes()).to_string();
+    let rule = format!("`{name}` is {}, but {} was given", text(old), text(new));
+    Err(Fault::new("params", rule).into())
+}

@@ -1,0 +1,149 @@
+//! A training step of a graph: forward, backward and update in one executable.
+
+use std::sync::Arc;
+
+use backprop_core::{Array, Error, Fault, Graph, Tensor, Type};
+use backprop_run::{Executable, compile, is_finite};
+
+use crate::bound::BoundState;
+use crate::optim::{Target, Updates};
+use crate::optim::{new_state, not_finite, same_parameters};
+use crate::params::{NewState, Parameter, Params};
+
+/// A compiled training step. It holds no number: each run takes the parameters and the state from
+/// a [`Params`] and writes the new ones there, all of them or none.
+///
+/// ```
+/// use backprop_core::{Array, Graph, Seed};
+/// use backprop_nn::{Layer, Optimizer, Sequential, Sgd, TrainStep};
+///
+/// let net = Sequential::new().linear(3, 2);
+/// let mut params = net.init(Seed(0))?;
+/// let g = Graph::new();
+/// let (x, y) = (g.input("x", "f32[B, 3]"), g.input("y", "i64[B]"));
+/// let p = params.bind(&g);
+/// let loss = net.forward(&p, x).cross_entropy(y);
+/// let step = TrainStep::new(&g, &[x, y], &[loss], Optimizer::from(Sgd::new(0.1)).updates(&p, loss)?)?;
+///
+/// let batch = [Array::from([[1.0f32, 0.0, 2.0], [0.0, 1.0, 0.5]]), Array::from([1i64, 0])];
+/// let before = step.run(&mut params, &batch)?[0].item()?;
+/// let after = step.run(&mut params, &batch)?[0].item()?;
+/// assert!(after < before);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct TrainStep {
+    executable: Executable,
+    n_inputs: usize,
+    n_metrics: usize,
+    entries: Arc<Vec<Parameter>>,
+    states: Vec<StepState>,
+    /// What the outputs after the metrics and the checked values are.
+    new: Vec<StepTarget>,
+}
+
+/// A state that the step reads.
+struct StepState {
+    name: Arc<str>,
+    slot_of: Option<(usize, &'static str)>,
+    ty: Type,
+}
+
+enum StepTarget {
+    Parameter(usize),
+    State { name: Arc<str>, slot_of: Option<(usize, &'static str)> },
+}
+
+impl TrainStep {
+    /// Compiles a step of `graph` that computes `metrics` and makes `updates`, from `inputs`.
+    ///
+    /// # Errors
+    /// Every fault in the graph that the step depends on; an input that is missing; updates of
+    /// another graph, or of a tape.
+    pub fn new(
+        graph: &Graph,
+        inputs: &[Tensor],
+        metrics: &[Tensor],
+        updates: Updates,
+    ) -> Result<TrainStep, Error> {
+        let shared = &updates.bound.shared;
+        let bound_states = shared.bound_states.borrow();
+        let mut all_inputs = inputs.to_vec();
+        all_inputs.extend(&shared.tensors);
+        all_inputs.extend(bound_states.iter().map(|state| state.tensor));
+        let mut outputs = metrics.to_vec();
+        outputs.push(updates.loss);
+        outputs.extend(&updates.checked);
+        outputs.extend(updates.new.iter().map(|new| new.value));
+        let executable = compile(graph, &all_inputs, &outputs)?;
+        let states = bound_states.iter().map(|BoundState { name, slot_of, ty, .. }| StepState {
+            name: name.clone(),
+            slot_of: *slot_of,
+            ty: *ty,
+        });
+        let new = updates.new.iter().map(|new| match &new.target {
+            Target::Parameter(position) => StepTarget::Parameter(*position),
+            other => {
+                let NewState { name, slot_of, .. } = new_state(shared, other, Array::scalar(0.0f32));
+                StepTarget::State { name, slot_of }
+            }
+        });
+        Ok(TrainStep {
+            executable,
+            n_inputs: inputs.len(),
+            n_metrics: metrics.len(),
+            entries: shared.entries.clone(),
+            states: states.collect(),
+            new: new.collect(),
+        })
+    }
+
+    /// Takes one step: returns the metrics and writes the new parameters and state into `params`.
+    ///
+    /// # Errors
+    /// Inputs of the wrong type or size, a fault in the data; a loss, gradient or new value that is
+    /// not finite (the error names the operation where the first one arose); parameters other than
+    /// those the step was built for. Then nothing is written.
+    pub fn run(&self, params: &mut Params, inputs: &[Array]) -> Result<Vec<Array>, Error> {
+        same_parameters(&self.entries, params)?;
+        if inputs.len() != self.n_inputs {
+            let rule = format!("{} inputs are wanted, but {} were given", self.n_inputs, inputs.len());
+            return Err(Fault::new("step", rule).into());
+        }
+        let mut all = inputs.to_vec();
+        all.extend(params.entries.iter().map(|entry| entry.array.clone()));
+        for state in &self.states {
+            all.push(self.state(params, state)?);
+        }
+        let mut outputs = self.executable.run(&all)?;
+        if !outputs[self.n_metrics..].iter().all(is_finite) {
+            return Err(not_finite(self.executable.first_not_finite(&all)));
+        }
+        drop(all);
+        let new = outputs.split_off(outputs.len() - self.new.len());
+        outputs.truncate(self.n_metrics);
+        let (mut parameters, mut states) = (Vec::new(), Vec::new());
+        for (target, array) in self.new.iter().zip(new) {
+            match target {
+                StepTarget::Parameter(position) => parameters.push((*position, array)),
+                StepTarget::State { name, slot_of } => {
+                    states.push(NewState { name: name.clone(), slot_of: *slot_of, array });
+                }
+            }
+        }
+        params.write(parameters, states);
+        Ok(outputs)
+    }
+
+    fn state(&self, params: &Params, state: &StepState) -> Result<Array, Error> {
+        let StepState { name, slot_of, ty } = state;
+        let at = slot_of.and_then(|(position, slot)| params.slot(position, slot));
+        let stored = at.map(|at| &params.states[at].array).or_else(|| params.state(name));
+        match stored {
+            Some(array) => Ok(array.clone()),
+            None => {
+                let sizes = ty.shape.sizes().unwrap_or_default();
+                Array::zeros(ty.dtype, &sizes).map_err(|e| Fault::new("step", e.to_string()).into())
+            }
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Parameters, layers and steps: what they promise, in both modes.
+
+use backprop_core::{Array, DType, Error, Graph, Seed, Tensor};
+use backprop_nn::{
+    Adam, Bound, Declare, Dropout, Init, Layer, Linear, Optimizer, Params, Sequential, Sgd, TrainStep,
+    summary,
+};
+use backprop_run::{Tape, run};
+
+/// Runs a body that builds from bound parameters and an input in both modes.
+fn both(params: &Params, x: &Array, body: impl Fn(&Bound, Tensor) -> Tensor) -> [Result<Array, Error>; 2] {
+    let tape = Tape::new();
+    let eager = body(&params.bind(&tape), tape.value(x.clone())).value();
+    let graph = Graph::new();
+    let ty = backprop_core::Type::new(x.dtype(), x.sizes());
+    let y = body(&params.bind(&graph), graph.input("x", ty));
+    let mut inputs = vec![("x", x.clone())];
+    inputs.extend(params.iter().map(|entry| (entry.path(), entry.array().clone())));
+    inputs.extend(params.states().map(|(name, array)| (name, array.clone())));
+    inputs.push(("train.step", Array::scalar(params.step() as i64)));
+    inputs.dedup_by_key(|(name, _)| *name);
+    inputs.retain(|(name, _)| graph.get(name).is_some());
+    [eager, run(&graph, &inputs, &[y]).map(|mut outputs| outputs.remove(0))]
+}
+
+#[track_caller]
+fn contains(error: Error, parts: &[&str]) {
+    let text = error.to_string();
+    for part in parts {
+        assert!(text.contains(part), "`{part}` is not in: {text}");
+    }
+}
+
+fn sample(sizes: [usize; 2]) -> Array {
+    Init::Normal { std: 1.0 }.draw(Seed(5), "x", &sizes).unwrap()
+}
+
+#[test]
+fn linear_is_x_times_w_transposed_plus_b() {
+    let net = Linear::new(3, 2);
+    let mut params = net.init(Seed(0)).unwrap();
+    params.set("weight", [[1.0f32, 2.0, 3.0], [-1.0, 0.5, 4.0]]).unwrap();
+    params.set("bias", [0.5f32, -0.5]).unwrap();
+    for y in both(&params, &Array::from([[1.0f32, 10.0, 100.0]]), |p, x| net.forward(p, x)) {
+        assert_eq!(y.unwrap().to_f64s(), [321.5, 403.5]);
+    }
+    // Leading axes are kept: [2, 5, 3] gives [2, 5, 2].
+    let x = Array::full(DType::F32, &[2, 5, 3], 1.0).unwrap();
+    for y in both(&params, &x, |p, x| net.forward(p, x)) {
+        assert_eq!(y.unwrap().sizes(), [2, 5, 2]);
+    }
+}
+
+#[test]
+fn a_wrong_width_names_the_layer_and_its_line() {
+    let net = Sequential::new().linear(3, 5).relu().linear(7, 2);
+    let line = line!() - 1;
+    let params = net.init(Seed(0)).unwrap();
+    for y in both(&params, &sample([4, 3]), |p, x| net.forward(p, x)) {
+        let place = format!("networks.rs:{line} (layer 2)");
+        contains(y.unwrap_err(), &["linear: takes 7 features, but the input has 5", "f32[4, 5]", &place]);
+    }
+}
+
+#[test]
+fn paths_are_pytorchs_and_a_table_lists_the_layers() {
+    let net = Sequential::new()
+        .linear(3, 5)
+        .relu()
+        .dropout(0.1)
+        .layer_norm(5)
+        .add(Sequential::new().linear(5, 7).tanh());
+    let params = net.init(Seed(1)).unwrap();
+    let expect = ["0.weight", "0.bias", "3.weight", "3.bias", "4.0.weight", "4.0.bias"];
+    assert_eq!(params.paths().collect::<Vec<_>>(), expect);
+    assert_eq!(params.get("0.weight").unwrap().sizes(), [5, 3]);
+    let rows = summary(&net);
+    assert_eq!(rows[0].layer, "Linear(3, 5)");
+    assert_eq!(rows.iter().map(|row| row.n_parameters).sum::<usize>(), params.n_parameters());
+    assert_eq!(rows.last().unwrap().path, "4.1");
+}
+
+#[test]
+fn init_depends_on_seed_and_path_alone() {
+    let net = Sequential::new().linear(11, 13).linear(11, 13);
+    let (a, b, c) = (net.init(Seed(7)).unwrap(), net.init(Seed(7)).unwrap(), net.init(Seed(8)).unwrap());
+    assert!(a.same_bits(&b) && !a.same_bits(&c));
+    assert_ne!(a.get("0.weight").unwrap(), a.get("1.weight").unwrap());
+    // PyTorch's default: U(±1/√in).
+    let largest = a.get("0.weight").unwrap().to_f64s().into_iter().fold(0.0, |m: f64, x| m.max(x.abs()));
+    assert!(largest <= 1.0 / 11f64.sqrt() && largest > 0.9 / 11f64.sqrt(), "{largest}");
+}
+
+#[test]
+fn initialisers_have_their_variances() {
+    let check = |init: Init, variance: f64| {
+        let drawn = init.draw(Seed(3), "w", &[300, 200]).unwrap().to_f64s();
+        let n = drawn.len() as f64;
+        let found = drawn.iter().map(|x| x * x).sum::<f64>() / n;
+        // Five standard errors of a normal's variance, the widest of these distributions.
+        assert!((found / variance - 1.0).abs() < 5.0 * (2.0 / n).sqrt(), "{init:?}: {found}, not {variance}");
+        assert!((drawn.iter().sum::<f64>() / n).abs() < 5.0 * (variance / n).sqrt(), "{init:?}");
+    };
+    check(Init::Normal { std: 0.5 }, 0.25);
+    check(Init::Uniform { bound: 0.5 }, 0.25 / 3.0);
+    check(Init::XavierUniform { gain: 2.0 }, 8.0 / 500.0);
+    check(Init::XavierNormal { gain: 1.0 }, 2.0 / 500.0);
+    check(Init::HE_UNIFORM, 2.0 / 200.0);
+    check(Init::HE_NORMAL, 2.0 / 200.0);
+    check(Init::LINEAR, 1.0 / 600.0);
+}
+
+#[test]
+fn dropout_has_one_mask_in_both_modes_and_another_for_each_layer_and_step() {
+    let net = Sequential::new().dropout(0.5).add(Dropout::new(0.25));
+    let mut params = net.init(Seed(4)).unwrap();
+    let x = Array::full(DType::F32, &[31, 17], 1.0).unwrap();
+    let layer = |name: &'static str, layer: Dropout| move |p: &Bound, x: Tensor| p.run(name, &layer, x);
+    let [eager, graph] = both(&params, &x, |p, x| net.forward(p, x)).map(Result::unwrap);
+    assert!(eager.same_bits(&graph));
+    let [first, _] = both(&params, &x, layer("0", Dropout::new(0.5))).map(Result::unwrap);
+    let [other, _] = both(&params, &x, layer("1", Dropout::new(0.5))).map(Result::unwrap);
+    assert_ne!(first, other);
+    params.set_state("train.step", 1i64).unwrap();
+    let [later, later_graph] = both(&params, &x, layer("0", Dropout::new(0.5))).map(Result::unwrap);
+    assert!(first != later && later.same_bits(&later_graph));
+    let kept = first.to_f64s().iter().filter(|&&x| x == 2.0).count() as f64;
+    assert!((kept - 263.5).abs() < 5.0 * (527f64 / 4.0).sqrt(), "{kept} of 527 are kept");
+    let [same, _] = both(&params, &x, |p, x| net.forward(&p.clone().eval(), x)).map(Result::unwrap);
+    assert_eq!(same, x);
+    let [all, none] = [1.0, 0.0].map(|p| both(&params, &x, layer("0", Dropout::new(p)))[0].clone().unwrap());
+    assert!(all.to_f64s().iter().all(|&x| x == 0.0) && none == x);
+}
+
+#[test]
+fn unknown_paths_name_the_nearest() {
+    let mut params = Sequential::new().linear(3, 2).init(Seed(0)).unwrap();
+    contains(params.get("0.wieght").unwrap_err(), &["`0.wieght`", "there is `0.weight`"]);
+    contains(params.freeze("1").unwrap_err(), &["no parameter is called `1`"]);
+    contains(params.set("0.bias", [1.0f32]).unwrap_err(), &["`0.bias` is f32[2], but f32[1] was given"]);
+    contains(params.insert("0.bias", [1.0f32]).unwrap_err(), &["already"]);
+    contains(params.set_lr_multiplier("0", f64::NAN).unwrap_err(), &["NaN"]);
+    let wider = Sequential::new().linear(3, 2).linear(2, 2);
+    for y in both(&params, &sample([2, 3]), |p, x| wider.forward(p, x)) {
+        contains(y.unwrap_err(), &["there is no parameter `1.weight`", "there is `0.weight`"]);
+    }
+}
+
+/// x·w + unused·0: a layer with a parameter that its output does not depend on.
+struct Forgetful;
+
+impl Layer for Forgetful {
+    fn declare(&self, at: &mut Declare) {
+        at.parameter("used", &[3], Init::Ones);
+        at.parameter("unused", &[2], Init::Ones);
+    }
+    fn forward(&self, p: &Bound, x: Tensor) -> Tensor {
+        x * p.get("used")
+    }
+}
+
+#[test]
+fn a_trainable_parameter_without_gradient_is_an_error_and_a_frozen_one_is_not() {
+    let updates = |params: &Params, optimizer: &Optimizer| {
+        let tape = Tape::new();
+        let p = params.bind(&tape);
+        optimizer.updates(&p, Forgetful.forward(&p, tape.value([1.0f32, 2.0, 3.0])).sum(()))
+    };
+    let sgd = Optimizer::from(Sgd::new(0.5));
+    let mut params = Forgetful.init(Seed(0)).unwrap();
+    let error = updates(&params, &sgd).err().unwrap();
+    contains(error, &["`unused` gets no gradient", "does not depend on", "freeze(\"unused\")"]);
+    assert!(updates(&params, &sgd.clone().allow_missing_gradients()).is_ok());
+    params.freeze("unused").unwrap();
+    params.set_lr_multiplier("used", 0.5).unwrap();
+    let new = updates(&params, &sgd).unwrap();
+    params.apply(new).unwrap();
+    assert_eq!(params.get("used").unwrap().to_f64s(), [0.75, 0.5, 0.25]);
+    assert_eq!(params.get("unused").unwrap().to_f64s(), [1.0, 1.0]);
+}
+
+#[test]
+fn hyper_parameters_out_of_range_are_refused() {
+    let check = |optimizer: Optimizer, part: &str| {
+        let tape = Tape::new();
+        let params = Linear::new(1, 1).init(Seed(0)).unwrap();
+        let p = params.bind(&tape);
+        contains(optimizer.updates(&p, p.get("weight").sum(())).err().unwrap(), &[part]);
+    };
+    check(Sgd::new(-0.1).into(), "lr must be finite and at least 0, not -0.1");
+    check(Sgd::new(0.1).nesterov().into(), "nesterov needs momentum");
+    check(Adam::new(0.1).betas(0.9, 1.0).into(), "betas.1 must be in [0, 1), not 1");
+    check(Optimizer::from(Sgd::new(0.1)).clip_norm(0.0), "above 0");
+}
+
+/// Takes a good step, then a step on `bad`; returns its error, and whether any bit has changed.
+fn after_a_bad_step(bad: [Array; 2], eager: bool) -> (Error, bool) {
+    let net = Sequential::new().linear(3, 5).tanh().linear(5, 2);
+    let optimizer = Optimizer::from(Adam::new(0.1)).clip_norm(1.0);
+    let loss = |p: &Bound, x: Tensor, y: Tensor| (net.forward(p, x).log() - y).square().mean(());
+    let mut params = net.init(Seed(0)).unwrap();
+    params.set("2.bias", [9.0f32, 9.0]).unwrap();
+    let good = [sample([4, 3]), sample([4, 2])];
+    let step = |params: &mut Params, batch: &[Array; 2]| -> Result<(), Error> {
+        if eager {
+            let tape = Tape::new();
+            let updates = tape.scope(|t| {
+                let p = params.bind(t);
+                optimizer.updates(&p, loss(&p, t.value(batch[0].clone()), t.value(batch[1].clone())))
+            })?;
+            return params.apply(updates);
+        }
+        let graph = Graph::new();
+        let (x, y) = (graph.input("x", "f32[B, 3]"), graph.input("y", "f32[B, 2]"));
+        let p = params.bind(&graph);
+        let loss = loss(&p, x, y);
+        TrainStep::new(&graph, &[x, y], &[loss], optimizer.updates(&p, loss)?)?.run(params, batch)?;
+        Ok(())
+    };
+    step(&mut params, &good).unwrap();
+    let before = params.clone();
+    let error = step(&mut params, &bad).unwrap_err();
+    (error, !params.same_bits(&before))
+}
+
+#[test]
+fn a_step_that_is_not_finite_changes_nothing_and_says_where_it_began() {
+    // The targets are so large that the square overflows.
+    let overflow = [sample([4, 3]), Array::full(DType::F32, &[4, 2], 1e30).unwrap()];
+    // A NaN in the data.
+    let mut nan = [sample([4, 3]), sample([4, 2])];
+    nan[0].slice_mut::<f32>().unwrap()[7] = f32::NAN;
+    for eager in [true, false] {
+        let (error, changed) = after_a_bad_step(overflow.clone(), eager);
+        assert!(!changed);
+        contains(error, &["square: gives inf at element 0", "networks.rs:", "the step was not taken"]);
+        let (error, changed) = after_a_bad_step(nan.clone(), eager);
+        assert!(!changed);
+        contains(error, &["holds NaN at element 7", "the step was not taken"]);
+    }
+}
+
+#[test]
+fn a_gradient_that_is_not_finite_is_refused_though_the_loss_is() {
+    let net = Linear::new(1, 1).without_bias();
+    let mut params = net.init(Seed(0)).unwrap();
+    params.set("weight", [[0.0f32]]).unwrap();
+    let before = params.clone();
+    let tape = Tape::new();
+    let error = tape.scope(|t| {
+        let p = params.bind(t);
+        Optimizer::from(Sgd::new(0.1)).updates(&p, net.forward(&p, t.value([[1.0f32]])).sqrt().sum(()))
+    });
+    contains(error.err().unwrap(), &["inf", "networks.rs:", "the step was not taken"]);
+    assert!(params.same_bits(&before));
+}
+
+#[test]
+fn updates_fit_the_parameters_that_they_were_made_for() {
+    let net = Sequential::new().linear(3, 2);
+    let mut params = net.init(Seed(0)).unwrap();
+    let graph = Graph::new();
+    let (x, y) = (graph.input("x", "f32[B, 3]"), graph.input("y", "i64[B]"));
+    let p = params.bind(&graph);
+    let loss = net.forward(&p, x).cross_entropy(y);
+    let sgd = Optimizer::from(Sgd::new(0.1));
+    let step = TrainStep::new(&graph, &[x, y], &[loss], sgd.updates(&p, loss).unwrap()).unwrap();
+    let unread = params.apply(sgd.updates(&p, loss).unwrap());
+    contains(unread.unwrap_err(), &["updates of a graph hold no numbers"]);
+    let batch = [sample([4, 3]), Array::from([0i64, 1, 1, 0])];
+    contains(step.run(&mut params, &batch[..1]).unwrap_err(), &["2 inputs are wanted, but 1"]);
+    let out_of_range = [sample([2, 3]), Array::from([0i64, 2])];
+    let before = params.clone();
+    assert!(step.run(&mut params, &out_of_range).is_err());
+    assert!(params.same_bits(&before));
+    params.freeze("0.bias").unwrap();
+    contains(step.run(&mut params, &batch).unwrap_err(), &["`0.bias` was frozen", "build the step again"]);
+}
