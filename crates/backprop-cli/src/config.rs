@@ -85,7 +85,7 @@ impl Default for Config {
         Config {
             data: Data::Digits,
             layers: None,
-            epochs: 30,
+            epochs: 40,
             batch: 32,
             optimizer: Optimizer::Adam,
             lr: None,
@@ -104,7 +104,7 @@ impl Config {
     pub fn lr(&self) -> f64 {
         self.lr.unwrap_or(match self.optimizer {
             Optimizer::Sgd => 0.05,
-            Optimizer::Adam | Optimizer::AdamW => 0.002,
+            Optimizer::Adam | Optimizer::AdamW => 0.003,
         })
     }
 
@@ -263,7 +263,7 @@ pub const SETTINGS: [Setting; 12] = [
     Setting {
         key: "epochs",
         value: "N",
-        help: "Passes over the training set [default: 30]",
+        help: "Passes over the training set [default: 40]",
         kind: Kind::Integer,
         read: |config, text| count(text).map(|n| config.epochs = n),
         write: |config| Some(config.epochs.to_string()),
@@ -287,7 +287,7 @@ pub const SETTINGS: [Setting; 12] = [
     Setting {
         key: "lr",
         value: "X",
-        help: "The learning rate at the start [default: 0.002, for sgd 0.05]",
+        help: "The learning rate at the start [default: 0.003, for sgd 0.05]",
         kind: Kind::Number,
         read: |config, text| {
             let lr = number(text, f64::MIN_POSITIVE)?;

@@ -27,11 +27,6 @@ impl Failure {
         Failure { code: 2, message: Some(message.to_string()) }
     }
 
-    /// It was tried and failed, and everything has been said: exit code 1.
-    pub fn said() -> Failure {
-        Failure { code: 1, message: None }
-    }
-
     /// Standard output cannot be written. A reader who has seen enough (`| head`) is no error.
     pub fn stdout(error: io::Error) -> Failure {
         match error.kind() {

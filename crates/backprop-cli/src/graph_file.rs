@@ -47,7 +47,8 @@ impl GraphFile {
         let known =
             records.names().map(|(_, name)| &**name).chain(self.outputs.iter().map(|(n, _)| n.as_str()));
         let mut known: Vec<&str> = known.collect();
-        known.dedup();
+        let mut seen = std::collections::HashSet::new();
+        known.retain(|name| seen.insert(*name));
         let hint = suggest(name, known);
         Err(Failure::usage(format!("{option}: {} has no value called `{name}`{hint}", self.shown)))
     }

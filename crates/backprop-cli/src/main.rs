@@ -18,6 +18,7 @@ mod run_dir;
 mod samples;
 mod suggest;
 mod talk;
+mod widen;
 
 use std::process::ExitCode;
 

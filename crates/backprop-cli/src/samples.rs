@@ -1,7 +1,7 @@
 //! One small call of every operation, for `backprop ops`.
 
 use backprop_core::ops::*;
-use backprop_core::{Array, DType, Op, Shape, Type};
+use backprop_core::{Array, DType, Graph, Op, Shape, Tensor, Type, cond, scan};
 
 use crate::failure::Failure;
 
@@ -31,7 +31,8 @@ impl Sample {
     }
 }
 
-/// Every op, in the order of the families: pointwise, leaves, shapes, indices, reductions, random.
+/// Every op, in the order of the families: pointwise, leaves, shapes, indices, reductions, random,
+/// control flow.
 pub fn samples() -> Vec<Sample> {
     let mut all: Vec<Sample> = Vec::new();
     all.extend(Unary::ALL.iter().map(|&op| Sample::new(op, [unary_operand(op)])));
@@ -43,7 +44,20 @@ pub fn samples() -> Vec<Sample> {
         all.push(Sample::new(op, operands));
     }
     all.extend(others());
+    all.extend(control_flow());
     all
+}
+
+/// A square root that is taken where there is one; a running sum.
+fn control_flow() -> Vec<Sample> {
+    let g = Graph::new();
+    let (x, xs) = (g.input("x", "f64[]"), g.input("xs", "f64[3]"));
+    let branches = cond(x.gt(0.0), || x.sqrt(), || -x);
+    let (sum, _) = scan(x, xs, |sum, x| (sum + x, sum + x));
+    let (yes, start) = (Array::scalar(true), Array::scalar(4.0));
+    let calls = [(branches, vec![yes, start.clone()]), (sum, vec![start, vector([1.0, 2.0, 3.0])])];
+    let sample = |(y, operands): (Tensor, Vec<Array>)| Some(Sample::new(y.get_operation()?, operands));
+    calls.into_iter().filter_map(sample).collect()
 }
 
 fn unary_operand(op: Unary) -> Array {

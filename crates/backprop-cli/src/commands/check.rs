@@ -1,22 +1,160 @@
 //! `backprop check`: whether a graph is well-formed and its gradients are right.
 
-use clap::{ArgMatches, Command};
+use std::collections::{BTreeSet, HashMap};
 
-use super::{constants_option, path, path_arg};
+use backprop_core::random::uniform_f64;
+use backprop_core::verify::verify;
+use backprop_core::{Array, Bindings, Graph, Op, Tensor, Type, ValueId, replay};
+use backprop_run::Check;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use super::{constants_option, file_option, path, path_arg};
+use crate::arrays;
 use crate::failure::Failure;
 use crate::graph_file::GraphFile;
+use crate::suggest::suggest;
+use crate::talk::print;
+use crate::widen::{widen, widen_array, widen_type};
 
 /// The arguments.
 pub fn command() -> Command {
     Command::new("check")
-        .about("Verify a graph, and its gradients against differences")
+        .about("Verify a graph, and its gradients against differences and forward mode")
         .arg(path_arg("FILE.graph", "The graph, as text"))
+        .arg(
+            Arg::new("size")
+                .long("size")
+                .value_name("NAME=N")
+                .action(ArgAction::Append)
+                .value_delimiter(',')
+                .help("The size of a named dimension; the others get small ones"),
+        )
+        .arg(file_option("in", "X.npz", "Inputs to check at, instead of random ones"))
+        .arg(number("seed", "N", "0", "Seeds the random inputs").value_parser(value_parser!(u64)))
+        .arg(
+            number("order", "1|2", "2", "2 checks the second derivatives too")
+                .value_parser(value_parser!(u8).range(1..=2)),
+        )
         .arg(constants_option())
+        .after_help(
+            "Everything is computed in f64, whatever the graph says: differences need the digits.\n\
+             Random inputs: floats from -2 to 2, integers 0, 1, 0, ..., truth values alternating.\n\n\
+             Examples:\n  backprop check model.graph\n  \
+             backprop check model.graph --size B=3 --seed 7\n  \
+             backprop check model.graph --in x.npz --order 1",
+        )
+}
+
+fn number(id: &'static str, value: &'static str, default: &'static str, help: &'static str) -> Arg {
+    Arg::new(id).long(id).value_name(value).default_value(default).help(help)
 }
 
 /// Checks.
 pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let file = path(matches, "FILE.graph").expect("clap demands it");
-    let _file = GraphFile::load(file, path(matches, "constants"))?;
-    Ok(())
+    let file = GraphFile::load(file, path(matches, "constants"))?;
+    let outputs = file.returned()?;
+    if let Err(violations) = verify(&file.graph.records()) {
+        let list: Vec<String> = violations.iter().map(|violation| format!("\n  {violation}")).collect();
+        return Err(Failure::failed(format!(
+            "{}: the graph breaks rules of its form{}",
+            file.shown,
+            list.concat()
+        )));
+    }
+    let inputs = inputs(matches, &file, &outputs)?;
+    let n_nodes = file.graph.records().n_nodes();
+    print(format!("{}: {n_nodes} nodes, well-formed", file.shown))?;
+    let wide = widen(&file.graph.records()).map_err(Failure::failed)?;
+    let output_ids: Vec<ValueId> = outputs.iter().map(|output| output.id()).collect();
+    let names: Vec<String> = inputs.iter().map(|(input, _)| file.graph.records().label(input.id())).collect();
+    let listed =
+        inputs.iter().zip(&names).enumerate().map(|(idx, ((_, array), name))| {
+            format!("  x{idx} = {name} {}{:?}\n", array.dtype(), array.sizes())
+        });
+    let results = file.outputs.iter().enumerate().map(|(idx, (name, _))| format!("  y{idx} = {name}\n"));
+    let listed: String = listed.chain(results).collect();
+    print(format!("gradients at {}\n{listed}", source(matches)))?;
+    let ids: Vec<ValueId> = inputs.iter().map(|(input, _)| input.id()).collect();
+    let arrays: Vec<Array> = inputs.into_iter().map(|(_, array)| array).collect();
+
+    let function = |x: &[Tensor]| {
+        let Some(home) = x.first().map(|x| x.context()) else { return Vec::new() };
+        let given: HashMap<ValueId, Tensor> = ids.iter().copied().zip(x.iter().copied()).collect();
+        let map = replay(&wide, &output_ids, &given, home);
+        output_ids.iter().map(|output| map[output]).collect()
+    };
+    let order = usize::from(*matches.get_one::<u8>("order").expect("it has a default"));
+    let report = Check { order, ..Check::default() }.run(function, &arrays).map_err(Failure::failed)?;
+    if report.n_entries == 0 && report.kinks.is_empty() && report.unclear.is_empty() {
+        return print("there is nothing to differentiate: no float output depends on a float input");
+    }
+    print(report)
+}
+
+fn source(matches: &ArgMatches) -> String {
+    match path(matches, "in") {
+        Some(path) => path.display().to_string(),
+        None => format!("random inputs, seed {}", matches.get_one::<u64>("seed").expect("it has a default")),
+    }
+}
+
+/// The inputs, in f64: from the file, or random ones of the sizes that were asked for.
+fn inputs(
+    matches: &ArgMatches,
+    file: &GraphFile,
+    outputs: &[Tensor],
+) -> Result<Vec<(Tensor, Array)>, Failure> {
+    if let Some(path) = path(matches, "in") {
+        let given = arrays::inputs(&file.graph, outputs, Some(path), &[])?;
+        return Ok(given.into_iter().map(|(input, array)| (input, widen_array(&array))).collect());
+    }
+    let wanted = arrays::needed_inputs(&file.graph, outputs);
+    let sizes = sizes(matches, &file.graph)?;
+    let seed = *matches.get_one::<u64>("seed").expect("it has a default");
+    let mut inputs = Vec::new();
+    for (stream, &(value, ty)) in wanted.iter().enumerate() {
+        let label = file.graph.records().label(value);
+        let of =
+            ty.shape.eval(&sizes).map_err(|why| Failure::failed(format!("input {label} {ty}: {why}")))?;
+        let array = random(widen_type(ty), &of, seed, stream)
+            .map_err(|why| Failure::failed(format!("input {label} {ty}: {why}")))?;
+        inputs.push((file.graph.tensor(value), array));
+    }
+    Ok(inputs)
+}
+
+/// The named dimensions: as asked for, the others 2, 3, 5, 2, ...
+fn sizes(matches: &ArgMatches, graph: &Graph) -> Result<Bindings, Failure> {
+    let mut names = BTreeSet::new();
+    for node in graph.records().nodes() {
+        if let Op::Input(input) = &node.op {
+            names.extend(input.ty.shape.iter().flat_map(|dim| dim.names()));
+        }
+    }
+    let mut sizes: Bindings = names.iter().cloned().zip([2, 3, 5].into_iter().cycle()).collect();
+    for text in matches.get_many::<String>("size").into_iter().flatten() {
+        let wrong = |why: String| Err(Failure::usage(format!("--size {text}: {why}")));
+        let Some((name, size)) = text.split_once('=') else {
+            return wrong("a name and a size are wanted: --size B=3".to_string());
+        };
+        let Ok(size) = size.parse::<usize>() else { return wrong(format!("`{size}` is no size")) };
+        if sizes.insert(name.to_string(), size).is_none() {
+            let hint = suggest(name, names.iter().map(String::as_str));
+            return wrong(format!("the graph's inputs have no dimension `{name}`{hint}"));
+        }
+    }
+    Ok(sizes)
+}
+
+/// An array without pattern; each input has a stream of its own.
+fn random(ty: Type, sizes: &[usize], seed: u64, stream: usize) -> Result<Array, String> {
+    let n = backprop_core::array::element_count(sizes).map_err(|error| error.to_string())?;
+    let key = [seed as u32, (seed >> 32) as u32, stream as u32, 0];
+    let value = |i: usize| match ty.dtype.is_float() {
+        true => 4.0 * uniform_f64(key, i as u64) - 2.0,
+        false => (i % 2) as f64,
+    };
+    let array = Array::new(sizes, (0..n).map(value).collect::<Vec<f64>>());
+    Ok(array.map_err(|error| error.to_string())?.cast(ty.dtype))
 }

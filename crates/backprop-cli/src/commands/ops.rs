@@ -81,7 +81,7 @@ fn plain(attribute: &Attribute) -> String {
         Attribute::Shape(shape) => shape.to_string(),
         Attribute::DType(dtype) => dtype.to_string(),
         Attribute::Name(name) => name.clone(),
-        Attribute::Body(_) => "body".to_string(),
+        Attribute::Body(body) => format!("body of {} operations", body.records().n_nodes()),
     }
 }
 

@@ -1,0 +1,121 @@
+//! eval, grad, show and check on graph files.
+
+mod common;
+
+use backprop_core::Array;
+use common::Folder;
+
+#[test]
+fn eval_gives_what_the_graph_returns() {
+    let folder = Folder::new();
+    folder.line("eval model.graph --in x.npz --out y.npz").good();
+    let expect = [("loss".to_string(), vec![1.0]), ("p".to_string(), vec![-1.0, -1.0])];
+    assert_eq!(folder.read_npz("y.npz"), expect);
+    let printed = folder.line("eval model.graph --in x.npz").good();
+    assert_eq!(printed.out, "loss = 1.0\np = [-1. -1.]\n");
+}
+
+#[test]
+fn constants_come_from_the_file_that_is_named() {
+    let folder = Folder::new();
+    let text = "graph {\n  c = constant @table : f64[70]\n  s = sum(c)\n  return s\n}\n";
+    folder.write("c.graph", text);
+    folder.npz("c.npz", &[("table", &Array::vector(vec![0.5; 70]))]);
+    let done = folder.line("eval c.graph --constants c.npz").good();
+    assert_eq!(done.out, "s = 35.0\n");
+    assert_eq!(folder.line("eval c.graph").code, 1);
+}
+
+/// With x = [[1, 2], [3, 4]], w = (1, −1), b = 0: p = (−1, −1), so dloss/dw = xᵀ·p = (−4, −6) and
+/// dloss/db = Σp = −2. The Hessian is [[xᵀx, xᵀ1], [1ᵀx, 2]] = [[10, 14, 4], [14, 20, 6], [4, 6, 2]];
+/// its rows sum to 28, 40, 12, those of the block of w to 24, 34.
+#[test]
+fn gradients_are_those_computed_by_hand() {
+    let folder = Folder::new();
+    let check = |arguments: &str, expect: &[(&str, &[f64])]| {
+        folder.line(&format!("grad model.graph --in x.npz --out g.npz {arguments}")).good();
+        let expect: Vec<(String, Vec<f64>)> =
+            expect.iter().map(|(name, values)| (name.to_string(), values.to_vec())).collect();
+        assert_eq!(folder.read_npz("g.npz"), expect, "{arguments}");
+    };
+    check("--of loss --wrt w,b", &[("w", &[-4.0, -6.0]), ("b", &[-2.0])]);
+    check("--of loss --wrt p", &[("p", &[-1.0, -1.0])]);
+    check("--of loss --wrt w --order 2", &[("w", &[24.0, 34.0])]);
+    check("--of loss --wrt w,b --order 2", &[("w", &[28.0, 40.0]), ("b", &[12.0])]);
+    check("--of loss --wrt w --order 3", &[("w", &[0.0, 0.0])]);
+    // Jᵀ·d with d = (1, 10): xᵀ·d = (31, 42).
+    check("--of p --wrt w,b --cotangent d.npz", &[("w", &[31.0, 42.0]), ("b", &[11.0])]);
+}
+
+#[test]
+fn a_zero_gradient_comes_with_its_reason() {
+    let folder = Folder::new();
+    folder.write(
+        "cut.graph",
+        "graph {\n  w = input : f64\n  v = input : f64\n  s = stop_gradient(w)\n  z = mul(s, s)\n  return z\n}\n",
+    );
+    folder.npz("w.npz", &[("w", &Array::scalar(3.0)), ("v", &Array::scalar(1.0))]);
+    let done = folder.line("grad cut.graph --of z --wrt w,v --in w.npz").good();
+    assert_eq!(done.out, "w = 0.0\nv = 0.0\n");
+    assert!(
+        done.err.contains("the gradient of w is zero") && done.err.contains("cut.graph:4"),
+        "{}",
+        done.err
+    );
+    assert!(done.err.contains("does not depend on v"), "{}", done.err);
+}
+
+#[test]
+fn the_derivative_is_printed_as_a_graph_and_as_formulas() {
+    let folder = Folder::new();
+    folder.write(
+        "t.graph",
+        "graph {\n  w = input : f64\n  x = input : f64\n  u = mul(w, x)\n  y = tanh(u)\n  return y\n}\n",
+    );
+    let done = folder.line("grad t.graph --of y --wrt w --print").good();
+    let (graph, formulas) = done.out.split_once("\n\n").expect("the formulas stand apart");
+    assert!(formulas.contains("dy/dw = (1 − y²)·x"), "{formulas}");
+    // The printed graph is a graph: its gradient is one of its outputs.
+    folder.write("d.graph", format!("{graph}\n"));
+    folder.npz("wx.npz", &[("w", &Array::scalar(0.0)), ("x", &Array::scalar(3.0))]);
+    let done = folder.line("eval d.graph --in wx.npz").good();
+    assert_eq!(done.out, "y = 0.0\ndy/dw = 3.0\n");
+}
+
+#[test]
+fn explain_fills_the_grad_table() {
+    let folder = Folder::new();
+    let done = folder.line("grad model.graph --of loss --wrt w,b --explain").good();
+    assert!(done.out.contains("grad_table[loss] ← 1"), "{}", done.out);
+    let done = folder.line("grad model.graph --of loss --wrt w,b --explain --in x.npz").good();
+    for line in
+        ["grad_table[loss] ← 1", "dloss/dw = grad_table[w] = [−4, −6]", "dloss/db = grad_table[b] = −2"]
+    {
+        assert!(done.out.contains(line), "{line} in\n{}", done.out);
+    }
+}
+
+#[test]
+fn show_draws_and_prints() {
+    let folder = Folder::new();
+    folder.line("show model.graph --svg --out m.svg").good();
+    let svg = std::fs::read_to_string(folder.path("m.svg")).expect("it was written");
+    assert!(svg.starts_with("<svg") && svg.contains("loss"));
+    assert!(folder.line("show model.graph --dot").good().out.starts_with("digraph"));
+    // What is printed reads back and prints the same.
+    let text = folder.line("show model.graph --text").good().out;
+    folder.write("again.graph", &text);
+    assert_eq!(folder.line("show again.graph --text").good().out, text);
+}
+
+#[test]
+fn check_compares_gradients_at_the_sizes_asked_for() {
+    let folder = Folder::new();
+    let done = folder.line("check model.graph --size B=3").good();
+    assert!(done.out.contains("well-formed") && done.out.contains("x0 = x f64[3, 2]"), "{}", done.out);
+    assert!(done.out.contains("derivatives agree"), "{}", done.out);
+    // f32 graphs are checked in f64.
+    folder.write("f32.graph", common::MODEL.replace("f64", "f32"));
+    let done = folder.line("check f32.graph").good();
+    assert!(done.out.contains("x f64[2, 2]") && done.out.contains("derivatives agree"), "{}", done.out);
+}
