@@ -1,0 +1,98 @@
+//! The order of the examples: a pure function of seed and epoch.
+
+use backprop_core::random::{self, Key};
+use backprop_core::{Array, Element, Seed, with_data};
+
+/// The batches of one epoch: every example once, shuffled; the last batch may be smaller.
+///
+/// The order depends on the seed and the epoch's number alone, so a run that is interrupted and
+/// resumed sees the same batches as one that never stopped.
+///
+/// ```
+/// use backprop_core::Seed;
+/// use backprop_train::Batches;
+/// let sizes: Vec<usize> = Batches::new(7, 3, Seed(1), 0).map(|rows| rows.len()).collect();
+/// assert_eq!(sizes, [3, 3, 1]);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Batches {
+    order: Vec<usize>,
+    batch: usize,
+    next: usize,
+}
+
+impl Batches {
+    /// The batches of `batch` (at least one) out of `n_examples` in epoch `epoch`, from 0.
+    pub fn new(n_examples: usize, batch: usize, seed: Seed, epoch: u32) -> Batches {
+        let key: Key = [seed.0 as u32, (seed.0 >> 32) as u32, random::stream("train.shuffle", 0), epoch];
+        let mut order: Vec<usize> = (0..n_examples).collect();
+        // Fisher and Yates, from the last element to the second.
+        for last in (1..n_examples).rev() {
+            let [low, high, ..] = random::block(key, last as u64);
+            let word = u64::from(low) | u64::from(high) << 32;
+            // The high half of a 64×64-bit product; its bias, below n/2⁶⁴, is beside the point.
+            order.swap(last, ((u128::from(word) * (last as u128 + 1)) >> 64) as usize);
+        }
+        Batches { order, batch: batch.max(1), next: 0 }
+    }
+
+    /// Leaves out the first `n_batches`: where a run that was interrupted goes on.
+    pub fn resume_after(self, n_batches: usize) -> Batches {
+        let next = n_batches.saturating_mul(self.batch).min(self.order.len());
+        Batches { next, ..self }
+    }
+}
+
+impl Iterator for Batches {
+    /// The rows of a batch.
+    type Item = Vec<usize>;
+
+    fn next(&mut self) -> Option<Vec<usize>> {
+        let end = (self.next + self.batch).min(self.order.len());
+        let rows = self.order[self.next..end].to_vec();
+        self.next = end;
+        (!rows.is_empty()).then_some(rows)
+    }
+}
+
+/// These rows of an array [n, ..], copied. The rows are below n.
+pub(crate) fn rows(x: &Array, rows: &[usize]) -> Array {
+    fn copied<T: Element>(from: &[T], width: usize, rows: &[usize]) -> Vec<T> {
+        let mut to = Vec::with_capacity(rows.len() * width);
+        rows.iter().for_each(|&row| to.extend_from_slice(&from[row * width..(row + 1) * width]));
+        to
+    }
+    let mut sizes = x.sizes().to_vec();
+    let width = sizes.iter().skip(1).product();
+    if let Some(first) = sizes.first_mut() {
+        *first = rows.len();
+    }
+    with_data!(x.data(), |values| Array::new(&sizes, copied(values, width, rows)))
+        .expect("as many elements as rows times width")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_example_comes_once_in_an_order_of_seed_and_epoch() {
+        let order = |seed, epoch| Batches::new(23, 5, Seed(seed), epoch).flatten().collect::<Vec<_>>();
+        let mut sorted = order(1, 0);
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..23).collect::<Vec<_>>());
+        assert_eq!(order(1, 0), order(1, 0));
+        assert_ne!(order(1, 0), order(1, 1));
+        assert_ne!(order(1, 0), order(2, 0));
+        assert_eq!(Batches::new(0, 5, Seed(1), 0).count(), 0);
+        let rest = Batches::new(23, 5, Seed(1), 0).resume_after(3).flatten().collect::<Vec<_>>();
+        assert_eq!(rest, order(1, 0)[15..]);
+    }
+
+    #[test]
+    fn rows_are_copied_in_their_order() {
+        let x = Array::from([[1i64, 2], [3, 4], [5, 6]]);
+        assert_eq!(rows(&x, &[2, 0]), Array::from([[5i64, 6], [1, 2]]));
+        assert_eq!(rows(&Array::from([7i64, 8, 9]), &[1]), Array::from([8i64]));
+    }
+}

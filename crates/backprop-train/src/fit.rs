@@ -1,0 +1,276 @@
+//! The training loop.
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use backprop_core::{Error, Seed, Tensor};
+use backprop_nn::{AdamW, Layer, Optimizer, Params, Schedule};
+
+use crate::batches::{Batches, rows};
+use crate::data::Dataset;
+use crate::metrics::{Evaluation, evaluate, n_right};
+use crate::steps::Steps;
+
+/// How steps are computed. Both give the same mathematics from the same rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Engine {
+    /// At once, on a tape; one scope per step.
+    Eager,
+    /// As one graph, compiled before the first step.
+    #[default]
+    Graph,
+}
+
+/// How the learning rate goes over the whole of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Plan {
+    /// Always the same.
+    Constant,
+    /// Up linearly for the part `warm_up` of all steps, then down to 0 along half a cosine.
+    Cosine {
+        /// 0 to 1.
+        warm_up: f64,
+    },
+    /// A schedule of one's own, in steps.
+    Steps(Schedule),
+}
+
+/// What to do in training. The default is the recipe:
+///
+/// | | |
+/// |---|---|
+/// | optimizer | AdamW, lr 3e-3, betas (0.9, 0.999), weight decay 0.1 |
+/// | learning rate | linear warm-up over 5 % of the steps, then a cosine to 0 |
+/// | batch, epochs | 32, 30 |
+/// | initialiser | He (uniform), biases 0: [`Sequential::mlp`](backprop_nn::Sequential::mlp) |
+#[derive(Clone)]
+pub struct Fit {
+    /// Passes over the training set.
+    pub epochs: usize,
+    /// Examples per step; the last batch of an epoch may have fewer.
+    pub batch: usize,
+    /// The update rule, with clipping if wanted. Its schedule is replaced by `plan`'s.
+    pub optimizer: Optimizer,
+    /// The learning rate's course.
+    pub plan: Plan,
+    /// The objective, from outputs and labels.
+    pub loss: fn(Tensor, Tensor) -> Tensor,
+    /// Orders the examples. Dropout draws under the seed of the parameters.
+    pub seed: Seed,
+    /// How steps are computed.
+    pub engine: Engine,
+    /// Whether every epoch ends with an evaluation on the test set; the last one always does.
+    pub evaluate_each_epoch: bool,
+    /// Looked at between steps: once true, training ends with what it has.
+    pub interrupt: Option<Arc<AtomicBool>>,
+}
+
+impl Default for Fit {
+    fn default() -> Fit {
+        Fit {
+            epochs: 30,
+            batch: 32,
+            optimizer: Optimizer::from(AdamW::new(3e-3).weight_decay(0.1)),
+            plan: Plan::Cosine { warm_up: 0.05 },
+            loss: |logits, labels| logits.cross_entropy(labels),
+            seed: Seed(0),
+            engine: Engine::default(),
+            evaluate_each_epoch: true,
+            interrupt: None,
+        }
+    }
+}
+
+/// What is told after each epoch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Epoch {
+    /// The number of the epoch, from 1.
+    pub epoch: usize,
+    /// How many there are.
+    pub epochs: usize,
+    /// The steps taken so far, of all epochs.
+    pub step: u64,
+    /// The mean loss over the epoch's examples, each before the step that it took part in.
+    pub train_loss: f64,
+    /// The part of them that was classified rightly then, 0 to 1.
+    pub train_accuracy: f64,
+    /// How the test set is classified after the epoch, if that was asked.
+    pub test: Option<Evaluation>,
+    /// The learning rate of the last step.
+    pub lr: f64,
+    /// Seconds of training, without evaluation.
+    pub seconds: f64,
+    /// Training examples per second.
+    pub samples_per_second: f64,
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Epoch { epoch, epochs, train_loss, train_accuracy, samples_per_second, .. } = self;
+        write!(f, "epoch {epoch}/{epochs}: loss {train_loss:.4}, accuracy {train_accuracy:.4}")?;
+        if let Some(Evaluation { loss, accuracy }) = self.test {
+            write!(f, "; test loss {loss:.4}, accuracy {accuracy:.4}")?;
+        }
+        write!(f, "; {samples_per_second:.0} samples/s")
+    }
+}
+
+/// What a run leaves beside the parameters.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct History {
+    /// The epochs that were trained to their end.
+    pub epochs: Vec<Epoch>,
+    /// Whether the run ended before its last epoch, at the caller's wish.
+    pub stopped: bool,
+}
+
+/// Why training ended early.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The configuration cannot be followed.
+    Config(String),
+    /// The network, loss or optimizer is at fault before any step.
+    Build(Error),
+    /// A step failed; the parameters are those before it.
+    Step {
+        /// From 1.
+        epoch: usize,
+        /// From 0, over all epochs.
+        step: u64,
+        /// What was wrong.
+        error: Error,
+    },
+    /// The evaluation after an epoch failed.
+    Evaluate(Error),
+}
+
+impl fmt::Display for TrainError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TrainError::Config(rule) => write!(f, "fit: {rule}"),
+            TrainError::Build(error) => error.fmt(f),
+            TrainError::Step { epoch, step, error } => write!(f, "epoch {epoch}, step {step}: {error}"),
+            TrainError::Evaluate(error) => write!(f, "evaluation: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for TrainError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            TrainError::Config(_) => None,
+            TrainError::Build(error) | TrainError::Evaluate(error) | TrainError::Step { error, .. } => {
+                Some(error)
+            }
+        }
+    }
+}
+
+/// Trains `net`: changes `params`, and reports after each epoch. `each` may end the run by
+/// returning [`ControlFlow::Break`].
+///
+/// The run starts at the step that `params` counts: parameters and state read from a snapshot go on
+/// where they were, with the same batches, masks and bits as if there had been no stop. To train
+/// trained parameters anew, call [`Params::reset_training`] first.
+///
+/// # Errors
+/// An empty data set or batch, labels that do not match; every fault of the network or optimizer; a
+/// step whose loss or gradients are not finite (the parameters are then as they were before it).
+pub fn fit(
+    net: &dyn Layer,
+    params: &mut Params,
+    data: &Dataset,
+    config: &Fit,
+    mut each: impl FnMut(&Epoch) -> ControlFlow<()>,
+) -> Result<History, TrainError> {
+    let n = check(data, config)?;
+    let n_batches = n.div_ceil(config.batch);
+    let schedule = config.plan.schedule((n_batches * config.epochs) as u64);
+    let optimizer = config.optimizer.clone().schedule(schedule);
+    let (x, y) = (&data.train_x, &data.train_y);
+    let steps = Steps::new(config.engine, net, params, optimizer, config.loss, [x, y]);
+    let steps = steps.map_err(TrainError::Build)?;
+    let mut history = History::default();
+    let first_epoch = params.step() as usize / n_batches;
+    for epoch in first_epoch..config.epochs {
+        let start = Instant::now();
+        let batches = Batches::new(n, config.batch, config.seed, epoch as u32);
+        let (mut loss, mut right, mut seen, mut lr) = (0.0, 0, 0, 0.0);
+        for chosen in batches.resume_after(params.step() as usize - epoch * n_batches) {
+            if config.interrupt.as_ref().is_some_and(|interrupt| interrupt.load(Ordering::Relaxed)) {
+                history.stopped = true;
+                return Ok(history);
+            }
+            let labels = rows(y, &chosen);
+            let step = params.step();
+            let outcome = steps
+                .take(params, [rows(x, &chosen), labels.clone()])
+                .map_err(|error| TrainError::Step { epoch: epoch + 1, step, error })?;
+            loss += outcome.loss * chosen.len() as f64;
+            right += n_right(&outcome.logits, &labels);
+            seen += chosen.len();
+            lr = outcome.lr;
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        let is_last = epoch + 1 == config.epochs;
+        let test = match config.evaluate_each_epoch || is_last {
+            true => Some(evaluate(net, params, &data.test_x, &data.test_y).map_err(TrainError::Evaluate)?),
+            false => None,
+        };
+        let report = Epoch {
+            epoch: epoch + 1,
+            epochs: config.epochs,
+            step: params.step(),
+            train_loss: loss / seen as f64,
+            train_accuracy: right as f64 / seen as f64,
+            test,
+            lr,
+            seconds,
+            samples_per_second: seen as f64 / seconds.max(f64::MIN_POSITIVE),
+        };
+        let wish = each(&report);
+        history.epochs.push(report);
+        if wish.is_break() && !is_last {
+            history.stopped = true;
+            return Ok(history);
+        }
+    }
+    Ok(history)
+}
+
+/// The number of training examples.
+fn check(data: &Dataset, config: &Fit) -> Result<usize, TrainError> {
+    let refuse = |rule: String| Err(TrainError::Config(rule));
+    if config.batch == 0 {
+        return refuse("batch must be at least 1".to_string());
+    }
+    let Some(&n) = data.train_x.sizes().first().filter(|&&n| n > 0) else {
+        return refuse(format!("the data set `{}` has no training example", data.name));
+    };
+    if data.train_y.sizes() != [n] {
+        return refuse(format!("{n} training examples need as many labels, not {:?}", data.train_y.sizes()));
+    }
+    match &config.plan {
+        Plan::Cosine { warm_up } if !(0.0..=1.0).contains(warm_up) => {
+            refuse(format!("warm_up is a part of all steps, 0 to 1, not {warm_up}"))
+        }
+        _ => Ok(n),
+    }
+}
+
+impl Plan {
+    /// The schedule of a run of `total` steps.
+    pub fn schedule(&self, total: u64) -> Schedule {
+        match self {
+            Plan::Constant => Schedule::Constant,
+            Plan::Cosine { warm_up } => {
+                Schedule::warm_up_cosine((warm_up * total as f64).round() as u64, total)
+            }
+            Plan::Steps(schedule) => schedule.clone(),
+        }
+    }
+}
