@@ -5,6 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
+use backprop_core::Seed;
+use backprop_nn::{Adam, AdamW, Optimizer, Sgd};
+use backprop_train::{Engine, Fit, Plan};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -22,18 +25,9 @@ pub enum Data {
     Folder(PathBuf),
 }
 
-/// Symbol-to-number or symbol-to-symbol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Engine {
-    /// On a tape, step by step.
-    Eager,
-    /// As a graph that is made once and run for each batch.
-    Graph,
-}
-
 /// How parameters follow their gradients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Optimizer {
+pub enum Rule {
     /// Stochastic gradient descent.
     Sgd,
     /// Kingma, Ba 2015.
@@ -47,7 +41,7 @@ pub enum Optimizer {
 pub enum Schedule {
     /// It stays.
     Constant,
-    /// Along half a cosine to zero.
+    /// Up linearly, then along half a cosine to zero.
     Cosine,
 }
 
@@ -63,15 +57,17 @@ pub struct Config {
     /// Examples per step.
     pub batch: usize,
     /// How parameters follow their gradients.
-    pub optimizer: Optimizer,
+    pub optimizer: Rule,
     /// The learning rate; `None`: the optimizer's own.
     pub lr: Option<f64>,
-    /// For SGD; `None`: 0.9.
+    /// For SGD.
     pub momentum: f64,
-    /// Decoupled for AdamW, part of the gradient for the others.
-    pub weight_decay: f64,
+    /// Decoupled for AdamW, part of the gradient for the others; `None`: the optimizer's own.
+    pub weight_decay: Option<f64>,
     /// How the learning rate goes over the run.
     pub schedule: Schedule,
+    /// The part of all steps that the cosine schedule warms up in.
+    pub warm_up: f64,
     /// Seeds the split, the initial weights and the order of the examples.
     pub seed: u64,
     /// Symbol-to-number or symbol-to-symbol.
@@ -85,13 +81,14 @@ impl Default for Config {
         Config {
             data: Data::Digits,
             layers: None,
-            epochs: 40,
+            epochs: 30,
             batch: 32,
-            optimizer: Optimizer::Adam,
+            optimizer: Rule::AdamW,
             lr: None,
             momentum: 0.9,
-            weight_decay: 0.0,
+            weight_decay: None,
             schedule: Schedule::Cosine,
+            warm_up: 0.05,
             seed: 0,
             engine: Engine::Graph,
             out: None,
@@ -103,9 +100,42 @@ impl Config {
     /// The learning rate, the optimizer's own where none is given.
     pub fn lr(&self) -> f64 {
         self.lr.unwrap_or(match self.optimizer {
-            Optimizer::Sgd => 0.05,
-            Optimizer::Adam | Optimizer::AdamW => 0.003,
+            Rule::Sgd => 0.05,
+            Rule::Adam | Rule::AdamW => 0.005,
         })
+    }
+
+    /// The weight decay, the optimizer's own where none is given.
+    fn weight_decay(&self) -> f64 {
+        self.weight_decay.unwrap_or(if self.optimizer == Rule::AdamW { 0.1 } else { 0.0 })
+    }
+
+    /// What `fit` is told.
+    pub fn fit(&self) -> Fit {
+        let (lr, decay) = (self.lr(), self.weight_decay());
+        let optimizer = match self.optimizer {
+            Rule::Sgd => Optimizer::from(Sgd::new(lr).momentum(self.momentum).weight_decay(decay)),
+            Rule::Adam => Optimizer::from(Adam::new(lr).weight_decay(decay)),
+            Rule::AdamW => Optimizer::from(AdamW::new(lr).weight_decay(decay)),
+        };
+        let plan = match self.schedule {
+            Schedule::Constant => Plan::Constant,
+            Schedule::Cosine => Plan::Cosine { warm_up: self.warm_up },
+        };
+        let Config { epochs, batch, engine, seed, .. } = *self;
+        Fit { epochs, batch, optimizer, plan, engine, seed: Seed(seed), ..Fit::default() }
+    }
+
+    /// `64-128-10, adamw, learning rate 0.003, batches of 32`
+    pub fn summary(&self) -> String {
+        let layers: Vec<String> = self.layers.iter().flatten().map(usize::to_string).collect();
+        let optimizer = name_of(self.optimizer, &OPTIMIZERS);
+        format!("{}, {optimizer}, learning rate {:?}, batches of {}", layers.join("-"), self.lr(), self.batch)
+    }
+
+    /// `eager` or `graph`
+    pub fn engine_name(&self) -> &'static str {
+        name_of(self.engine, &ENGINES)
     }
 
     /// The settings as a config file, each of them.
@@ -211,12 +241,16 @@ pub struct Setting {
 impl Setting {
     /// Its option, without the dashes: `weight-decay`.
     pub fn flag(&self) -> &'static str {
-        if self.key == "weight_decay" { "weight-decay" } else { self.key }
+        match self.key {
+            "weight_decay" => "weight-decay",
+            "warm_up" => "warm-up",
+            key => key,
+        }
     }
 }
 
 /// Every setting, in the order of the help.
-pub const SETTINGS: [Setting; 12] = [
+pub const SETTINGS: [Setting; 13] = [
     Setting {
         key: "data",
         value: "digits|iris|DIR",
@@ -263,7 +297,7 @@ pub const SETTINGS: [Setting; 12] = [
     Setting {
         key: "epochs",
         value: "N",
-        help: "Passes over the training set [default: 40]",
+        help: "Passes over the training set [default: 30]",
         kind: Kind::Integer,
         read: |config, text| count(text).map(|n| config.epochs = n),
         write: |config| Some(config.epochs.to_string()),
@@ -279,7 +313,7 @@ pub const SETTINGS: [Setting; 12] = [
     Setting {
         key: "optimizer",
         value: "sgd|adam|adamw",
-        help: "How parameters follow their gradients [default: adam]",
+        help: "How parameters follow their gradients [default: adamw]",
         kind: Kind::Text,
         read: |config, text| one_of(text, &OPTIMIZERS).map(|optimizer| config.optimizer = optimizer),
         write: |config| Some(quoted(name_of(config.optimizer, &OPTIMIZERS))),
@@ -287,7 +321,7 @@ pub const SETTINGS: [Setting; 12] = [
     Setting {
         key: "lr",
         value: "X",
-        help: "The learning rate at the start [default: 0.003, for sgd 0.05]",
+        help: "The learning rate at the start [default: 0.005, for sgd 0.05]",
         kind: Kind::Number,
         read: |config, text| {
             let lr = number(text, f64::MIN_POSITIVE)?;
@@ -310,18 +344,33 @@ pub const SETTINGS: [Setting; 12] = [
     Setting {
         key: "weight_decay",
         value: "X",
-        help: "Decay of the weights: decoupled for adamw, else added to the gradient [default: 0]",
+        help: "Decay of the weights: decoupled for adamw, else added to the gradient [default: 0.1 for adamw, else 0]",
         kind: Kind::Number,
-        read: |config, text| number(text, 0.0).map(|x| config.weight_decay = x),
-        write: |config| Some(format!("{:?}", config.weight_decay)),
+        read: |config, text| number(text, 0.0).map(|x| config.weight_decay = Some(x)),
+        write: |config| Some(format!("{:?}", config.weight_decay())),
     },
     Setting {
         key: "schedule",
         value: "constant|cosine",
-        help: "How the learning rate goes over the run [default: cosine]",
+        help: "How the learning rate goes: cosine warms up, then falls to 0 [default: cosine]",
         kind: Kind::Text,
         read: |config, text| one_of(text, &SCHEDULES).map(|schedule| config.schedule = schedule),
         write: |config| Some(quoted(name_of(config.schedule, &SCHEDULES))),
+    },
+    Setting {
+        key: "warm_up",
+        value: "PART",
+        help: "The part of all steps in which the cosine schedule rises [default: 0.05]",
+        kind: Kind::Number,
+        read: |config, text| {
+            let part = number(text, 0.0)?;
+            if part > 1.0 {
+                return Err(format!("{text} is above 1: a part of all steps is wanted"));
+            }
+            config.warm_up = part;
+            Ok(())
+        },
+        write: |config| Some(format!("{:?}", config.warm_up)),
     },
     Setting {
         key: "seed",
@@ -360,8 +409,7 @@ pub const SETTINGS: [Setting; 12] = [
     },
 ];
 
-const OPTIMIZERS: [(&str, Optimizer); 3] =
-    [("sgd", Optimizer::Sgd), ("adam", Optimizer::Adam), ("adamw", Optimizer::AdamW)];
+const OPTIMIZERS: [(&str, Rule); 3] = [("sgd", Rule::Sgd), ("adam", Rule::Adam), ("adamw", Rule::AdamW)];
 const SCHEDULES: [(&str, Schedule); 2] = [("constant", Schedule::Constant), ("cosine", Schedule::Cosine)];
 const ENGINES: [(&str, Engine); 2] = [("eager", Engine::Eager), ("graph", Engine::Graph)];
 
@@ -370,16 +418,6 @@ fn one_of<T: Copy>(text: &str, known: &[(&'static str, T)]) -> Result<T, String>
     found
         .map(|&(_, value)| value)
         .ok_or_else(|| format!("there is no `{text}`{}", suggest(text, known.iter().map(|(name, _)| *name))))
-}
-
-/// The name of the optimizer, for messages.
-pub fn optimizer_name(optimizer: Optimizer) -> &'static str {
-    name_of(optimizer, &OPTIMIZERS)
-}
-
-/// The name of the engine, for messages.
-pub fn engine_name(engine: Engine) -> &'static str {
-    name_of(engine, &ENGINES)
 }
 
 fn name_of<T: PartialEq>(value: T, known: &[(&'static str, T)]) -> &'static str {
@@ -433,9 +471,10 @@ mod tests {
             data: Data::Folder("a \"folder\"/mnist".into()),
             layers: Some(vec![784, 32, 10]),
             lr: Some(1e-5),
+            weight_decay: Some(0.25),
             seed: u64::MAX,
             engine: Engine::Eager,
-            optimizer: Optimizer::AdamW,
+            optimizer: Rule::AdamW,
             ..Config::default()
         };
         let mut read = Config::default();
