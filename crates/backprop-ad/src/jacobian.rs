@@ -6,7 +6,8 @@ use backprop_core::{DType, Ill, Shape, Tensor, Type};
 use crate::jvp::jvp;
 use crate::sweep::{grad, vjp};
 
-/// ∂outputs[o]/∂inputs[i] at `[o][i]`, of shape [dims of the output.., dims of the input..].
+/// The derivative of output `o` by input `i`, at `[o][i]`: its shape has the output's dimensions, then
+/// the input's.
 ///
 /// Reverse mode, one sweep for each element of the outputs; forward mode, one for each element of the
 /// inputs, where those are fewer. Each sweep adds its nodes to the graph or tape, so a Jacobian is for
@@ -52,7 +53,7 @@ pub fn jacobian(outputs: &[Tensor], inputs: &[Tensor]) -> Vec<Vec<Tensor>> {
     }
 }
 
-/// ∂²z/∂x∂x of a scalar z, of shape [dims of x.., dims of x..]: the [`jacobian`] of the gradient.
+/// ∂²z/∂x∂x of a scalar z: the [`jacobian`] of its gradient, with the dimensions of x twice.
 ///
 /// ```
 /// use backprop_core::Graph;
@@ -84,7 +85,7 @@ fn extents(values: &[Tensor], what: &str, floats: bool) -> Result<Vec<Extent>, I
             Ill::new(format!("needs sizes that are numbers, and {what} {idx} is {value:?}"))
                 .hint("build it in a graph whose inputs have sizes, or use vjp or jvp")
         })?;
-        let n = backprop_core::array::element_count(&sizes).map_err(|e| Ill::new(e.to_string()))?;
+        let n = backprop_core::array::element_count(sizes).map_err(|e| Ill::new(e.to_string()))?;
         Ok(Extent { ty, n })
     };
     values.iter().enumerate().map(extent).collect()

@@ -65,8 +65,8 @@ impl Tensor {
         bias.map_or(scaled, |bias| scaled + bias)
     }
 
-    /// The mean of −ln softmax(self)[target] over the samples: `self` holds logits [n, classes],
-    /// `target` holds class numbers [n]. A class number out of range is a fault.
+    /// The mean over the samples of −ln of the softmax at the target: `self` holds logits
+    /// `[n, classes]`, `target` holds class numbers `[n]`. A class number out of range is a fault.
     #[track_caller]
     pub fn cross_entropy(self, target: Tensor) -> Tensor {
         let (Some(logits), Some(classes)) = (self.shape(), target.ty()) else {

@@ -98,13 +98,13 @@ impl Tensor {
     /// Reads the records that the value belongs to.
     #[inline]
     pub fn with_records<R>(self, read: impl FnOnce(&crate::graph::records::Records) -> R) -> Option<R> {
-        self.context.read(read)
+        self.context.get().map(|emit| read(&emit.records().snapshot()))
     }
 
     /// The type, if the value is well-typed and its context lives.
     #[inline]
     pub fn ty(self) -> Option<Type> {
-        self.with_records(|records| records.ty(self.value)).flatten()
+        self.context.read(|records| records.ty(self.value)).flatten()
     }
 
     /// The element type; see [`Tensor::ty`].

@@ -345,7 +345,7 @@ mod tests {
         v.named("v");
         let _ill = x.matmul(x);
         let _foreign = i + Graph::new().input("z", "f32[]");
-        g.records().clone()
+        (*g.records()).clone()
     }
 
     #[test]

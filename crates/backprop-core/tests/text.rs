@@ -40,7 +40,7 @@ fn round_trip(document: &Document) -> String {
 
 fn document(graph: &Graph, outputs: &[(&str, Tensor)]) -> Document {
     let outputs = outputs.iter().map(|(name, value)| (name.to_string(), value.id())).collect();
-    Document { records: graph.records().clone(), outputs }
+    Document { records: (*graph.records()).clone(), outputs }
 }
 
 /// Reads what a person wrote; prints it as expected.

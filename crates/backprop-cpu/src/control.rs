@@ -126,8 +126,8 @@ impl<'a> Frame<'a> {
 /// Zeros to write the rows of a result into.
 fn zeros(ty: Type) -> Result<Array, Ill> {
     let sizes = ty.shape.sizes().expect("sizes are numbers when an op is evaluated");
-    element_count(&sizes)
-        .and_then(|_| Array::zeros(ty.dtype, &sizes))
+    element_count(sizes)
+        .and_then(|_| Array::zeros(ty.dtype, sizes))
         .map_err(|error| Ill::new(error.to_string()))
 }
 

@@ -30,7 +30,7 @@ pub(crate) fn broadcast(x: &Array, to: Type) -> Array {
     let source: Sizes = (0..sizes.len())
         .map(|axis| if axis < lead || x.sizes()[axis - lead] == 1 { 0 } else { own[axis - lead] })
         .collect();
-    with_data!(x.data(), |values| strided_copy(values, &sizes, &source))
+    with_data!(x.data(), |values| strided_copy(values, sizes, &source))
 }
 
 /// Axes in the order `perm`.

@@ -232,7 +232,8 @@ impl Bound {
                 ))
             }
             _ if !self.shared.is_eager => {
-                let known = self.shared.context.read(|records| records.by_name(&name)).flatten();
+                let known =
+                    self.shared.context.get().and_then(|emit| emit.records().snapshot().by_name(&name));
                 match known {
                     Some(value) => Tensor::new(self.shared.context, value),
                     None => self.leaf(Input { ty }).named(&name),

@@ -142,7 +142,7 @@ impl TrainStep {
             Some(array) => Ok(array.clone()),
             None => {
                 let sizes = ty.shape.sizes().unwrap_or_default();
-                Array::zeros(ty.dtype, &sizes).map_err(|e| Fault::new("step", e.to_string()).into())
+                Array::zeros(ty.dtype, sizes).map_err(|e| Fault::new("step", e.to_string()).into())
             }
         }
     }

@@ -30,7 +30,7 @@ pub fn compile(graph: &Graph, inputs: &[Tensor], outputs: &[Tensor]) -> Result<E
             return Err(Fault::new("compile", "an input or output belongs to another graph or tape").into());
         }
     }
-    let records = graph.records().clone();
+    let records = (*graph.records()).clone();
     Executable::new(
         records,
         inputs.iter().map(|input| input.id()).collect(),

@@ -1,14 +1,14 @@
 //! The tape (symbol-to-number): operations on its tensors are computed at once and recorded, so
 //! that they can be differentiated.
 
-use std::cell::{Cell, Ref, RefCell};
+use std::cell::{Cell, RefCell};
 use std::panic::Location;
 use std::rc::Rc;
 
 use backprop_core::array::pool;
 use backprop_core::graph::context::{self, Closed, Cursor};
 use backprop_core::graph::place::{Line, Place};
-use backprop_core::graph::records::Inputs;
+use backprop_core::graph::records::{Inputs, RecordsCell};
 use backprop_core::ops::{Arrays, Full, IllCall, Input, Literal};
 use backprop_core::random::Streams;
 use backprop_core::{
@@ -38,7 +38,7 @@ pub struct Tape {
 
 /// What a tape and its scopes share.
 struct Shared {
-    records: RefCell<Records>,
+    records: RecordsCell,
     /// By value; `None` for what is ill.
     values: RefCell<Vec<Option<Array>>>,
     no_grad: Cell<bool>,
@@ -72,7 +72,7 @@ impl Tape {
     /// An empty tape.
     pub fn new() -> Tape {
         let shared = Rc::new(Shared {
-            records: RefCell::default(),
+            records: RecordsCell::default(),
             values: RefCell::default(),
             no_grad: Cell::new(false),
         });
@@ -103,8 +103,8 @@ impl Tape {
     }
 
     /// What has been recorded.
-    pub fn records(&self) -> Ref<'_, Records> {
-        self.context.shared.records.borrow()
+    pub fn records(&self) -> Rc<Records> {
+        self.context.shared.records.snapshot()
     }
 
     /// An array on the tape; gradients with respect to it can be asked for.
@@ -225,7 +225,7 @@ impl Emit for TapeContext {
         self.id
     }
 
-    fn records(&self) -> &RefCell<Records> {
+    fn records(&self) -> &RecordsCell {
         &self.shared.records
     }
 

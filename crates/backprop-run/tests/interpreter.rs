@@ -43,7 +43,7 @@ fn check(what: &str, inputs: &[Array], bound: Bound, f: impl Fn(&[Tensor]) -> Ve
         }
         _ => reference.clone(),
     };
-    let executable = Executable::new(g.records().clone(), ids, outputs).unwrap();
+    let executable = Executable::new((*g.records()).clone(), ids, outputs).unwrap();
     let computed = executable.run(inputs).unwrap();
     for ((reference, computed), size) in reference.iter().zip(&computed).zip(&sizes) {
         assert_eq!((computed.dtype(), computed.sizes()), (reference.dtype(), reference.sizes()), "{what}");
@@ -344,7 +344,7 @@ fn a_network_with_its_gradient_and_named_sizes() {
     let loss = x.matmul(w.t()).relu().cross_entropy(t);
     let [dw] = backprop_ad::grad(loss, [w]);
     let (inputs, outputs) = ([x.id(), w.id(), t.id()], [loss.id(), dw.id()]);
-    let executable = Executable::new(g.records().clone(), inputs.to_vec(), outputs.to_vec()).unwrap();
+    let executable = Executable::new((*g.records()).clone(), inputs.to_vec(), outputs.to_vec()).unwrap();
     for rows in [1usize, 5] {
         let labels = Array::vector((0..rows as i64).map(|i| i % 3).collect::<Vec<_>>());
         let arrays = [ordinary(DType::F64, &[rows, 4], 1), ordinary(DType::F64, &[3, 4], 2), labels];

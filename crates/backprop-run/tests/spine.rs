@@ -187,3 +187,13 @@ fn what_does_not_fit_into_memory_is_a_fault() {
     let x = tape.value([1.0f32]);
     assert!(x.sum([0, 0, 0, 0, 0, 0, 0, 0, 0]).value().is_err());
 }
+
+#[test]
+fn records_that_are_being_read_do_not_stand_in_the_way() {
+    let graph = Graph::new();
+    let x = graph.input("x", "f64[]");
+    let records = graph.records();
+    let y = x.tanh().named("y");
+    assert!(y.with_records(|records| (y * 2.0).id() as usize == records.n_values() + 1).unwrap());
+    assert_eq!((records.n_nodes(), graph.records().n_nodes()), (1, 4));
+}

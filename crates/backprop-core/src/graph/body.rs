@@ -314,7 +314,8 @@ mod tests {
         let (x, w) = (graph.input("x", "f32[3]"), graph.input("w", "f32[3]"));
         let y = x * w;
         let body = |parameters: &[ValueId], outputs: &[ValueId], n_captures| {
-            let told = Body::new(graph.records().clone(), parameters.to_vec(), outputs.to_vec(), n_captures);
+            let told =
+                Body::new((*graph.records()).clone(), parameters.to_vec(), outputs.to_vec(), n_captures);
             told.map_err(|ill| ill.rule)
         };
         let (x, w, y) = (x.id(), w.id(), y.id());

@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 
 use super::fault::{Error, Fault};
 use super::place::{Line, Module, Place};
-use super::records::{Inputs, NodeId, Part, Records, ValueId};
+use super::records::{Inputs, NodeId, Part, Records, RecordsCell, ValueId};
 use crate::array::Array;
 use crate::ops::Op;
 use crate::random::Streams;
@@ -46,7 +46,7 @@ pub trait Emit {
     fn id(&self) -> ContextId;
 
     /// What has been recorded.
-    fn records(&self) -> &RefCell<Records>;
+    fn records(&self) -> &RecordsCell;
 
     /// Where the next operation belongs.
     fn cursor(&self) -> &Cell<Cursor>;
@@ -187,9 +187,9 @@ impl ContextId {
         TABLE.with_borrow(|table| table.live(self).and_then(|slot| slot.emit.clone()))
     }
 
-    /// Reads the records of the context, while it lives.
+    /// Reads the records of the context, while it lives; `read` calls no operation.
     #[inline]
-    pub fn read<R>(self, read: impl FnOnce(&Records) -> R) -> Option<R> {
+    pub(crate) fn read<R>(self, read: impl FnOnce(&Records) -> R) -> Option<R> {
         TABLE.with_borrow(|table| {
             let emit = table.live(self)?.emit.as_ref()?;
             Some(read(&emit.records().borrow()))

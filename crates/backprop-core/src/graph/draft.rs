@@ -82,7 +82,7 @@ impl OpenBody {
             })
             .collect();
         Draft {
-            records: self.context.records.take(),
+            records: std::mem::take(&mut *self.context.records.borrow_mut()),
             parameters: self.parameters.clone(),
             outputs,
             captures: self.context.captures.take(),

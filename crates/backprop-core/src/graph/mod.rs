@@ -9,7 +9,7 @@ pub mod records;
 pub mod replay;
 pub mod smooth;
 
-use std::cell::{Cell, Ref, RefCell};
+use std::cell::{Cell, RefCell};
 use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::types::{Dim, IntoType, Type};
 use context::{Closed, ContextId, Cursor, Emit};
 use fault::{Error, Fault, Ill};
 use place::{Line, Place};
-use records::{Inputs, NodeId, Part, Records, ValueId};
+use records::{Inputs, NodeId, Part, Records, RecordsCell, ValueId};
 
 /// A computational graph (symbol-to-symbol): operations on its tensors add nodes and compute nothing.
 ///
@@ -41,7 +41,7 @@ pub struct Graph {
 /// The context behind a graph or a body.
 pub struct GraphContext {
     id: ContextId,
-    records: RefCell<Records>,
+    records: RecordsCell,
     cursor: Cell<Cursor>,
     streams: RefCell<Streams>,
     /// For a body: values of the surrounding context, with the parameters that stand for them.
@@ -55,7 +55,7 @@ impl GraphContext {
     fn new(id: ContextId, records: Records, cursor: Cursor) -> GraphContext {
         GraphContext {
             id,
-            records: RefCell::new(records),
+            records: RecordsCell::new(records),
             cursor: Cell::new(cursor),
             streams: RefCell::default(),
             captures: RefCell::default(),
@@ -70,7 +70,7 @@ impl Emit for GraphContext {
         self.id
     }
 
-    fn records(&self) -> &RefCell<Records> {
+    fn records(&self) -> &RecordsCell {
         &self.records
     }
 
@@ -152,7 +152,7 @@ impl Graph {
 
     /// The records, for good: the graph ends.
     pub(crate) fn into_records(self) -> Records {
-        self.context.records.take()
+        std::mem::take(&mut *self.context.records.borrow_mut())
     }
 
     /// The number of its context.
@@ -161,8 +161,8 @@ impl Graph {
     }
 
     /// What has been recorded.
-    pub fn records(&self) -> Ref<'_, Records> {
-        self.context.records.borrow()
+    pub fn records(&self) -> Rc<Records> {
+        self.context.records.snapshot()
     }
 
     /// An input called `name`, given when the graph is run. The type is written `"f32[B, 784]"`.

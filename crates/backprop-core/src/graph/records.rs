@@ -3,7 +3,9 @@
 //! Graphs, bodies and tapes all keep their operations here, so differentiation, printing, checking
 //! and execution read one structure. Records are plain data: `Send + Sync`, without handles.
 
+use std::cell::{Ref, RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -88,6 +90,35 @@ pub struct Records {
     pub(crate) assumed_from: Vec<NodeId>,
     /// Values whose names are lent.
     pub(crate) lent: BTreeSet<ValueId>,
+}
+
+/// The records of a context. Whoever reads them gets a snapshot, which stays as it is: the next
+/// operation copies them first if a snapshot is still held.
+#[derive(Debug, Default)]
+pub struct RecordsCell(RefCell<Rc<Records>>);
+
+impl RecordsCell {
+    /// A cell of these records.
+    pub fn new(records: Records) -> RecordsCell {
+        RecordsCell(RefCell::new(Rc::new(records)))
+    }
+
+    /// The records as they are now.
+    pub fn snapshot(&self) -> Rc<Records> {
+        self.0.borrow().clone()
+    }
+
+    /// Looks at the records; for code that calls no operation meanwhile.
+    #[inline]
+    pub fn borrow(&self) -> Ref<'_, Records> {
+        Ref::map(self.0.borrow(), |records| &**records)
+    }
+
+    /// Changes the records; for code that calls no operation meanwhile.
+    #[inline]
+    pub fn borrow_mut(&self) -> RefMut<'_, Records> {
+        RefMut::map(self.0.borrow_mut(), Rc::make_mut)
+    }
 }
 
 impl Records {

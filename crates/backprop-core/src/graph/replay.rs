@@ -314,7 +314,7 @@ impl Graph {
     /// # let _ = z;
     /// ```
     pub fn duplicate(&self) -> (Graph, impl Fn(Tensor) -> Tensor + use<>) {
-        let copy = Graph::from_records(self.records().clone());
+        let copy = Graph::from_records((*self.records()).clone());
         copy.context.streams.replace(self.context.streams.borrow().clone());
         let (old, new) = (self.id(), copy.id());
         let in_copy = move |tensor: Tensor| match tensor.context() == old {

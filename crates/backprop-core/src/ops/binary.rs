@@ -3,7 +3,7 @@
 use super::family::{Family, Pointwise, Pull};
 use super::shape::{Broadcast, broadcast_shapes};
 use super::unary::map_reference;
-use super::{Arrays, Op, Rule, Types, one, want, want_inputs};
+use super::{Arrays, Op, Rule, Types, Unary, one, want, want_inputs};
 use crate::array::Array;
 use crate::graph::fault::Ill;
 use crate::number::Number;
@@ -77,8 +77,12 @@ impl Binary {
 
     /// `d·∂y/∂a` for slot 0, `d·∂y/∂b` for slot 1.
     ///
-    /// `pow`: a·b^(a−1) has the limit 0 where the exponent is 0, and aᵇ·ln a where the base is 0
-    /// and the exponent positive; the plain formulas say 0·∞ there.
+    /// `pow`: where the plain formulas say 0·∞, functions stand in for them that have the same limits,
+    /// and whose own derivatives diverge where the true ones do (never a wrong finite number):
+    ///
+    /// b·a^(b−1) at a = b = 0 is 0 for every a, but its slope along b is 1/a: so √b·e^(−a).
+    /// aᵇ·ln a at a = 0 < b is 0, and its m-th derivative along a diverges from m = ⌈b⌉ on: so does that
+    /// of −a^(⌈b⌉ − ½).
     #[track_caller]
     pub fn pull<N: Number>(self, slot: usize, d: N, a: N, b: N, y: N) -> N {
         match (self, slot) {
@@ -89,12 +93,14 @@ impl Binary {
             (Binary::Div, 0) => d / b,
             (Binary::Div, _) => -(d * y / b),
             (Binary::Pow, 0) => {
+                let both_zero = N::and(a.equals(a.lit(0.0)), b.equals(b.lit(0.0)));
                 let slope = b * a.pow(b - b.lit(1.0));
-                d * N::select(b.equals(b.lit(0.0)), b.lit(0.0), slope)
+                d * N::select(both_zero, b.unary(Unary::Sqrt) * (-a).exp(), slope)
             }
             (Binary::Pow, _) => {
                 let flat = N::and(a.equals(a.lit(0.0)), b.above(b.lit(0.0)));
-                d * N::select(flat, b.lit(0.0), y * a.log())
+                let limit = -a.pow(b.unary(Unary::Ceil) - b.lit(0.5));
+                d * N::select(flat, limit, y * a.log())
             }
             (Binary::Maximum, 0) => share(d, a, b),
             (Binary::Maximum, _) => share(d, b, a),
@@ -246,7 +252,7 @@ fn shapes(a: Tensor, b: Tensor) -> (Option<Shape>, Option<Shape>) {
         return (a.shape(), b.shape());
     }
     let shape = |ty: Option<Type>| ty.map(|ty| ty.shape);
-    a.with_records(|records| (shape(records.ty(a.id())), shape(records.ty(b.id())))).unwrap_or((None, None))
+    a.context().read(|records| (shape(records.ty(a.id())), shape(records.ty(b.id())))).unwrap_or((None, None))
 }
 
 #[track_caller]

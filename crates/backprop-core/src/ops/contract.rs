@@ -166,7 +166,7 @@ impl Rule for Contract {
     fn eval(&self, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill> {
         let sizes = outputs[0].shape.sizes().expect("sizes are numbers when an op is evaluated");
         Ok(smallvec::smallvec![
-            with_dtype!(outputs[0].dtype, |T| self.naive::<T>(inputs[0], inputs[1], &sizes))
+            with_dtype!(outputs[0].dtype, |T| self.naive::<T>(inputs[0], inputs[1], sizes))
         ])
     }
 

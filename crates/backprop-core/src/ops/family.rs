@@ -46,7 +46,7 @@ pub trait Linear {
 
     /// The transpose: dx for `slot`. `d` is a cotangent, or the mask of one: then the result is the
     /// mask of dx. Moving elements is the same for both; where numbers add, truth values `or`
-    /// ([`Tensor::gather_up`], `scatter_add`), and padding is `false`.
+    /// ([`Tensor::accumulate`], `scatter_add`), and padding is `false`.
     fn transpose(&self, slot: usize, x: &[Tensor], d: Tensor) -> Tensor;
 }
 

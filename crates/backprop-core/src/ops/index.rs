@@ -138,7 +138,7 @@ impl Rule for Gather {
         let sizes = outputs[0].shape.sizes().expect("sizes are numbers when an op is evaluated");
         let mut from = vec![0; sizes.iter().product()];
         each_pair(x.sizes(), &inputs[1].to_i64s(), self.axis, |source, to| from[to] = source)?;
-        Ok(smallvec::smallvec![x.pick(&sizes, |i| from[i])])
+        Ok(smallvec::smallvec![x.pick(sizes, |i| from[i])])
     }
 
     fn family(&self) -> Family<'_> {
@@ -267,7 +267,7 @@ impl Rule for OneHot {
             for (row, &index) in indices.iter().enumerate() {
                 values[row * depth + index as usize] = T::from_f64(1.0);
             }
-            Array::new(&sizes[..], values).expect("one row for each index")
+            Array::new(sizes, values).expect("one row for each index")
         });
         Ok(smallvec::smallvec![hot])
     }

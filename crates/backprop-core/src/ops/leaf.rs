@@ -236,13 +236,13 @@ impl Rule for Full {
     }
     fn eval(&self, _inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill> {
         let sizes = numeric(outputs[0]);
-        let count = crate::array::element_count(&sizes).map_err(|e| Ill::new(e.to_string()))?;
+        let count = crate::array::element_count(sizes).map_err(|e| Ill::new(e.to_string()))?;
         let array = with_dtype!(self.ty.dtype, |T| {
             let element = match self.value() {
                 Literal::Float(x) => T::from_f64(x),
                 Literal::Int(x) => T::from_i64_wrapping(x),
             };
-            Array::new(&sizes[..], vec![element; count]).expect("counted above")
+            Array::new(sizes, vec![element; count]).expect("counted above")
         });
         Ok(smallvec::smallvec![array])
     }
@@ -285,12 +285,12 @@ impl Rule for Iota {
     }
     fn eval(&self, _inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill> {
         let sizes = numeric(outputs[0]);
-        let count = crate::array::element_count(&sizes).map_err(|e| Ill::new(e.to_string()))?;
-        let stride = crate::array::strides(&sizes)[self.axis];
+        let count = crate::array::element_count(sizes).map_err(|e| Ill::new(e.to_string()))?;
+        let stride = crate::array::strides(sizes)[self.axis];
         let size = sizes[self.axis].max(1);
         let array = with_dtype!(self.ty.dtype, |T| {
             let values: Vec<T> = (0..count).map(|i| T::from_f64(((i / stride) % size) as f64)).collect();
-            Array::new(&sizes[..], values).expect("counted above")
+            Array::new(sizes, values).expect("counted above")
         });
         Ok(smallvec::smallvec![array])
     }

@@ -113,6 +113,9 @@ macro_rules! registry {
         }
 
         impl Op {
+            /// The names of the variants, for checks that cover them all.
+            pub const VARIANTS: &'static [&'static str] = &[$(stringify!($variant),)*];
+
             /// The op's own rules.
             pub fn rule(&self) -> &dyn Rule {
                 match self {

@@ -49,10 +49,10 @@ fn draw(
 ) -> Result<Arrays, Ill> {
     let key = key_of(inputs[0])?;
     let sizes = outputs[0].shape.sizes().expect("sizes are numbers when an op is evaluated");
-    let count = element_count(&sizes).map_err(|e| Ill::new(e.to_string()))? as u64;
+    let count = element_count(sizes).map_err(|e| Ill::new(e.to_string()))? as u64;
     let drawn = match outputs[0].dtype {
-        DType::F32 => Array::new(&sizes[..], (0..count).map(|i| f32_at(key, i)).collect()),
-        _ => Array::new(&sizes[..], (0..count).map(|i| f64_at(key, i)).collect()),
+        DType::F32 => Array::new(sizes, (0..count).map(|i| f32_at(key, i)).collect()),
+        _ => Array::new(sizes, (0..count).map(|i| f64_at(key, i)).collect()),
     };
     Ok(smallvec::smallvec![drawn.expect("counted above")])
 }
@@ -122,7 +122,7 @@ impl Rule for Normal {
 }
 
 impl Tensor {
-    /// Uniform numbers in [0, 1) under this key (u32[4]: seed low, seed high, stream, step).
+    /// Uniform numbers in [0, 1) under this key (`u32[4]`: seed low, seed high, stream, step).
     #[track_caller]
     pub fn uniform(self, dtype: DType, shape: impl Into<Shape>) -> Tensor {
         emit(Uniform { ty: Type::new(dtype, shape) }, &[self]).one()

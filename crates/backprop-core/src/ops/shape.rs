@@ -108,7 +108,7 @@ impl Rule for Reshape {
     }
 
     fn eval(&self, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill> {
-        picked(inputs[0].reshape(&sizes_of(outputs[0])).map_err(|e| Ill::new(e.to_string()))?)
+        picked(inputs[0].reshape(sizes_of(outputs[0])).map_err(|e| Ill::new(e.to_string()))?)
     }
 
     fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
@@ -162,7 +162,7 @@ impl Rule for Transpose {
         let sizes = sizes_of(outputs[0]);
         let from = strides(inputs[0].sizes());
         let moved: Sizes = self.perm.iter().map(|axis| from[axis]).collect();
-        picked(inputs[0].pick(&sizes, walk(&sizes, &moved)))
+        picked(inputs[0].pick(sizes, walk(sizes, &moved)))
     }
 
     fn family(&self) -> Family<'_> {
@@ -249,7 +249,7 @@ impl Rule for Broadcast {
         let repeated: Sizes = (0..sizes.len())
             .map(|axis| if axis < lead || x.sizes()[axis - lead] == 1 { 0 } else { own[axis - lead] })
             .collect();
-        picked(x.pick(&sizes, walk(&sizes, &repeated)))
+        picked(x.pick(sizes, walk(sizes, &repeated)))
     }
 
     fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
@@ -329,8 +329,8 @@ impl Rule for Slice {
         let (start, step) = (numbers(self.start)?, numbers(self.step)?);
         let moved: Sizes = own.iter().zip(step).map(|(stride, step)| stride * step).collect();
         let origin: usize = own.iter().zip(start).map(|(stride, start)| stride * start).sum();
-        let at = walk(&sizes, &moved);
-        picked(inputs[0].pick(&sizes, |i| origin + at(i)))
+        let at = walk(sizes, &moved);
+        picked(inputs[0].pick(sizes, |i| origin + at(i)))
     }
 
     fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
@@ -415,7 +415,7 @@ impl Rule for Pad {
     fn eval(&self, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill> {
         let (sizes, x) = (sizes_of(outputs[0]), inputs[0]);
         let (low, gap) = (numbers(self.low)?, numbers(self.interior)?);
-        let (own, out) = (strides(x.sizes()), strides(&sizes));
+        let (own, out) = (strides(x.sizes()), strides(sizes));
         // One more element, a zero, is what the padding reads.
         let source = |i: usize| -> Option<usize> {
             let mut from = 0;
@@ -430,7 +430,7 @@ impl Rule for Pad {
             Some(from)
         };
         let with_zero = append_zero(x);
-        picked(with_zero.pick(&sizes, |i| source(i).unwrap_or(x.len())))
+        picked(with_zero.pick(sizes, |i| source(i).unwrap_or(x.len())))
     }
 
     fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
@@ -521,7 +521,7 @@ impl Rule for Concat {
                     values.extend_from_slice(&from[row * part..(row + 1) * part]);
                 }
             }
-            Array::new(&sizes[..], values).map_err(|e| Ill::new(e.to_string()))?
+            Array::new(sizes, values).map_err(|e| Ill::new(e.to_string()))?
         });
         picked(joined)
     }

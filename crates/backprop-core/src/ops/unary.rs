@@ -75,6 +75,7 @@ macro_rules! unary_ops {
         impl Tensor {
             $($(#[$doc])*
             #[track_caller]
+            #[allow(clippy::should_implement_trait)]
             pub fn $name(self) -> Tensor {
                 emit(Unary::$variant, &[self]).one()
             })*

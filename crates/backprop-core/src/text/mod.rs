@@ -10,7 +10,7 @@
 //! }
 //! ```
 //!
-//! [`print`] writes any records, [`parse`] reads them back: the same nodes in the same order, under
+//! [`print()`] writes any records, [`parse`] reads them back: the same nodes in the same order, under
 //! the same names, with the same bits in every number. `docs/graph-format.md` holds the grammar.
 //! Reading runs no code, opens no file, and allocates no more than the text itself holds.
 
@@ -43,7 +43,7 @@ pub struct Document {
 }
 
 impl Document {
-    /// The document as text; see [`print`].
+    /// The document as text; see [`print()`].
     pub fn print(&self) -> Printed {
         print(&self.records, &self.outputs)
     }

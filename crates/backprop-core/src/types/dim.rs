@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::ops::{Add, Mul, Sub};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 /// One size of a shape.
 ///
@@ -54,9 +54,12 @@ pub type Bindings = BTreeMap<String, usize>;
 
 /// Polynomials live as long as the process: there are as many as a program has distinct symbolic
 /// sizes, and a `Dim` stays `Copy`.
-static POLYS: Mutex<Option<HashMap<Vec<(Vec<Atom>, i64)>, &'static Terms>>> = Mutex::new(None);
+static POLYS: LazyLock<Mutex<Table>> = LazyLock::new(Mutex::default);
 
-fn polys() -> MutexGuard<'static, Option<HashMap<Vec<(Vec<Atom>, i64)>, &'static Terms>>> {
+/// Polynomials by their terms in order.
+type Table = HashMap<Vec<(Vec<Atom>, i64)>, &'static Terms>;
+
+fn polys() -> MutexGuard<'static, Table> {
     POLYS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -228,7 +231,7 @@ impl Dim {
         }
         let key: Vec<_> = terms.iter().map(|(m, &c)| (m.clone(), c)).collect();
         let mut table = polys();
-        let interned = table.get_or_insert_default().entry(key).or_insert_with(|| Box::leak(Box::new(terms)));
+        let interned = table.entry(key).or_insert_with(|| Box::leak(Box::new(terms)));
         Dim::Poly(Poly(interned))
     }
 }

@@ -44,7 +44,7 @@ impl Passes {
 pub fn passes(widths: &[usize]) -> Passes {
     let graph = Graph::new();
     let (loss, theta) = network(&graph, widths);
-    let n = theta.iter().filter_map(|theta| theta.shape()?.sizes()).map(|sizes| product(&sizes)).sum();
+    let n = theta.iter().filter_map(|theta| theta.shape()?.sizes()).map(product).sum();
     let table = grad_table(loss, &theta);
     let forward = work(&graph.records(), &[loss]);
     let both: Vec<Tensor> = std::iter::once(loss).chain(table.gradients().iter().copied()).collect();
@@ -83,7 +83,7 @@ pub fn work(records: &Records, outputs: &[Tensor]) -> u64 {
 }
 
 fn work_of(records: &Records, node: &Node) -> u64 {
-    let count = |value| records.ty(value).and_then(|ty| ty.shape.sizes()).map_or(0, |sizes| product(&sizes));
+    let count = |value| records.ty(value).and_then(|ty| ty.shape.sizes()).map_or(0, product);
     match node.op {
         Op::Input(_) | Op::Constant(_) | Op::Full(_) => 0,
         Op::Reshape(_) | Op::Transpose(_) | Op::Broadcast(_) | Op::Identity(_) => 0,

@@ -354,7 +354,7 @@ fn stack(rows: &[Array], ty: Type) -> Result<Array, Ill> {
     let sizes = ty.shape.sizes().expect("sizes are numbers when an op is evaluated");
     let stacked = with_dtype!(ty.dtype, |T| {
         let rows: Result<Vec<&[T]>, _> = rows.iter().map(|row| row.slice::<T>()).collect();
-        rows.and_then(|rows| Array::new(&sizes, rows.concat()))
+        rows.and_then(|rows| Array::new(sizes, rows.concat()))
     });
     stacked.map_err(|error| Ill::new(error.to_string()))
 }
