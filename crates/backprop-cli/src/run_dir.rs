@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use backprop_core::{Array, Graph, ValueId};
 use backprop_io::safetensors;
+use backprop_nn::Params;
 use backprop_train::data::Dataset;
 
 use crate::commands::write_text;
 use crate::config::{Config, Data};
 use crate::failure::Failure;
-use crate::learn::Network;
+use crate::network::Network;
 
 /// The files of a run.
 const CONFIG: &str = "config.toml";
@@ -179,7 +180,7 @@ impl Run {
     /// Its network.
     pub fn network(&self) -> Result<Network, Failure> {
         match &self.config.layers {
-            Some(sizes) => Ok(Network { sizes: sizes.clone() }),
+            Some(sizes) => Ok(Network::new(sizes)),
             None => {
                 Err(Failure::failed(format!("{}: `layers` is missing", self.path.join(CONFIG).display())))
             }
@@ -188,28 +189,11 @@ impl Run {
 
     /// The graph of loss and gradients of its network.
     pub fn graph(&self) -> Result<(Graph, Vec<(String, ValueId)>), Failure> {
-        Ok(self.network()?.graph())
+        Ok(self.network()?.graph()?)
     }
 
-    /// Its parameters, in the order of the network.
-    pub fn parameters(&self, network: &Network) -> Result<Vec<Array>, Failure> {
-        let file = self.path.join(MODEL);
-        let shown = file.display();
-        let (arrays, _) = safetensors::load(&file)?;
-        let mut found = Vec::new();
-        for (name, sizes) in network.parameters() {
-            let Some((_, array)) = arrays.iter().find(|(own, _)| *own == name) else {
-                return Err(Failure::failed(format!("{shown}: the parameter `{name}` is missing")));
-            };
-            if array.sizes() != sizes || array.slice::<f32>().is_err() {
-                return Err(Failure::failed(format!(
-                    "{shown}: the parameter `{name}` is {}{:?}, but {CONFIG} wants f32{sizes:?}",
-                    array.dtype(),
-                    array.sizes()
-                )));
-            }
-            found.push(array.clone());
-        }
-        Ok(found)
+    /// Its parameters.
+    pub fn params(&self, network: &Network) -> Result<Params, Failure> {
+        network.load(&self.path.join(MODEL))
     }
 }

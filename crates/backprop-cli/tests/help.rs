@@ -51,7 +51,7 @@ fn ops_lists_name_arity_parameters_equation_gradient_samples() {
     let tanh = list.iter().find(|op| op["name"] == "tanh").expect("tanh is there");
     assert_eq!((&tanh["arity"], &tanh["gradient"]), (&1.into(), &"dx = d·(1 − y²)".into()));
     let result = tanh["samples"][0]["results"][0]["values"][2].as_f64();
-    assert_eq!(result, Some(2f64.tanh()));
+    assert!(result.is_some_and(|y| (y - 2f64.tanh()).abs() < 1e-15), "{result:?}");
     let gather = list.iter().find(|op| op["name"] == "gather").expect("gather is there");
     assert_eq!(gather["parameters"], serde_json::json!(["axis"]));
     let words = folder.run(&["ops", "tanh"]).good().out;

@@ -1,13 +1,14 @@
 //! `backprop test`: a trained network on the examples that it has not seen.
 
+use backprop_core::Array;
 use backprop_train::data::Dataset;
+use backprop_train::{Evaluation, confusion, evaluate, predict};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::json;
 
 use super::{path, path_arg};
 use crate::config::Data;
 use crate::failure::Failure;
-use crate::learn::Evaluation;
 use crate::run_dir::{Run, load_data};
 use crate::talk::print;
 
@@ -37,44 +38,45 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         }
     }
     let network = run.network()?;
-    let parameters = run.parameters(&network)?;
+    let params = run.params(&network)?;
     let data = load_data(&run.config)?;
-    if [data.features(), data.classes] != [network.sizes[0], network.sizes[network.sizes.len() - 1]] {
+    if network.ends() != (data.features(), data.classes) {
         return Err(Failure::failed(format!(
-            "the run's layers are {:?}, but {} has {} features and {} classes",
-            network.sizes,
+            "the run's network takes {} features to {} classes, but {} has {} and {}",
+            network.ends().0,
+            network.ends().1,
             data.name,
             data.features(),
             data.classes
         )));
     }
-    let tested = network.evaluate(&parameters, &data.test_x, &data.test_y)?;
+    let tested = evaluate(&network.layers, &params, &data.test_x, &data.test_y)?;
+    let matrix = confusion(&predict(&network.layers, &params, &data.test_x)?, &data.test_y, data.classes);
     if matches.get_flag("json") {
+        let rows: Vec<Vec<i64>> = matrix.to_i64s().chunks(data.classes).map(<[i64]>::to_vec).collect();
         return print(json!({
-            "test_accuracy": tested.accuracy(), "test_loss": tested.loss, "confusion": tested.confusion,
+            "test_accuracy": tested.accuracy, "test_loss": tested.loss, "confusion": rows,
         }));
     }
-    print(words(&data, &tested))
+    print(words(&data, tested, &matrix))
 }
 
-/// `test accuracy 0.9777 (351 of 359)`, the loss, the matrix.
-fn words(data: &Dataset, tested: &Evaluation) -> String {
-    let all = data.test_y.len();
-    let right: usize = tested.confusion.iter().enumerate().map(|(class, row)| row[class]).sum();
-    let largest = tested.confusion.iter().flatten().max().copied().unwrap_or(0);
-    let width = largest.max(data.classes).to_string().len().max(2) + 1;
+/// `test accuracy 0.9777  (351 of 359)`, the loss, the matrix.
+fn words(data: &Dataset, tested: Evaluation, matrix: &Array) -> String {
+    let (all, counts) = (data.test_y.len(), matrix.to_i64s());
+    let right: i64 = counts.iter().step_by(data.classes + 1).sum();
+    let width = counts.iter().max().copied().unwrap_or(0).to_string().len().max(2) + 1;
     let mut text = format!(
-        "test accuracy {:.4}  ({right} of {all})\ntest loss     {:.4}\n\nconfusion: rows are the true class, columns the guess\n",
-        tested.accuracy(),
-        tested.loss
+        "test accuracy {:.4}  ({right} of {all})\ntest loss     {:.4}\n\n\
+         confusion: rows are the true class, columns the guess\n",
+        tested.accuracy, tested.loss
     );
     let header: String = (0..data.classes).map(|class| format!("{class:>width$}")).collect();
-    text.push_str(&format!("{:>width$} |{header}\n{}\n", "", "-".repeat((width) * (data.classes + 1) + 2)));
-    for (class, row) in tested.confusion.iter().enumerate() {
-        let cells: String = row
-            .iter()
-            .map(|&count| if count == 0 { format!("{:>width$}", "·") } else { format!("{count:>width$}") })
-            .collect();
+    let rule = "-".repeat(width * (data.classes + 1) + 2);
+    text.push_str(&format!("{:>width$} |{header}\n{rule}\n", ""));
+    for (class, row) in counts.chunks(data.classes).enumerate() {
+        let count = |&count: &i64| if count == 0 { "·".to_string() } else { count.to_string() };
+        let cells: String = row.iter().map(|cell| format!("{:>width$}", count(cell))).collect();
         text.push_str(&format!("{class:>width$} |{cells}\n"));
     }
     text
