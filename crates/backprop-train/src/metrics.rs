@@ -18,7 +18,7 @@ pub struct Evaluation {
     pub accuracy: f64,
 }
 
-/// The outputs of the network for `x` [n, ..], in prediction mode: [n, ..].
+/// The outputs of the network for `x` `[n, ..]`, in prediction mode: `[n, ..]`.
 ///
 /// # Errors
 /// Every fault of the forward pass.
@@ -27,7 +27,7 @@ pub fn predict(net: &dyn Layer, params: &Params, x: &Array) -> Result<Array, Err
     join(parts, x)
 }
 
-/// Loss and accuracy for `x` [n, ..] with the labels `y` i64 [n], in prediction mode.
+/// Loss and accuracy for `x` `[n, ..]` with the labels `y` i64 `[n]`, in prediction mode.
 ///
 /// # Errors
 /// Every fault of the forward pass; a label out of range; no example; not one label per example.
@@ -80,7 +80,7 @@ fn join(parts: Vec<Array>, x: &Array) -> Result<Array, Error> {
     backprop_core::concat(&tensors, 0).value()
 }
 
-/// The part of the rows of `logits` [n, classes] whose largest element is at the label in `y` [n].
+/// The part of the rows of `logits` `[n, classes]` whose largest element is at the label in `y` `[n]`.
 pub fn accuracy(logits: &Array, y: &Array) -> f64 {
     n_right(logits, y) as f64 / y.len().max(1) as f64
 }
