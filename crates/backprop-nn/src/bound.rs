@@ -55,7 +55,11 @@ impl Shared {
 impl Bound {
     #[track_caller]
     pub(crate) fn new(params: &Params, home: &impl Bind) -> Bound {
-        let tensors = params.entries.iter().map(|entry| home.leaf(&entry.path, &entry.array)).collect();
+        let mut tensors = Vec::with_capacity(params.entries.len());
+        // A closure would hide the caller's line.
+        for entry in params.entries.iter() {
+            tensors.push(home.leaf(&entry.path, &entry.array));
+        }
         let shared = Shared {
             context: home.context(),
             is_eager: home.is_eager(),
@@ -134,7 +138,7 @@ impl Bound {
         in_module(self.shared.context, &path, made_at, || layer.forward(&inner, x))
     }
 
-    /// The number of steps taken, i64 \[\].
+    /// The number of steps that were taken with these parameters, i64 \[\].
     #[track_caller]
     pub fn step(&self) -> Tensor {
         self.state(STEP, Type::scalar(DType::I64))
@@ -193,9 +197,9 @@ impl Bound {
         self.bind_state(name, None, ty, stored.map(|stored| &stored.array))
     }
 
-    /// An optimizer's state for parameter `position`, of the parameter's type.
+    /// An optimizer's state for parameter `position`; zeros before the first step.
     #[track_caller]
-    pub(crate) fn slot(&self, position: usize, slot: &'static str) -> Tensor {
+    pub(crate) fn slot(&self, position: usize, slot: &'static str, ty: Type) -> Tensor {
         let key = Some((position, slot));
         let known = self.shared.bound_states.borrow().iter().find(|state| state.slot_of == key).cloned();
         if let Some(known) = known {
@@ -203,7 +207,6 @@ impl Bound {
         }
         let entry = &self.shared.entries[position];
         let at = entry.slots.iter().find(|(own, _)| *own == slot).map(|&(_, at)| &self.shared.states[at]);
-        let ty = Type::new(entry.array.dtype(), entry.array.sizes());
         match at {
             Some(stored) => self.bind_state(stored.name.clone(), key, ty, Some(&stored.array)),
             None => {

@@ -130,7 +130,7 @@ impl Optimizer {
                 1.0 => lr,
                 factor => lr * factor,
             };
-            let mut slots = Slots::new(p, at, t);
+            let mut slots = Slots::new(p, at);
             let value = self.rule.update(p.shared.tensors[at], gradient, own_lr, &mut slots);
             new.push(NewValue { target: Target::Parameter(at), value });
             new.extend(slots.into_new());
