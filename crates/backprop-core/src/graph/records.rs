@@ -424,11 +424,14 @@ impl Records {
             Line::Code(location) => format!("{}:{}", location.file(), location.line()),
             Line::File { file, line } => format!("{}:{line}", self.files[file as usize]),
         };
-        let module = self.module(place.module).map(|module| {
-            let made_at = format!("{}:{}", module.made_at.file(), module.made_at.line());
-            (module.path.to_string(), made_at)
-        });
-        PlaceText { line, module }
+        match self.module(place.module) {
+            None => PlaceText { line, module: None },
+            Some(Module { path, made_at }) if path.is_empty() => PlaceText::of_code(made_at),
+            Some(Module { path, made_at }) => {
+                let made_at = format!("{}:{}", made_at.file(), made_at.line());
+                PlaceText { line, module: Some((path.to_string(), made_at)) }
+            }
+        }
     }
 
     /// The module of a place; number 0 is none.

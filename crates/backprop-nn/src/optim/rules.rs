@@ -134,6 +134,9 @@ impl UpdateRule for Sgd {
         in_range("lr", self.lr, 0.0, f64::INFINITY)?;
         in_range("momentum", self.momentum, 0.0, f64::INFINITY)?;
         in_range("weight_decay", self.weight_decay, 0.0, f64::INFINITY)?;
+        if !self.dampening.is_finite() {
+            return Err(format!("dampening must be finite, not {}", self.dampening));
+        }
         if self.nesterov && (self.momentum == 0.0 || self.dampening != 0.0) {
             return Err("nesterov needs momentum, and no dampening".to_string());
         }
