@@ -6,10 +6,10 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use backprop_core::{Array, DType};
+use backprop_core::{Array, DType, Seed};
 use backprop_io::{IoError, csv, idx};
 
-use crate::batches::rows;
+use crate::batches::{Batches, rows};
 use crate::metrics::is_classes;
 
 /// Of each class, the part that is held out for the test.
@@ -153,6 +153,25 @@ impl Dataset {
         let (test_x, test_y) = mnist_part(folder, "t10k")?;
         let feature_scale = "pixel darkness 0..255, divided by 255: 0 to 1";
         Ok(Dataset { name: "mnist", train_x, train_y, test_x, test_y, classes: 10, feature_scale })
+    }
+
+    /// The training examples of epoch `epoch`, from 0, shuffled: features and targets, `batch` (at
+    /// least one) at a time; the last batch may be smaller. See [`Batches`] for the order.
+    ///
+    /// ```
+    /// use backprop_core::Seed;
+    /// use backprop_train::data::Dataset;
+    /// let iris = Dataset::iris(0)?;
+    /// for [x, y] in iris.batches(50, Seed(1), 0) {
+    ///     assert_eq!((&x.sizes()[1..], y.rank()), (&[4][..], 1));
+    /// }
+    /// assert_eq!(iris.batches(50, Seed(1), 0).count(), 3);
+    /// # Ok::<(), backprop_train::data::DataError>(())
+    /// ```
+    pub fn batches(&self, batch: usize, seed: Seed, epoch: u32) -> impl Iterator<Item = [Array; 2]> + '_ {
+        let n = [&self.train_x, &self.train_y].map(|all| all.sizes().first().copied().unwrap_or(0));
+        let chosen = Batches::new(n[0].min(n[1]), batch, seed, epoch);
+        chosen.map(|chosen| [rows(&self.train_x, &chosen), rows(&self.train_y, &chosen)])
     }
 
     /// The number of features of an example.
