@@ -93,21 +93,32 @@ fn init_depends_on_seed_and_path_alone() {
 
 #[test]
 fn initialisers_have_their_variances() {
-    let check = |init: Init, variance: f64| {
-        let drawn = init.draw(Seed(3), "w", &[300, 200]).unwrap().to_f64s();
+    // fan_in and fan_out: 200 and 300 of [300, 200]; 40·9 and 50·9 of [50, 40, 9].
+    let check = |init: Init, sizes: &[usize], variance: f64| {
+        let drawn = init.draw(Seed(3), "w", sizes).unwrap().to_f64s();
         let n = drawn.len() as f64;
         let found = drawn.iter().map(|x| x * x).sum::<f64>() / n;
         // Five standard errors of a normal's variance, the widest of these distributions.
         assert!((found / variance - 1.0).abs() < 5.0 * (2.0 / n).sqrt(), "{init:?}: {found}, not {variance}");
         assert!((drawn.iter().sum::<f64>() / n).abs() < 5.0 * (variance / n).sqrt(), "{init:?}");
+        // A uniform number ends at √3 standard deviations; of so many, one comes near.
+        let largest = drawn.iter().fold(0.0, |m: f64, x| m.max(x.abs())) / variance.sqrt();
+        let is_uniform = format!("{init:?}").contains("Uniform");
+        let ends_rightly = if is_uniform { (1.7..1.7320509).contains(&largest) } else { largest > 3.5 };
+        assert!(ends_rightly, "{init:?}: {largest} standard deviations");
     };
-    check(Init::Normal { std: 0.5 }, 0.25);
-    check(Init::Uniform { bound: 0.5 }, 0.25 / 3.0);
-    check(Init::XavierUniform { gain: 2.0 }, 8.0 / 500.0);
-    check(Init::XavierNormal { gain: 1.0 }, 2.0 / 500.0);
-    check(Init::HE_UNIFORM, 2.0 / 200.0);
-    check(Init::HE_NORMAL, 2.0 / 200.0);
-    check(Init::LINEAR, 1.0 / 600.0);
+    let (matrix, kernel) = (&[300, 200][..], &[50, 40, 9][..]);
+    check(Init::Normal { std: 0.5 }, matrix, 0.25);
+    check(Init::Uniform { bound: 0.5 }, matrix, 0.25 / 3.0);
+    check(Init::XavierUniform { gain: 2.0 }, matrix, 8.0 / 500.0);
+    check(Init::XavierUniform { gain: 1.0 }, kernel, 2.0 / 810.0);
+    check(Init::XavierNormal { gain: 1.0 }, matrix, 2.0 / 500.0);
+    check(Init::XavierNormal { gain: 5.0 / 3.0 }, kernel, 50.0 / 9.0 / 810.0);
+    check(Init::HE_UNIFORM, matrix, 2.0 / 200.0);
+    check(Init::HE_NORMAL, matrix, 2.0 / 200.0);
+    check(Init::HE_NORMAL, kernel, 2.0 / 360.0);
+    check(Init::KaimingUniform { a: 0.1 }, kernel, 2.0 / 1.01 / 360.0);
+    check(Init::LINEAR, matrix, 1.0 / 600.0);
 }
 
 #[test]
