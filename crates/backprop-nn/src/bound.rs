@@ -47,6 +47,12 @@ pub(crate) struct BoundState {
 }
 
 impl Shared {
+    /// The step that the parameters were at when they were bound.
+    pub fn step_number(&self) -> u64 {
+        let step = self.states.iter().find(|state| *state.name == *STEP);
+        step.and_then(|step| step.array.item().ok()).map_or(0, |step| step as u64)
+    }
+
     fn tree(&self) -> MutexGuard<'_, Tree> {
         self.tree.lock().unwrap_or_else(PoisonError::into_inner)
     }

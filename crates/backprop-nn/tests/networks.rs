@@ -287,3 +287,24 @@ fn updates_fit_the_parameters_that_they_were_made_for() {
     params.freeze("0.bias").unwrap();
     contains(step.run(&mut params, &batch).unwrap_err(), &["`0.bias` was frozen", "build the step again"]);
 }
+
+#[test]
+fn updates_are_applied_once_and_in_order() {
+    let net = Linear::new(2, 1);
+    let mut params = net.init(Seed(0)).unwrap();
+    let sgd = Optimizer::from(Sgd::new(0.1));
+    let tape = Tape::new();
+    let updates = |params: &Params| {
+        let p = params.bind(&tape);
+        sgd.updates(&p, net.forward(&p, tape.value([[1.0f32, 2.0]])).square().sum(())).unwrap()
+    };
+    let (first, stale) = (updates(&params), updates(&params));
+    params.apply(first).unwrap();
+    let after = params.clone();
+    // Applied, it would undo the first step.
+    contains(params.apply(stale).unwrap_err(), &["of step 0, but the parameters are at step 1"]);
+    assert!(params.same_bits(&after));
+    let other = Linear::new(3, 1).init(Seed(0)).unwrap();
+    let next = updates(&params);
+    contains(other.clone().apply(next).unwrap_err(), &["`weight` is not the parameter"]);
+}
