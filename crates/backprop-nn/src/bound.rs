@@ -47,6 +47,21 @@ pub(crate) struct BoundState {
 }
 
 impl Shared {
+    /// Runs `body` inside a layer. An operation on `x` lands where `x` is: if that is not where the
+    /// parameters are (which is a fault), the fault too tells the layer.
+    pub fn in_module<R>(
+        &self,
+        x: Tensor,
+        path: &Arc<str>,
+        made_at: &'static Location<'static>,
+        body: impl FnOnce() -> R,
+    ) -> R {
+        if x.context() == self.context {
+            return in_module(self.context, path, made_at, body);
+        }
+        in_module(x.context(), path, made_at, || in_module(self.context, path, made_at, body))
+    }
+
     /// The step that the parameters were at when they were bound.
     pub fn step_number(&self) -> u64 {
         let step = self.states.iter().find(|state| *state.name == *STEP);
@@ -141,7 +156,7 @@ impl Bound {
     ) -> Tensor {
         let inner = self.layer(name);
         let path = inner.path();
-        in_module(self.shared.context, &path, made_at, || layer.forward(&inner, x))
+        self.shared.in_module(x, &path, made_at, || layer.forward(&inner, x))
     }
 
     /// The number of steps that were taken with these parameters, i64 \[\].

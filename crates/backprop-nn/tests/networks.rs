@@ -308,3 +308,25 @@ fn updates_are_applied_once_and_in_order() {
     let next = updates(&params);
     contains(other.clone().apply(next).unwrap_err(), &["`weight` is not the parameter"]);
 }
+
+#[test]
+fn parameters_of_another_place_are_faults_that_name_the_layer() {
+    let net = Sequential::new().linear(3, 2);
+    let line = line!() - 1;
+    let params = net.init(Seed(0)).unwrap();
+    let (tape, other, graph) = (Tape::new(), Tape::new(), Graph::new());
+    let layer = format!("networks.rs:{line} (layer 0)");
+    let stale = tape.scope(|t| params.bind(t));
+    let elsewhere = params.bind(&other);
+    let x = tape.value(sample([4, 3]));
+    contains(net.forward(&stale, x).value().unwrap_err(), &["stale: the scope", &layer]);
+    contains(net.forward(&elsewhere, x).value().unwrap_err(), &["another graph or tape", &layer]);
+    let in_graph = net.forward(&elsewhere, graph.input("x", "f32[B, 3]"));
+    contains(graph.check(&[in_graph]).unwrap_err(), &["another graph or tape", &layer]);
+    // The loss of other parameters than those to improve.
+    let p = params.bind(&tape);
+    let updates = Optimizer::from(Sgd::new(0.1)).updates(&elsewhere, net.forward(&p, x).sum(()));
+    let line = line!() - 1;
+    let optimizer = format!("networks.rs:{line} (layer optimizer)");
+    contains(updates.err().unwrap(), &["another graph or tape", &optimizer]);
+}

@@ -189,3 +189,42 @@ fn trajectories_agree_with_pytorch_in_both_modes() {
         check_case(&goldens, case);
     }
 }
+
+/// The learning rates of SGD with lr 0.4 by PyTorch 2.15's schedulers, a step a number.
+#[test]
+fn schedules_give_pytorchs_learning_rates() {
+    let check = |schedule: Schedule, want: &[f64]| {
+        let optimizer = Optimizer::from(Sgd::new(0.4)).schedule(schedule.clone());
+        let mut params = Params::new();
+        params.insert("w", [1.0]).unwrap();
+        for (t, want) in want.iter().enumerate() {
+            params.set_state("train.step", t as i64).unwrap();
+            let tape = Tape::new();
+            let p = params.bind(&tape);
+            let lr = optimizer.updates(&p, p.get("w").sum(())).unwrap().lr().item().unwrap();
+            assert!((lr - want).abs() < 1e-14, "{schedule:?}, step {t}: {lr}, not {want}");
+        }
+    };
+    // SequentialLR([LinearLR(1/3, 1, 3), CosineAnnealingLR(8)], [3]); then it stays, where PyTorch's rises.
+    let third = 0.4 / 3.0;
+    let rise = [third, 0.22222222222222224, 0.3111111111111111, 0.4, 0.38477590650225735, 0.3414213562373095];
+    let fall = [0.276536686473018, 0.2, 0.12346331352698206, 0.05857864376269051, 0.015224093497742654, 0.0];
+    check(Schedule::warm_up_cosine(3, 11), &[&rise[..], &fall, &[0.0, 0.0]].concat());
+    check(Schedule::warm_up_cosine(0, 8), &[&rise[3..], &fall].concat());
+    // CosineAnnealingLR(5, 0.1)
+    let cosine = [0.4, 0.37135254915624216, 0.29635254915624215, 0.2036474508437579, 0.1286474508437579];
+    check(Schedule::Cosine { t_max: 5, eta_min: 0.1 }, &[&cosine[..], &[0.1, 0.1]].concat());
+    // LinearLR(1, 0.25, 4)
+    let linear = [0.4, 0.325, 0.25, 0.175, 0.1, 0.1, 0.1];
+    check(Schedule::Linear { start_factor: 1.0, end_factor: 0.25, total_iters: 4 }, &linear);
+    // SequentialLR([LinearLR(0.5, 1, 2), ConstantLR(1), CosineAnnealingLR(4, 0.05)], [2, 5])
+    let three = Schedule::Sequential {
+        schedules: vec![
+            Schedule::Linear { start_factor: 0.5, end_factor: 1.0, total_iters: 2 },
+            Schedule::Constant,
+            Schedule::Cosine { t_max: 4, eta_min: 0.05 },
+        ],
+        milestones: vec![2, 5],
+    };
+    check(three, &[0.2, 0.3, 0.4, 0.4, 0.4, 0.4, 0.34874368670764583, 0.225, 0.10125631329235421]);
+}

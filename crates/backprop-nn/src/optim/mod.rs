@@ -8,7 +8,6 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use backprop_ad::grad_table;
-use backprop_core::graph::context::in_module;
 use backprop_core::ops::full;
 use backprop_core::{DType, Error, Fault, Tensor, Type};
 
@@ -100,7 +99,7 @@ impl Optimizer {
         loss: Tensor,
         at: &'static Location<'static>,
     ) -> Result<Updates, Error> {
-        in_module(p.shared.context, &"optimizer".into(), at, || self.emit(p, loss))
+        p.shared.in_module(loss, &"optimizer".into(), at, || self.emit(p, loss))
     }
 
     fn emit(&self, p: &Bound, loss: Tensor) -> Result<Updates, Error> {
