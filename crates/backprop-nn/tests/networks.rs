@@ -1,9 +1,9 @@
 //! Parameters, layers and steps: what they promise, in both modes.
 
-use backprop_core::{Array, DType, Error, Graph, Seed, Tensor};
+use backprop_core::{Array, DType, Error, Graph, Seed, Tensor, Type};
 use backprop_nn::{
-    Adam, Bound, Declare, Dropout, Init, Layer, Linear, Optimizer, Params, Sequential, Sgd, TrainStep,
-    summary,
+    Adam, AdamW, Bound, Declare, Dropout, Init, Layer, Linear, Optimizer, Params, Schedule, Sequential, Sgd,
+    TrainStep, summary,
 };
 use backprop_run::{Tape, run};
 
@@ -12,7 +12,7 @@ fn both(params: &Params, x: &Array, body: impl Fn(&Bound, Tensor) -> Tensor) -> 
     let tape = Tape::new();
     let eager = body(&params.bind(&tape), tape.value(x.clone())).value();
     let graph = Graph::new();
-    let ty = backprop_core::Type::new(x.dtype(), x.sizes());
+    let ty = Type::new(x.dtype(), x.sizes());
     let y = body(&params.bind(&graph), graph.input("x", ty));
     let mut inputs = vec![("x", x.clone())];
     inputs.extend(params.iter().map(|entry| (entry.path(), entry.array().clone())));
@@ -21,6 +21,45 @@ fn both(params: &Params, x: &Array, body: impl Fn(&Bound, Tensor) -> Tensor) -> 
     inputs.dedup_by_key(|(name, _)| *name);
     inputs.retain(|(name, _)| graph.get(name).is_some());
     [eager, run(&graph, &inputs, &[y]).map(|mut outputs| outputs.remove(0))]
+}
+
+/// The two modes.
+#[derive(Clone, Copy, Debug)]
+enum Mode {
+    Eager,
+    Graph,
+}
+
+const MODES: [Mode; 2] = [Mode::Eager, Mode::Graph];
+
+/// Takes a step of a body that makes a loss of bound parameters and inputs.
+fn take_step(
+    mode: Mode,
+    params: &mut Params,
+    optimizer: &Optimizer,
+    inputs: &[Array],
+    loss: impl Fn(&Bound, &[Tensor]) -> Tensor,
+) -> Result<(), Error> {
+    match mode {
+        Mode::Eager => {
+            let updates = Tape::new().scope(|t| {
+                let p = params.bind(t);
+                let x: Vec<Tensor> = inputs.iter().map(|input| t.value(input.clone())).collect();
+                optimizer.updates(&p, loss(&p, &x))
+            })?;
+            params.apply(updates)
+        }
+        Mode::Graph => {
+            let graph = Graph::new();
+            let x: Vec<Tensor> = (0..inputs.len())
+                .map(|k| graph.input(&format!("x{k}"), Type::new(inputs[k].dtype(), inputs[k].sizes())))
+                .collect();
+            let p = params.bind(&graph);
+            let loss = loss(&p, &x);
+            TrainStep::new(&graph, &x, &[loss], optimizer.updates(&p, loss)?)?.run(params, inputs)?;
+            Ok(())
+        }
+    }
 }
 
 #[track_caller]
@@ -172,98 +211,84 @@ impl Layer for Forgetful {
 
 #[test]
 fn a_trainable_parameter_without_gradient_is_an_error_and_a_frozen_one_is_not() {
-    let updates = |params: &Params, optimizer: &Optimizer| {
-        let tape = Tape::new();
-        let p = params.bind(&tape);
-        optimizer.updates(&p, Forgetful.forward(&p, tape.value([1.0f32, 2.0, 3.0])).sum(()))
-    };
     let sgd = Optimizer::from(Sgd::new(0.5));
-    let mut params = Forgetful.init(Seed(0)).unwrap();
-    let error = updates(&params, &sgd).err().unwrap();
-    contains(error, &["`unused` gets no gradient", "does not depend on", "freeze(\"unused\")"]);
-    assert!(updates(&params, &sgd.clone().allow_missing_gradients()).is_ok());
-    params.freeze("unused").unwrap();
-    params.set_lr_multiplier("used", 0.5).unwrap();
-    let new = updates(&params, &sgd).unwrap();
-    params.apply(new).unwrap();
-    assert_eq!(params.get("used").unwrap().to_f64s(), [0.75, 0.5, 0.25]);
-    assert_eq!(params.get("unused").unwrap().to_f64s(), [1.0, 1.0]);
+    for mode in MODES {
+        let step = |params: &mut Params, optimizer: &Optimizer| {
+            let x = [Array::from([1.0f32, 2.0, 3.0])];
+            take_step(mode, params, optimizer, &x, |p, x| Forgetful.forward(p, x[0]).sum(()))
+        };
+        let mut params = Forgetful.init(Seed(0)).unwrap();
+        let before = params.clone();
+        let error = step(&mut params, &sgd).unwrap_err();
+        contains(error, &["`unused` gets no gradient", "does not depend on", "freeze(\"unused\")"]);
+        assert!(params.same_bits(&before));
+        step(&mut params.clone(), &sgd.clone().allow_missing_gradients()).unwrap();
+        params.freeze("unused").unwrap();
+        params.set_lr_multiplier("used", 0.5).unwrap();
+        step(&mut params, &sgd).unwrap();
+        assert_eq!(params.get("used").unwrap().to_f64s(), [0.75, 0.5, 0.25]);
+        assert_eq!(params.get("unused").unwrap().to_f64s(), [1.0, 1.0]);
+        // With nothing left to train a step only counts.
+        params.freeze("used").unwrap();
+        step(&mut params, &sgd.clone().clip_norm(1.0)).unwrap();
+        assert_eq!((params.step(), params.get("used").unwrap().to_f64s()), (2, vec![0.75, 0.5, 0.25]));
+    }
 }
 
 #[test]
 fn hyper_parameters_out_of_range_are_refused() {
     let check = |optimizer: Optimizer, part: &str| {
-        let tape = Tape::new();
-        let params = Linear::new(1, 1).init(Seed(0)).unwrap();
-        let p = params.bind(&tape);
-        contains(optimizer.updates(&p, p.get("weight").sum(())).err().unwrap(), &[part]);
+        for mode in MODES {
+            let mut params = Linear::new(1, 1).without_bias().init(Seed(0)).unwrap();
+            let error = take_step(mode, &mut params, &optimizer, &[], |p, _| p.get("weight").sum(()));
+            contains(error.unwrap_err(), &[part]);
+        }
     };
     check(Sgd::new(-0.1).into(), "lr must be finite and at least 0, not -0.1");
     check(Sgd::new(0.1).nesterov().into(), "nesterov needs momentum");
+    check(Sgd::new(0.1).momentum(0.9).dampening(f64::NAN).into(), "dampening must be finite, not NaN");
     check(Adam::new(0.1).betas(0.9, 1.0).into(), "betas.1 must be in [0, 1), not 1");
+    check(AdamW::new(0.1).weight_decay(-1.0).into(), "weight_decay must be finite and at least 0, not -1");
     check(Optimizer::from(Sgd::new(0.1)).clip_norm(0.0), "above 0");
-}
-
-/// Takes a good step, then a step on `bad`; returns its error, and whether any bit has changed.
-fn after_a_bad_step(bad: [Array; 2], eager: bool) -> (Error, bool) {
-    let net = Sequential::new().linear(3, 5).tanh().linear(5, 2);
-    let optimizer = Optimizer::from(Adam::new(0.1)).clip_norm(1.0);
-    let loss = |p: &Bound, x: Tensor, y: Tensor| (net.forward(p, x).log() - y).square().mean(());
-    let mut params = net.init(Seed(0)).unwrap();
-    params.set("2.bias", [9.0f32, 9.0]).unwrap();
-    let good = [sample([4, 3]), sample([4, 2])];
-    let step = |params: &mut Params, batch: &[Array; 2]| -> Result<(), Error> {
-        if eager {
-            let tape = Tape::new();
-            let updates = tape.scope(|t| {
-                let p = params.bind(t);
-                optimizer.updates(&p, loss(&p, t.value(batch[0].clone()), t.value(batch[1].clone())))
-            })?;
-            return params.apply(updates);
-        }
-        let graph = Graph::new();
-        let (x, y) = (graph.input("x", "f32[B, 3]"), graph.input("y", "f32[B, 2]"));
-        let p = params.bind(&graph);
-        let loss = loss(&p, x, y);
-        TrainStep::new(&graph, &[x, y], &[loss], optimizer.updates(&p, loss)?)?.run(params, batch)?;
-        Ok(())
-    };
-    step(&mut params, &good).unwrap();
-    let before = params.clone();
-    let error = step(&mut params, &bad).unwrap_err();
-    (error, !params.same_bits(&before))
+    check(Optimizer::from(Sgd::new(0.1)).schedule(Schedule::Cosine { t_max: 0, eta_min: 0.0 }), "t_max > 0");
 }
 
 #[test]
 fn a_step_that_is_not_finite_changes_nothing_and_says_where_it_began() {
+    let net = Sequential::new().linear(3, 5).tanh().linear(5, 2);
+    let optimizer = Optimizer::from(Adam::new(0.1)).clip_norm(1.0);
+    let loss = |p: &Bound, x: &[Tensor]| (net.forward(p, x[0]).log() - x[1]).square().mean(());
     // The targets are so large that the square overflows.
     let overflow = [sample([4, 3]), Array::full(DType::F32, &[4, 2], 1e30).unwrap()];
     // A NaN in the data.
     let mut nan = [sample([4, 3]), sample([4, 2])];
     nan[0].slice_mut::<f32>().unwrap()[7] = f32::NAN;
-    for eager in [true, false] {
-        let (error, changed) = after_a_bad_step(overflow.clone(), eager);
-        assert!(!changed);
+    for mode in MODES {
+        let mut params = net.init(Seed(0)).unwrap();
+        params.set("2.bias", [9.0f32, 9.0]).unwrap();
+        take_step(mode, &mut params, &optimizer, &[sample([4, 3]), sample([4, 2])], loss).unwrap();
+        let before = params.clone();
+        let error = take_step(mode, &mut params, &optimizer, &overflow, loss).unwrap_err();
         contains(error, &["square: gives inf at element 0", "networks.rs:", "the step was not taken"]);
-        let (error, changed) = after_a_bad_step(nan.clone(), eager);
-        assert!(!changed);
+        let error = take_step(mode, &mut params, &optimizer, &nan, loss).unwrap_err();
         contains(error, &["holds NaN at element 7", "the step was not taken"]);
+        assert!(params.same_bits(&before));
     }
 }
 
 #[test]
 fn a_gradient_that_is_not_finite_is_refused_though_the_loss_is() {
     let net = Linear::new(1, 1).without_bias();
-    let mut params = net.init(Seed(0)).unwrap();
-    params.set("weight", [[0.0f32]]).unwrap();
-    let before = params.clone();
-    let tape = Tape::new();
-    let error = tape.scope(|t| {
-        let p = params.bind(t);
-        Optimizer::from(Sgd::new(0.1)).updates(&p, net.forward(&p, t.value([[1.0f32]])).sqrt().sum(()))
-    });
-    contains(error.err().unwrap(), &["inf", "networks.rs:", "the step was not taken"]);
-    assert!(params.same_bits(&before));
+    for mode in MODES {
+        let mut params = net.init(Seed(0)).unwrap();
+        params.set("weight", [[0.0f32]]).unwrap();
+        let before = params.clone();
+        let x = [Array::from([[1.0f32]])];
+        let sgd = Optimizer::from(Sgd::new(0.1));
+        let step = take_step(mode, &mut params, &sgd, &x, |p, x| net.forward(p, x[0]).sqrt().sum(()));
+        contains(step.unwrap_err(), &["inf", "networks.rs:", "the step was not taken"]);
+        assert!(params.same_bits(&before));
+    }
 }
 
 #[test]
