@@ -44,19 +44,20 @@ pub fn filled<T: Element>(len: usize, fill: impl FnOnce(&mut Vec<T>)) -> Data {
         kept
     });
     let mut buffer = kept.unwrap_or_else(|| Arc::new(Vec::with_capacity(1 << class)));
-    fill(Arc::get_mut(&mut buffer).expect("a kept buffer has one owner"));
+    let values = Arc::get_mut(&mut buffer).expect("a kept buffer has one owner");
+    values.clear();
+    fill(values);
     T::wrap(buffer)
 }
 
 /// Gives an array's buffer back, if nobody else holds it.
 pub fn give(array: Array) {
-    fn keep<T: Element>(mut buffer: Arc<Vec<T>>) {
-        let Some(values) = Arc::get_mut(&mut buffer) else { return };
-        let capacity = values.capacity();
-        if !capacity.is_power_of_two() {
+    fn keep<T: Element>(buffer: Arc<Vec<T>>) {
+        let capacity = buffer.capacity();
+        // Nobody else can come to share it: this is the only handle, and there are no weak ones.
+        if Arc::strong_count(&buffer) > 1 || !capacity.is_power_of_two() {
             return;
         }
-        values.clear();
         T::with_shelf(|shelf| {
             let (class, bytes) = (capacity.trailing_zeros() as usize, capacity * size_of::<T>());
             if shelf.bytes + bytes <= MAX_BYTES && shelf.by_class[class].len() < shelf.made[class] {
