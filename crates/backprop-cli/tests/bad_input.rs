@@ -3,6 +3,7 @@
 mod common;
 
 use backprop_core::Array;
+use backprop_io::safetensors;
 use common::{Folder, MODEL};
 
 /// Runs `line`; its error must have `code` and all of `parts`, and leave the folder as it was.
@@ -39,6 +40,10 @@ fn arguments() {
     bad("train --layers 64,a,10 --out r", &["--layers: `a` is no integer"]);
     bad("train --layers 63,128,10 --out r", &["the first size is 63", "64 features", "--layers 64,128,10"]);
     bad("train --layers 64,128,9 --out r", &["the last size is 9", "10 classes", "--layers 64,128,10"]);
+    bad("train --layers 64,999999999999,10 --out r", &["--layers", "more parameters than the 268,435,456"]);
+    bad("train --layers 64,18446744073709551615,18446744073709551615,10 --out r", &["more parameters"]);
+    bad("train --momentum 0.5 --out r", &["--momentum: only sgd has it: add --optimizer sgd"]);
+    bad("train --schedule constant --warm-up 0.1 --out r", &["--warm-up: only cosine warms up"]);
     bad("train --data digit --out r", &["`digit` is no built-in data set", "did you mean `digits`?"]);
     bad("grad model.graph --of los --wrt w --in x.npz", &["--of:", "`los`", "did you mean `loss`?"]);
     bad("grad model.graph --of loss --wrt w,xv --in x.npz", &["--wrt:", "`xv`", "did you mean `xw`?"]);
@@ -74,7 +79,13 @@ fn configs() {
 fn data_files() {
     let folder = Folder::new();
     let bad = |parts: &[&str]| check(&folder, "train --data ./mnist --epochs 1 --out r", 1, parts);
-    bad(&["mnist: no data file; looked for train-images-idx3-ubyte"]);
+    bad(&["mnist: there is no such folder"]);
+    check(
+        &folder,
+        "train --data ./model.graph --out r",
+        1,
+        &["model.graph: this is a file: give the folder"],
+    );
     std::fs::create_dir(folder.path("mnist")).expect("it can be made");
     bad(&["mnist: no data file"]);
     let images = |n: u8| {
@@ -114,15 +125,38 @@ fn run_directories() {
     check(&folder, "train --data iris --out model.graph", 2, &["model.graph exists already"]);
     check(&folder, "train --data iris --out model.graph/run", 1, &["model.graph: cannot make the folder"]);
     check(&folder, "test nothing", 1, &["nothing: there is no such run directory"]);
+    check(&folder, "test model.graph", 1, &["model.graph: this is a file, no run directory"]);
+    check(
+        &folder,
+        "train run --out r",
+        1,
+        &["cannot read", "the settings of this run are in run/config.toml"],
+    );
     check(&folder, "test .", 1, &["this is no run directory: it has no config.toml"]);
     check(&folder, "test run --data x", 2, &["built in"]);
     let model = std::fs::read(folder.path("run/model.safetensors")).expect("it is there");
     folder.write("run/model.safetensors", &model[..model.len() - 5]);
     check(&folder, "test run", 1, &["model.safetensors", "truncated"]);
+    let mut damaged = model.clone();
+    let last = damaged.len() - 4;
+    damaged[last..].copy_from_slice(&f32::NAN.to_le_bytes());
+    folder.write("run/model.safetensors", damaged);
+    check(&folder, "test run", 1, &["`2.weight` is not finite at element 383", "damaged"]);
+    folder.write("run/model.safetensors", &model);
+    let file = folder.path("run/model.safetensors");
+    let (mut arrays, metadata) = safetensors::load(&file).expect("it is whole");
+    arrays.push(("4.bias".to_string(), Array::from([1.0f32])));
+    let arrays: Vec<(&str, &Array)> = arrays.iter().map(|(name, array)| (&name[..], array)).collect();
+    safetensors::save(&file, &arrays, &metadata).expect("it can be written");
+    check(&folder, "test run", 1, &["the config's network has no parameter `4.bias`"]);
     folder.write("run/model.safetensors", model);
     let config = std::fs::read_to_string(folder.path("run/config.toml")).expect("it is there");
     folder.write("run/config.toml", config.replace("[4, 128, 3]", "[4, 127, 3]"));
     check(&folder, "test run", 1, &["`0.weight` is f32[128, 4]", "wants f32[127, 4]"]);
+    folder.write("run/config.toml", config.replace("[4, 128, 3]", "[4, 1000000000000, 3]"));
+    check(&folder, "test run", 1, &["run/config.toml: layers:", "more parameters"]);
+    folder.write("run/config.toml", config.replace("layers", "# layers"));
+    check(&folder, "test run", 1, &["run/config.toml: layers: the key is missing"]);
     std::fs::remove_file(folder.path("run/model.safetensors")).expect("it is there");
     check(&folder, "test run", 1, &["it has no model.safetensors"]);
 }

@@ -76,6 +76,8 @@ pub struct Fit {
     pub evaluate_each_epoch: bool,
     /// Looked at between steps: once true, training ends with what it has.
     pub interrupt: Option<Arc<AtomicBool>>,
+    /// Told after each step how the epoch goes so far; its `test` is `None`.
+    pub watch: Option<Arc<dyn Fn(&Epoch) + Send + Sync>>,
 }
 
 impl Default for Fit {
@@ -90,6 +92,7 @@ impl Default for Fit {
             engine: Engine::default(),
             evaluate_each_epoch: true,
             interrupt: None,
+            watch: None,
         }
     }
 }
@@ -103,6 +106,8 @@ pub struct Epoch {
     pub epochs: usize,
     /// The steps taken so far, of all epochs.
     pub step: u64,
+    /// The steps of all epochs.
+    pub steps: u64,
     /// The mean loss over the epoch's examples, each before the step that it took part in.
     pub train_loss: f64,
     /// The part of them that was classified rightly then, 0 to 1.
@@ -199,7 +204,8 @@ pub fn fit(
 ) -> Result<History, TrainError> {
     let n = check(data, config)?;
     let n_batches = n.div_ceil(config.batch);
-    let schedule = config.plan.schedule((n_batches * config.epochs) as u64);
+    let n_steps = n_batches.saturating_mul(config.epochs) as u64;
+    let schedule = config.plan.schedule(n_steps);
     let optimizer = config.optimizer.clone().schedule(schedule);
     let (x, y) = (&data.train_x, &data.train_y);
     let steps = Steps::new(config.engine, net, params, optimizer, config.loss, [x, y]);
@@ -209,7 +215,19 @@ pub fn fit(
     for epoch in first_epoch..config.epochs {
         let start = Instant::now();
         let batches = Batches::new(n, config.batch, config.seed, epoch as u32);
-        let (mut loss, mut right, mut seen, mut lr) = (0.0, 0, 0, 0.0);
+        let (mut loss, mut right, mut seen) = (0.0, 0, 0);
+        let mut so_far = Epoch {
+            epoch: epoch + 1,
+            epochs: config.epochs,
+            step: params.step(),
+            steps: n_steps,
+            train_loss: 0.0,
+            train_accuracy: 0.0,
+            test: None,
+            lr: 0.0,
+            seconds: 0.0,
+            samples_per_second: 0.0,
+        };
         for chosen in batches.resume_after(params.step() as usize - epoch * n_batches) {
             if config.interrupt.as_ref().is_some_and(|interrupt| interrupt.load(Ordering::Relaxed)) {
                 history.stopped = true;
@@ -223,25 +241,26 @@ pub fn fit(
             loss += outcome.loss * chosen.len() as f64;
             right += n_right(&outcome.logits, &labels);
             seen += chosen.len();
-            lr = outcome.lr;
+            let seconds = start.elapsed().as_secs_f64();
+            so_far = Epoch {
+                step: params.step(),
+                train_loss: loss / seen as f64,
+                train_accuracy: right as f64 / seen as f64,
+                lr: outcome.lr,
+                seconds,
+                samples_per_second: seen as f64 / seconds.max(f64::MIN_POSITIVE),
+                ..so_far
+            };
+            if let Some(watch) = &config.watch {
+                watch(&so_far);
+            }
         }
-        let seconds = start.elapsed().as_secs_f64();
         let is_last = epoch + 1 == config.epochs;
         let test = match config.evaluate_each_epoch || is_last {
             true => Some(evaluate(net, params, &data.test_x, &data.test_y).map_err(TrainError::Evaluate)?),
             false => None,
         };
-        let report = Epoch {
-            epoch: epoch + 1,
-            epochs: config.epochs,
-            step: params.step(),
-            train_loss: loss / seen as f64,
-            train_accuracy: right as f64 / seen as f64,
-            test,
-            lr,
-            seconds,
-            samples_per_second: seen as f64 / seconds.max(f64::MIN_POSITIVE),
-        };
+        let report = Epoch { test, ..so_far };
         let wish = each(&report);
         history.epochs.push(report);
         if wish.is_break() && !is_last {
