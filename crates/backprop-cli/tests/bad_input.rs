@@ -51,6 +51,7 @@ fn arguments() {
     bad("grad model.graph --of p --wrt w --in x.npz", &["`p` is f64[B], no scalar", "--cotangent"]);
     bad("grad model.graph --of loss --wrt w --order 0", &["--order"]);
     bad("grad model.graph --of loss --wrt w", &["--in FILE.npz", "x f64[B, 2]", "w f64[2]"]);
+    bad("grad model.graph --of loss --wrt w --explain --out g.npz", &["--in FILE.npz"]);
     bad("eval model.graph", &["--in FILE.npz"]);
     bad("show model.graph", &["--svg"]);
     bad("show model.graph --svg --text", &["--text"]);
@@ -203,7 +204,10 @@ fn npz_files() {
     );
     bad(&[("x", &w), ("w", &w), ("b", &b)], &["declared f64[B, 2] with 2 axes", "f64[2] with 1"]);
     let wide = Array::from([[1.0, 2.0, 3.0]]);
-    bad(&[("x", &wide), ("w", &w), ("b", &b)], &["input x is declared f64[B, 2], but f64[1, 3] was given"]);
+    bad(
+        &[("x", &wide), ("w", &w), ("b", &b)],
+        &["input x is declared f64[B, 2], but f64[1, 3] was given: axis 1 must be 2"],
+    );
     folder.write("bad.npz", b"PK\x03\x04 this is no archive");
     check(&folder, "eval model.graph --in bad.npz", 1, &["bad.npz", "no whole zip archive"]);
     check(&folder, "eval model.graph --in none.npz", 1, &["none.npz: cannot open"]);
@@ -215,6 +219,13 @@ fn npz_files() {
         "grad model.graph --of p --wrt w --cotangent two.npz --in x.npz",
         1,
         &["no array `p` among its 2"],
+    );
+    folder.npz("single.npz", &[("p", &Array::from([1.0f32, 2.0]))]);
+    check(
+        &folder,
+        "grad model.graph --of p --wrt w --cotangent single.npz --in x.npz",
+        1,
+        &["single.npz: `p` is f64[B], but the cotangent is f32[2]"],
     );
     folder.npz("long.npz", &[("p", &Array::from([1.0, 2.0, 3.0]))]);
     check(

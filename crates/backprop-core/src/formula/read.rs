@@ -39,7 +39,11 @@ impl Reader<'_> {
             return;
         }
         let plain = |c: char| c.is_alphanumeric() || "._%'?[]".contains(c);
-        let name = if name.chars().all(plain) { name } else { format!("({name})") };
+        // dz/dw is one sign in mathematics.
+        let is_derivative = name.split_once('/').is_some_and(|(z, w)| {
+            z.starts_with('d') && w.starts_with('d') && z.chars().chain(w.chars()).all(plain)
+        });
+        let name = if is_derivative || name.chars().all(plain) { name } else { format!("({name})") };
         let shape = self.records.ty(value).map_or(Shape::SCALAR, |ty| ty.shape);
         let spread = ones(shape);
         let expr = self.algebra.symbol(&name, spread == all(shape));
