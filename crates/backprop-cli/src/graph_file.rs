@@ -61,3 +61,10 @@ impl GraphFile {
         Ok(self.outputs.iter().map(|&(_, value)| value).collect())
     }
 }
+
+/// Names a value that has no name, where the name is free: the user's own come first.
+pub fn name_if_free(graph: &Graph, value: Tensor, name: &str) {
+    if graph.get(name).is_none() && graph.records().name(value.id()).is_none() {
+        value.named(name);
+    }
+}

@@ -131,6 +131,12 @@ fn show_draws_and_prints() {
     let svg = std::fs::read_to_string(folder.path("m.svg")).expect("it was written");
     assert!(svg.starts_with("<svg") && svg.contains("loss"));
     assert!(folder.line("show model.graph --dot").good().out.starts_with("digraph"));
+    // An output without a name of its own has that of its `return`; a constant shows its number.
+    let text =
+        "graph {\n  x = input : f64[3]\n  c = constant 0.25\n  %1 = mul(x, c)\n  return twice: %1\n}\n";
+    folder.write("named.graph", text);
+    let svg = folder.line("show named.graph --svg").good().out;
+    assert!(svg.contains(">twice<") && svg.contains(">0.25<"), "{svg}");
     // What is printed reads back and prints the same.
     let text = folder.line("show model.graph --text").good().out;
     folder.write("again.graph", &text);

@@ -11,7 +11,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use super::{constants_option, eval, file_option, path, path_arg};
 use crate::arrays;
 use crate::failure::Failure;
-use crate::graph_file::GraphFile;
+use crate::graph_file::{GraphFile, name_if_free};
 use crate::talk::{print, say};
 
 /// The arguments.
@@ -183,15 +183,6 @@ fn differentiate(graph: &Graph, question: &Question) -> Vec<Sweep> {
 /// What the gradients of a sweep are called: `dloss/dw`.
 fn titles(question: &Question, sweep: &Sweep) -> Vec<String> {
     question.wrt.iter().map(|(name, _)| format!("d{}/d{name}", sweep.z)).collect()
-}
-
-/// Names of the user's come first.
-fn name_if_free(graph: &Graph, value: Tensor, name: &str) {
-    if graph.get(name).is_none()
-        && value.with_records(|records| records.name(value.id()).is_none()) == Some(true)
-    {
-        value.named(name);
-    }
 }
 
 /// The sum of all elements of all gradients.
