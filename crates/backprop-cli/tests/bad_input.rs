@@ -58,6 +58,9 @@ fn arguments() {
     bad("check model.graph --size N=3", &["no dimension `N`", "known: B"]);
     bad("check model.graph --size B", &["--size B=3"]);
     bad("check model.graph --size B=x", &["`x` is no size"]);
+    bad("check model.graph --size B=3,B=4", &["`B` is given twice"]);
+    let many = &["input x f64[B, 2]: 20000000000 elements are too many to check"];
+    check(&folder, "check model.graph --size B=10000000000", 1, many);
     bad("ops tahn", &["there is no operation `tahn`; did you mean `tanh`?"]);
 }
 
@@ -180,6 +183,20 @@ fn graph_texts() {
     bad("grph {}", &["bad.graph:1:1: expected `graph {`"]);
     bad("", &["bad.graph:1:1"]);
     bad(&MODEL.replace("  return loss, p\n", ""), &["the graph returns nothing"]);
+    bad(
+        &format!("graph {{\n  x = input : f64[{}]\n}}", "9".repeat(100_000)),
+        &["bad.graph:2:19: `99999", " … "],
+    );
+    folder.write(
+        "bad.graph",
+        "graph {\n  b = constant 1.0\n  h, a = scan(b) {n_carry: 1, n_xs: 0, length: 1000000000000, \
+         body: body(k, h) {\n k = input : i64\n h = input : f64\n return h, h\n }}\n  return h\n}",
+    );
+    let large = &["scan: a result of type f64[1000000000000] does not fit into memory", "bad.graph:3"];
+    check(&folder, "eval bad.graph", 1, large);
+    // A byte order mark is no error.
+    folder.write("mark.graph", format!("\u{feff}{MODEL}"));
+    folder.line("eval mark.graph --in x.npz").good();
     folder.write("bytes.graph", [0xff, 0xfe]);
     check(&folder, "eval bytes.graph", 1, &["bytes.graph: byte 0: this is no text in UTF-8"]);
     check(&folder, "eval none.graph", 1, &["none.graph: cannot read"]);

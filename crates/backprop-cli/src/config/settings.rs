@@ -82,7 +82,7 @@ pub const SETTINGS: [Setting; 13] = [
     Setting {
         key: "epochs",
         value: "N",
-        help: "Passes over the training set [default: 60]",
+        help: "Passes over the training set [default: 30]",
         kind: Kind::Integer,
         read: |config, text| count(text).map(|n| config.epochs = n),
         write: |config| Some(config.epochs.to_string()),
