@@ -187,9 +187,8 @@ impl Board<'_> {
         }
         let lead = format!("{op}.bprop(inputs, {operand}, {})", letters.join(", "));
         let number = self.number_of(step.contribution);
-        // What bodies give is no formula.
+        // What a loop gives is no formula.
         let (text, path) = match node.op {
-            Op::Cond(_) => ("the vjp of the branch taken".to_string(), None),
             Op::Scan(_) => ("the vjp of the body, from the last step to the first".to_string(), None),
             _ => {
                 let text = self.formula_of(step.contribution, &short);
