@@ -14,7 +14,7 @@ use crate::sweep::{GradTable, Step};
 /// paths, and the gradients of the targets or why they are zero.
 ///
 /// With `values`, which gives a tensor's numbers where there are some, every line ends in numbers; on a
-/// tape that is `&|tensor| tensor.value().ok()`. Values without a name are called u₁, u₂, ...; numbers,
+/// tape that is `&|tensor| tensor.value().ok()`. Values without a name are called u₁, u₂, ... (or v₁, ... where u1 is taken); numbers,
 /// sizes and conditions stand for themselves.
 ///
 /// ```
@@ -57,7 +57,7 @@ impl Board<'_> {
         let roots: Vec<ValueId> =
             self.table.entries().iter().map(|&(value, _)| value).chain(consumers).collect();
         let nodes = needed(self.records, &roots, |_| false);
-        let mut count = 0;
+        let (letter, mut count) = (free_letter(self.records), 0);
         let mut plain: HashSet<ValueId> = HashSet::new();
         for value in nodes.iter().flat_map(|&id| self.records.node(id).outputs()) {
             let node = self.records.node(self.records.producer(value));
@@ -70,7 +70,7 @@ impl Board<'_> {
                 None if self.records.ty(value).is_some_and(|ty| ty.dtype == DType::Bool) => continue,
                 None => {
                     count += 1;
-                    format!("u{}", subscript(count))
+                    format!("{letter}{}", subscript(count))
                 }
             };
             self.names.insert(value, name);
@@ -286,6 +286,17 @@ impl Board<'_> {
     fn number_of(&self, tensor: Tensor) -> Option<String> {
         self.values.and_then(|values| values(tensor)).map(|array| numbers(&array))
     }
+}
+
+/// u, or another letter where the user's own names are u1, u2, ...
+fn free_letter(records: &Records) -> char {
+    let is_taken = |letter: char| {
+        records.names().any(|(_, name)| {
+            let rest = name.strip_prefix(letter).unwrap_or("-");
+            rest.chars().all(|c| c.is_numeric() || c == '_')
+        })
+    };
+    "uvstabcd".chars().find(|&letter| !is_taken(letter)).unwrap_or('u')
 }
 
 /// Whether the value of `node` is a number, a size, or computed from such: `1/B`.

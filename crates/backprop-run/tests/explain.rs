@@ -161,6 +161,17 @@ fn sizes_conditions_and_bodies() {
 }
 
 #[test]
+fn names_of_the_user_are_not_taken() {
+    let g = Graph::new();
+    let x = g.input("x", "f64[]");
+    let z = ((x.sin().named("u1") * x).exp() + x.cos().named("v")).named("z");
+    let text = explain(&grad_table(z, &[x]), &g.records(), None);
+    for line in ["  u1 = sin(x)", "  s₁ = u1·x", "  s₂ = exp(s₁)", "  v = cos(x)"] {
+        assert!(text.lines().any(|own| own == line), "{line}\n{text}");
+    }
+}
+
+#[test]
 fn what_is_ill_is_said_so() {
     let tape = Tape::new();
     let x = tape.value([1.0, 2.0]);
