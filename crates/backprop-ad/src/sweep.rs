@@ -253,6 +253,7 @@ fn no_targets() -> GradTable {
 }
 
 /// Zeros of the target's shape; an integer target gets f32 zeros.
+#[track_caller]
 fn zeros_for(target: Tensor) -> Tensor {
     match target.ty() {
         Some(ty) if !ty.dtype.is_float() => {

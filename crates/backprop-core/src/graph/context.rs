@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::fault::{Error, Fault};
+use super::fault::{Error, Fault, Ill};
 use super::place::{Line, Module, Place};
 use super::records::{Inputs, NodeId, Part, Records, RecordsCell, ValueId};
 use crate::array::Array;
@@ -233,6 +233,14 @@ impl ContextId {
         }
     }
 
+    /// Why a value of this context cannot be used in a context that it does not enclose.
+    pub fn stray(self) -> &'static str {
+        match self.get() {
+            Some(_) => "the operand belongs to another graph or tape",
+            None => self.epitaph(),
+        }
+    }
+
     /// Calls `op` on `inputs`. Lands in the innermost open context below this one and the inputs.
     pub fn emit(self, op: Op, inputs: &[Tensor], line: Line) -> Outputs {
         let Some(home) = self.home(inputs) else {
@@ -281,7 +289,7 @@ pub(crate) fn emit_at(home: &Rc<dyn Emit>, op: Op, inputs: &[Tensor], place: Pla
     }
     let node = home.emit(op, ids, place, part);
     if !refused.is_empty() {
-        refuse(&mut home.records().borrow_mut(), node, &refused);
+        refuse(home, node, &refused);
     }
     let records = home.records().borrow();
     let node = records.node(node);
@@ -289,23 +297,28 @@ pub(crate) fn emit_at(home: &Rc<dyn Emit>, op: Op, inputs: &[Tensor], place: Pla
 }
 
 /// Writes the fault of an operation whose operands do not belong here.
-fn refuse(records: &mut Records, node: NodeId, refused: &[(usize, Tensor)]) {
-    let (op, place, n_inputs) = {
-        let node = records.node(node);
-        (node.op.clone(), node.place, node.inputs.len())
-    };
-    let rules: Vec<String> = refused
-        .iter()
-        .map(|&(idx, operand)| {
-            let rule = match operand.context.get() {
-                Some(_) => "the operand belongs to another graph or tape",
-                None => operand.context.epitaph(),
-            };
-            format!("{} ({})", rule, op.role(idx, n_inputs))
+#[cold]
+fn refuse(home: &Rc<dyn Emit>, node: NodeId, refused: &[(usize, Tensor)]) {
+    // What a foreign operand is called where it lives; of a stale one nothing is left.
+    let known = |operand: Tensor| {
+        operand.with_records(|own| {
+            let ty = own.ty(operand.value).map_or_else(|| "?".to_string(), |ty| ty.to_string());
+            (own.label(operand.value), ty, own.place(own.node(own.producer(operand.value)).place))
         })
-        .collect();
-    let mut fault = Fault::new(op.name(), rules.join("; "));
-    fault.place = Some(records.place(place));
+    };
+    let known: Vec<_> = refused.iter().map(|&(_, operand)| known(operand)).collect();
+    let mut records = home.records().borrow_mut();
+    let mut fault = records.describe_node(node, Ill::default());
+    let mut rules = Vec::with_capacity(refused.len());
+    for (&(idx, stray), known) in refused.iter().zip(known) {
+        let operand = &mut fault.operands[idx];
+        rules.push(format!("{} ({})", stray.context.stray(), operand.role));
+        (operand.name, operand.ty, operand.made_at) = match known {
+            Some((name, ty, place)) => (name, ty, Some(place)),
+            None => ("?".to_string(), "?".to_string(), None),
+        };
+    }
+    fault.rule = rules.join("; ");
     records.poison(node, fault);
 }
 
