@@ -31,7 +31,7 @@ pub fn jvp(outputs: &[Tensor], inputs: &[(Tensor, Tensor)]) -> Tangents {
         if misfit || local(&home, x).is_none() {
             let rule = match misfit {
                 true => format!("the tangent must have the type of the input: {t:?} for {x:?}"),
-                false => "the input belongs to another graph or tape, or is stale".to_string(),
+                false => format!("an input: {}", x.context().stray()),
             };
             let ill = outputs[0].ill("jvp", Ill::new(rule));
             return Tangents { tangents: vec![ill; outputs.len()] };
@@ -84,7 +84,9 @@ pub fn jvp(outputs: &[Tensor], inputs: &[(Tensor, Tensor)]) -> Tangents {
         tangents.push(match (tangent, id) {
             (Some(tangent), _) => tangent,
             (None, Some(_)) => output.zeros_like(),
-            (None, None) => outputs[0].ill("jvp", Ill::new("an output belongs to another graph or tape")),
+            (None, None) => {
+                outputs[0].ill("jvp", Ill::new(format!("an output: {}", output.context().stray())))
+            }
         });
     }
     Tangents { tangents }

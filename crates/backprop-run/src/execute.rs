@@ -26,7 +26,8 @@ pub struct Executable {
 pub fn compile(graph: &Graph, inputs: &[Tensor], outputs: &[Tensor]) -> Result<Executable, Error> {
     for tensor in inputs.iter().chain(outputs) {
         if tensor.context() != graph.id() {
-            return Err(Fault::new("compile", "an input or output belongs to another graph or tape").into());
+            let rule = format!("an input or output: {}", tensor.context().stray());
+            return Err(Fault::new("compile", rule).into());
         }
     }
     let records = (*graph.records()).clone();
@@ -62,8 +63,8 @@ pub fn compile_given(
 ) -> Result<Executable, Error> {
     let given = |rule: String| Err(Fault::new("compile", rule).into());
     for (position, &(old, new)) in givens.iter().enumerate() {
-        if old.context() != graph.id() || new.context() != graph.id() {
-            return given("a given value belongs to another graph or tape".to_string());
+        if let Some(stray) = [old, new].into_iter().find(|value| value.context() != graph.id()) {
+            return given(format!("a given value: {}", stray.context().stray()));
         }
         if let (Some(was), Some(is)) = (old.ty(), new.ty())
             && was != is

@@ -1,8 +1,8 @@
 //! Compiling and running a graph: what is given, what is missing, and the sizes of named dimensions.
 
-use backprop_ad::grad;
-use backprop_core::{Array, Dim, Error, Graph, Tensor};
-use backprop_run::{compile, run};
+use backprop_ad::{grad, jvp, vjp};
+use backprop_core::{Array, Dim, Error, Graph, Tensor, cond};
+use backprop_run::{compile, compile_given, run};
 
 fn ones(sizes: &[usize]) -> Array {
     Array::new(sizes, vec![1.0; sizes.iter().product()]).unwrap()
@@ -42,6 +42,11 @@ fn a_value_between_may_be_given() {
     assert_eq!(compile(&g, &[y], &[z]).unwrap().run(&[10.0.into()]).unwrap()[0].item().unwrap(), 22.0);
 }
 
+fn escaped_to(place: &mut Tensor, value: Tensor) -> &Tensor {
+    *place = value;
+    place
+}
+
 #[test]
 fn handles_from_elsewhere_are_found_out() {
     let g = Graph::new();
@@ -52,11 +57,21 @@ fn handles_from_elsewhere_are_found_out() {
     says(g.check(&[stale]), &["stale"]);
     says(compile(&g, &[foreign], &[x]), &["belongs to another graph or tape"]);
     // A fault says what the foreign operand is where it lives.
-    says(g.check(&[x + foreign]), &["(rhs)", "lhs  x ", "rhs  far away  f64[3]  ", "executable.rs:"]);
-    says(other.check(&[foreign + x]), &["(rhs)", "lhs  far away"]);
-    says(g.check(&[x + stale]), &["stale", "(rhs)", "rhs  ?"]);
-    says((stale + x).value(), &["stale", "(lhs)"]);
+    says(g.check(&[x + foreign]), &["operand rhs: ", "lhs  x ", "rhs  far away  f64[3]  ", "executable.rs:"]);
+    says(other.check(&[foreign + x]), &["operand rhs: ", "lhs  far away"]);
+    says(g.check(&[x + stale]), &["stale", "operand rhs: ", "rhs  ?"]);
+    says((stale + x).value(), &["stale", "operand lhs: "]);
     says(g.check(&[foreign.select(x, x)]), &["belongs to another"]);
+    // So do derivatives, compiling and givens.
+    let mut escaped = x;
+    let y = cond(x.sum(()).gt(0.0), || *escaped_to(&mut escaped, x * 2.0), || x).sum(());
+    says(g.check(&grad(y, [escaped])), &["target 0: it escaped its body"]);
+    says(g.check(&grad(y, [stale])), &["target 0: it is stale"]);
+    says(g.check(&[vjp(&[(y, y), (stale, stale)], &[x]).gradients()[0]]), &["output 1: it is stale"]);
+    says(g.check(&[jvp(&[y], &[(foreign, foreign)]).tangents()[0]]), &["an input: it belongs to another"]);
+    says(compile(&g, &[x], &[escaped]), &["an input or output: it escaped its body"]);
+    says(compile_given(&g, &[x], &[y], &[(x, stale)]), &["a given value: it is stale"]);
+    says(escaped.value(), &["the value: it escaped its body"]);
 }
 
 /// Runs the product of the first and the last of x's elements that `f` takes.

@@ -91,6 +91,9 @@ fn zeros_have_reasons() {
     assert!(reason(x * through_ints, w).contains("not a float"), "{}", reason(x * through_ints, w));
     let frozen = tape.no_grad(|| w * w);
     assert!(reason(x * frozen, w).contains("no_grad"));
+    let of_nothing = vjp(&[], &[w]);
+    assert_eq!(of_nothing.gradients()[0].item().unwrap(), 0.0);
+    assert!(of_nothing.reason(0).is_some_and(|reason| reason.to_string().contains("does not depend on w")));
 }
 
 #[test]

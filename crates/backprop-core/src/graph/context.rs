@@ -224,19 +224,19 @@ impl ContextId {
     fn epitaph(self) -> &'static str {
         let closed = TABLE.with_borrow(|table| table.slots.get(self.index as usize).map(|slot| slot.closed));
         match closed {
-            Some(Closed::Body) => "the operand escaped its body: values of a body are only its own",
-            Some(Closed::Scope) => "the operand is stale: the scope that it was made in has ended",
+            Some(Closed::Body) => "it escaped its body: values of a body are only its own",
+            Some(Closed::Scope) => "it is stale: the scope that it was made in has ended",
             Some(Closed::Homeless) => {
                 "the loop belongs to no graph or tape: it starts from no tensor, or only from stale ones"
             }
-            _ => "the operand is stale: its graph or tape was dropped",
+            _ => "it is stale: its graph or tape was dropped",
         }
     }
 
     /// Why a value of this context cannot be used in a context that it does not enclose.
     pub fn stray(self) -> &'static str {
         match self.get() {
-            Some(_) => "the operand belongs to another graph or tape",
+            Some(_) => "it belongs to another graph or tape",
             None => self.epitaph(),
         }
     }
@@ -312,7 +312,7 @@ fn refuse(home: &Rc<dyn Emit>, node: NodeId, refused: &[(usize, Tensor)]) {
     let mut rules = Vec::with_capacity(refused.len());
     for (&(idx, stray), known) in refused.iter().zip(known) {
         let operand = &mut fault.operands[idx];
-        rules.push(format!("{} ({})", stray.context.stray(), operand.role));
+        rules.push(format!("operand {}: {}", operand.role, stray.context.stray()));
         (operand.name, operand.ty, operand.made_at) = match known {
             Some((name, ty, place)) => (name, ty, Some(place)),
             None => ("?".to_string(), "?".to_string(), None),
@@ -324,7 +324,7 @@ fn refuse(home: &Rc<dyn Emit>, node: NodeId, refused: &[(usize, Tensor)]) {
 
 /// The error of reading a value whose context is no more.
 pub(crate) fn stale(id: ContextId) -> Error {
-    Fault::new("read", id.epitaph()).into()
+    Fault::new("read", format!("the value: {}", id.epitaph())).into()
 }
 
 /// Runs `body` with the cursor of `context` changed, and puts it back.

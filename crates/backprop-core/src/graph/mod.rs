@@ -221,8 +221,9 @@ impl Graph {
     /// Every fault among them, with its place; a value that is stale or belongs to another graph.
     pub fn check(&self, values: &[Tensor]) -> Result<(), Error> {
         let strays = values.iter().filter(|value| value.context() != self.id());
-        let mut faults: Vec<Fault> =
-            strays.map(|value| Fault::new("check", value.context().stray())).collect();
+        let mut faults: Vec<Fault> = strays
+            .map(|value| Fault::new("check", format!("a value: {}", value.context().stray())))
+            .collect();
         let own = values.iter().filter(|value| value.context() == self.id()).map(|value| value.id());
         if let Err(error) = self.records().check(own) {
             faults.extend(error.faults().iter().cloned());
