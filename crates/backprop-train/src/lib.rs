@@ -29,5 +29,5 @@ mod metrics;
 mod steps;
 
 pub use batches::Batches;
-pub use fit::{Engine, Epoch, Fit, History, Plan, TrainError, fit};
+pub use fit::{Engine, Epoch, Fit, History, Plan, TrainError, Watch, fit};
 pub use metrics::{Evaluation, accuracy, confusion, evaluate, predict};
