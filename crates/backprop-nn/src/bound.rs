@@ -47,6 +47,27 @@ pub(crate) struct BoundState {
 }
 
 impl Shared {
+    /// Runs `body` inside a layer. An operation on `x` lands where `x` is: if that is not where the
+    /// parameters are (which is a fault), the fault too tells the layer.
+    pub fn in_module<R>(
+        &self,
+        x: Tensor,
+        path: &Arc<str>,
+        made_at: &'static Location<'static>,
+        body: impl FnOnce() -> R,
+    ) -> R {
+        if x.context() == self.context {
+            return in_module(self.context, path, made_at, body);
+        }
+        in_module(x.context(), path, made_at, || in_module(self.context, path, made_at, body))
+    }
+
+    /// The step that the parameters were at when they were bound.
+    pub fn step_number(&self) -> u64 {
+        let step = self.states.iter().find(|state| *state.name == *STEP);
+        step.and_then(|step| step.array.item().ok()).map_or(0, |step| step as u64)
+    }
+
     fn tree(&self) -> MutexGuard<'_, Tree> {
         self.tree.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -55,7 +76,11 @@ impl Shared {
 impl Bound {
     #[track_caller]
     pub(crate) fn new(params: &Params, home: &impl Bind) -> Bound {
-        let tensors = params.entries.iter().map(|entry| home.leaf(&entry.path, &entry.array)).collect();
+        let mut tensors = Vec::with_capacity(params.entries.len());
+        // A closure would hide the caller's line.
+        for entry in params.entries.iter() {
+            tensors.push(home.leaf(&entry.path, &entry.array));
+        }
         let shared = Shared {
             context: home.context(),
             is_eager: home.is_eager(),
@@ -131,10 +156,10 @@ impl Bound {
     ) -> Tensor {
         let inner = self.layer(name);
         let path = inner.path();
-        in_module(self.shared.context, &path, made_at, || layer.forward(&inner, x))
+        self.shared.in_module(x, &path, made_at, || layer.forward(&inner, x))
     }
 
-    /// The number of steps taken, i64 \[\].
+    /// The number of steps that were taken with these parameters, i64 \[\].
     #[track_caller]
     pub fn step(&self) -> Tensor {
         self.state(STEP, Type::scalar(DType::I64))
@@ -193,9 +218,9 @@ impl Bound {
         self.bind_state(name, None, ty, stored.map(|stored| &stored.array))
     }
 
-    /// An optimizer's state for parameter `position`, of the parameter's type.
+    /// An optimizer's state for parameter `position`; zeros before the first step.
     #[track_caller]
-    pub(crate) fn slot(&self, position: usize, slot: &'static str) -> Tensor {
+    pub(crate) fn slot(&self, position: usize, slot: &'static str, ty: Type) -> Tensor {
         let key = Some((position, slot));
         let known = self.shared.bound_states.borrow().iter().find(|state| state.slot_of == key).cloned();
         if let Some(known) = known {
@@ -203,7 +228,6 @@ impl Bound {
         }
         let entry = &self.shared.entries[position];
         let at = entry.slots.iter().find(|(own, _)| *own == slot).map(|&(_, at)| &self.shared.states[at]);
-        let ty = Type::new(entry.array.dtype(), entry.array.sizes());
         match at {
             Some(stored) => self.bind_state(stored.name.clone(), key, ty, Some(&stored.array)),
             None => {

@@ -23,7 +23,7 @@ pub enum Init {
     },
     /// Uniform with variance 2·gain²/(fan_in + fan_out) (Glorot, Bengio 2010).
     XavierUniform {
-        /// 1 for tanh and sigmoid's linear part; √2 for relu.
+        /// 1 in the paper, for tanh; PyTorch's `calculate_gain` has 5/3 for tanh and √2 for relu.
         gain: f64,
     },
     /// Normal with variance 2·gain²/(fan_in + fan_out) (Glorot, Bengio 2010).

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use backprop_core::{Array, DType, Error, Fault, Seed};
+use backprop_core::{Array, DType, Error, Fault, Seed, Type};
 use backprop_run::Bind;
 
 use crate::bound::Bound;
@@ -26,7 +26,22 @@ pub struct Parameter {
     pub(crate) slots: Vec<(&'static str, usize)>,
 }
 
+/// What a step takes for granted of a parameter: everything but its numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Kind {
+    pub path: Arc<str>,
+    pub ty: Type,
+    pub trainable: bool,
+    pub lr_multiplier: f64,
+}
+
 impl Parameter {
+    pub(crate) fn kind(&self) -> Kind {
+        let Parameter { path, array, trainable, lr_multiplier, .. } = self;
+        let ty = Type::new(array.dtype(), array.sizes());
+        Kind { path: path.clone(), ty, trainable: *trainable, lr_multiplier: *lr_multiplier }
+    }
+
     /// The path: `0.weight`.
     pub fn path(&self) -> &str {
         &self.path
@@ -292,7 +307,7 @@ impl Params {
     ///
     /// # Errors
     /// The updates are of a graph (a [`TrainStep`](crate::TrainStep) runs those), or were computed
-    /// for other parameters.
+    /// for other parameters or from those of another step.
     pub fn apply(&mut self, updates: Updates) -> Result<(), Error> {
         updates.write_to(self)
     }
@@ -357,7 +372,7 @@ fn same_type(name: &str, old: &Array, new: &Array) -> Result<(), Error> {
     if (old.dtype(), old.sizes()) == (new.dtype(), new.sizes()) {
         return Ok(());
     }
-    let text = |array: &Array| backprop_core::Type::new(array.dtype(), array.sizes()).to_string();
+    let text = |array: &Array| Type::new(array.dtype(), array.sizes()).to_string();
     let rule = format!("`{name}` is {}, but {} was given", text(old), text(new));
     Err(Fault::new("params", rule).into())
 }

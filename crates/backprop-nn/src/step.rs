@@ -8,7 +8,7 @@ use backprop_run::{Executable, compile, is_finite};
 use crate::bound::BoundState;
 use crate::optim::{Target, Updates};
 use crate::optim::{new_state, not_finite, same_parameters};
-use crate::params::{NewState, Parameter, Params};
+use crate::params::{Kind, NewState, Parameter, Params};
 
 /// A compiled training step. It holds no number: each run takes the parameters and the state from
 /// a [`Params`] and writes the new ones there, all of them or none.
@@ -35,7 +35,7 @@ pub struct TrainStep {
     executable: Executable,
     n_inputs: usize,
     n_metrics: usize,
-    entries: Arc<Vec<Parameter>>,
+    kinds: Vec<Kind>,
     states: Vec<StepState>,
     /// What the outputs after the metrics and the checked values are.
     new: Vec<StepTarget>,
@@ -91,7 +91,7 @@ impl TrainStep {
             executable,
             n_inputs: inputs.len(),
             n_metrics: metrics.len(),
-            entries: shared.entries.clone(),
+            kinds: shared.entries.iter().map(Parameter::kind).collect(),
             states: states.collect(),
             new: new.collect(),
         })
@@ -104,7 +104,7 @@ impl TrainStep {
     /// not finite (the error names the operation where the first one arose); parameters other than
     /// those the step was built for. Then nothing is written.
     pub fn run(&self, params: &mut Params, inputs: &[Array]) -> Result<Vec<Array>, Error> {
-        same_parameters(&self.entries, params)?;
+        same_parameters(&self.kinds, params)?;
         if inputs.len() != self.n_inputs {
             let rule = format!("{} inputs are wanted, but {} were given", self.n_inputs, inputs.len());
             return Err(Fault::new("step", rule).into());

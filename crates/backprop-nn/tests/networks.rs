@@ -1,9 +1,9 @@
 //! Parameters, layers and steps: what they promise, in both modes.
 
-use backprop_core::{Array, DType, Error, Graph, Seed, Tensor};
+use backprop_core::{Array, DType, Error, Graph, Seed, Tensor, Type};
 use backprop_nn::{
-    Adam, Bound, Declare, Dropout, Init, Layer, Linear, Optimizer, Params, Sequential, Sgd, TrainStep,
-    summary,
+    Adam, AdamW, Bound, Declare, Dropout, Init, Layer, Linear, Optimizer, Params, Schedule, Sequential, Sgd,
+    TrainStep, summary,
 };
 use backprop_run::{Tape, run};
 
@@ -12,7 +12,7 @@ fn both(params: &Params, x: &Array, body: impl Fn(&Bound, Tensor) -> Tensor) -> 
     let tape = Tape::new();
     let eager = body(&params.bind(&tape), tape.value(x.clone())).value();
     let graph = Graph::new();
-    let ty = backprop_core::Type::new(x.dtype(), x.sizes());
+    let ty = Type::new(x.dtype(), x.sizes());
     let y = body(&params.bind(&graph), graph.input("x", ty));
     let mut inputs = vec![("x", x.clone())];
     inputs.extend(params.iter().map(|entry| (entry.path(), entry.array().clone())));
@@ -21,6 +21,45 @@ fn both(params: &Params, x: &Array, body: impl Fn(&Bound, Tensor) -> Tensor) -> 
     inputs.dedup_by_key(|(name, _)| *name);
     inputs.retain(|(name, _)| graph.get(name).is_some());
     [eager, run(&graph, &inputs, &[y]).map(|mut outputs| outputs.remove(0))]
+}
+
+/// The two modes.
+#[derive(Clone, Copy, Debug)]
+enum Mode {
+    Eager,
+    Graph,
+}
+
+const MODES: [Mode; 2] = [Mode::Eager, Mode::Graph];
+
+/// Takes a step of a body that makes a loss of bound parameters and inputs.
+fn take_step(
+    mode: Mode,
+    params: &mut Params,
+    optimizer: &Optimizer,
+    inputs: &[Array],
+    loss: impl Fn(&Bound, &[Tensor]) -> Tensor,
+) -> Result<(), Error> {
+    match mode {
+        Mode::Eager => {
+            let updates = Tape::new().scope(|t| {
+                let p = params.bind(t);
+                let x: Vec<Tensor> = inputs.iter().map(|input| t.value(input.clone())).collect();
+                optimizer.updates(&p, loss(&p, &x))
+            })?;
+            params.apply(updates)
+        }
+        Mode::Graph => {
+            let graph = Graph::new();
+            let x: Vec<Tensor> = (0..inputs.len())
+                .map(|k| graph.input(&format!("x{k}"), Type::new(inputs[k].dtype(), inputs[k].sizes())))
+                .collect();
+            let p = params.bind(&graph);
+            let loss = loss(&p, &x);
+            TrainStep::new(&graph, &x, &[loss], optimizer.updates(&p, loss)?)?.run(params, inputs)?;
+            Ok(())
+        }
+    }
 }
 
 #[track_caller]
@@ -93,21 +132,32 @@ fn init_depends_on_seed_and_path_alone() {
 
 #[test]
 fn initialisers_have_their_variances() {
-    let check = |init: Init, variance: f64| {
-        let drawn = init.draw(Seed(3), "w", &[300, 200]).unwrap().to_f64s();
+    // fan_in and fan_out: 200 and 300 of [300, 200]; 40·9 and 50·9 of [50, 40, 9].
+    let check = |init: Init, sizes: &[usize], variance: f64| {
+        let drawn = init.draw(Seed(3), "w", sizes).unwrap().to_f64s();
         let n = drawn.len() as f64;
         let found = drawn.iter().map(|x| x * x).sum::<f64>() / n;
         // Five standard errors of a normal's variance, the widest of these distributions.
         assert!((found / variance - 1.0).abs() < 5.0 * (2.0 / n).sqrt(), "{init:?}: {found}, not {variance}");
         assert!((drawn.iter().sum::<f64>() / n).abs() < 5.0 * (variance / n).sqrt(), "{init:?}");
+        // A uniform number ends at √3 standard deviations; of so many, one comes near.
+        let largest = drawn.iter().fold(0.0, |m: f64, x| m.max(x.abs())) / variance.sqrt();
+        let is_uniform = format!("{init:?}").contains("Uniform");
+        let ends_rightly = if is_uniform { (1.7..1.7320509).contains(&largest) } else { largest > 3.5 };
+        assert!(ends_rightly, "{init:?}: {largest} standard deviations");
     };
-    check(Init::Normal { std: 0.5 }, 0.25);
-    check(Init::Uniform { bound: 0.5 }, 0.25 / 3.0);
-    check(Init::XavierUniform { gain: 2.0 }, 8.0 / 500.0);
-    check(Init::XavierNormal { gain: 1.0 }, 2.0 / 500.0);
-    check(Init::HE_UNIFORM, 2.0 / 200.0);
-    check(Init::HE_NORMAL, 2.0 / 200.0);
-    check(Init::LINEAR, 1.0 / 600.0);
+    let (matrix, kernel) = (&[300, 200][..], &[50, 40, 9][..]);
+    check(Init::Normal { std: 0.5 }, matrix, 0.25);
+    check(Init::Uniform { bound: 0.5 }, matrix, 0.25 / 3.0);
+    check(Init::XavierUniform { gain: 2.0 }, matrix, 8.0 / 500.0);
+    check(Init::XavierUniform { gain: 1.0 }, kernel, 2.0 / 810.0);
+    check(Init::XavierNormal { gain: 1.0 }, matrix, 2.0 / 500.0);
+    check(Init::XavierNormal { gain: 5.0 / 3.0 }, kernel, 50.0 / 9.0 / 810.0);
+    check(Init::HE_UNIFORM, matrix, 2.0 / 200.0);
+    check(Init::HE_NORMAL, matrix, 2.0 / 200.0);
+    check(Init::HE_NORMAL, kernel, 2.0 / 360.0);
+    check(Init::KaimingUniform { a: 0.1 }, kernel, 2.0 / 1.01 / 360.0);
+    check(Init::LINEAR, matrix, 1.0 / 600.0);
 }
 
 #[test]
@@ -161,98 +211,84 @@ impl Layer for Forgetful {
 
 #[test]
 fn a_trainable_parameter_without_gradient_is_an_error_and_a_frozen_one_is_not() {
-    let updates = |params: &Params, optimizer: &Optimizer| {
-        let tape = Tape::new();
-        let p = params.bind(&tape);
-        optimizer.updates(&p, Forgetful.forward(&p, tape.value([1.0f32, 2.0, 3.0])).sum(()))
-    };
     let sgd = Optimizer::from(Sgd::new(0.5));
-    let mut params = Forgetful.init(Seed(0)).unwrap();
-    let error = updates(&params, &sgd).err().unwrap();
-    contains(error, &["`unused` gets no gradient", "does not depend on", "freeze(\"unused\")"]);
-    assert!(updates(&params, &sgd.clone().allow_missing_gradients()).is_ok());
-    params.freeze("unused").unwrap();
-    params.set_lr_multiplier("used", 0.5).unwrap();
-    let new = updates(&params, &sgd).unwrap();
-    params.apply(new).unwrap();
-    assert_eq!(params.get("used").unwrap().to_f64s(), [0.75, 0.5, 0.25]);
-    assert_eq!(params.get("unused").unwrap().to_f64s(), [1.0, 1.0]);
+    for mode in MODES {
+        let step = |params: &mut Params, optimizer: &Optimizer| {
+            let x = [Array::from([1.0f32, 2.0, 3.0])];
+            take_step(mode, params, optimizer, &x, |p, x| Forgetful.forward(p, x[0]).sum(()))
+        };
+        let mut params = Forgetful.init(Seed(0)).unwrap();
+        let before = params.clone();
+        let error = step(&mut params, &sgd).unwrap_err();
+        contains(error, &["`unused` gets no gradient", "does not depend on", "freeze(\"unused\")"]);
+        assert!(params.same_bits(&before));
+        step(&mut params.clone(), &sgd.clone().allow_missing_gradients()).unwrap();
+        params.freeze("unused").unwrap();
+        params.set_lr_multiplier("used", 0.5).unwrap();
+        step(&mut params, &sgd).unwrap();
+        assert_eq!(params.get("used").unwrap().to_f64s(), [0.75, 0.5, 0.25]);
+        assert_eq!(params.get("unused").unwrap().to_f64s(), [1.0, 1.0]);
+        // With nothing left to train a step only counts.
+        params.freeze("used").unwrap();
+        step(&mut params, &sgd.clone().clip_norm(1.0)).unwrap();
+        assert_eq!((params.step(), params.get("used").unwrap().to_f64s()), (2, vec![0.75, 0.5, 0.25]));
+    }
 }
 
 #[test]
 fn hyper_parameters_out_of_range_are_refused() {
     let check = |optimizer: Optimizer, part: &str| {
-        let tape = Tape::new();
-        let params = Linear::new(1, 1).init(Seed(0)).unwrap();
-        let p = params.bind(&tape);
-        contains(optimizer.updates(&p, p.get("weight").sum(())).err().unwrap(), &[part]);
+        for mode in MODES {
+            let mut params = Linear::new(1, 1).without_bias().init(Seed(0)).unwrap();
+            let error = take_step(mode, &mut params, &optimizer, &[], |p, _| p.get("weight").sum(()));
+            contains(error.unwrap_err(), &[part]);
+        }
     };
     check(Sgd::new(-0.1).into(), "lr must be finite and at least 0, not -0.1");
     check(Sgd::new(0.1).nesterov().into(), "nesterov needs momentum");
+    check(Sgd::new(0.1).momentum(0.9).dampening(f64::NAN).into(), "dampening must be finite, not NaN");
     check(Adam::new(0.1).betas(0.9, 1.0).into(), "betas.1 must be in [0, 1), not 1");
+    check(AdamW::new(0.1).weight_decay(-1.0).into(), "weight_decay must be finite and at least 0, not -1");
     check(Optimizer::from(Sgd::new(0.1)).clip_norm(0.0), "above 0");
-}
-
-/// Takes a good step, then a step on `bad`; returns its error, and whether any bit has changed.
-fn after_a_bad_step(bad: [Array; 2], eager: bool) -> (Error, bool) {
-    let net = Sequential::new().linear(3, 5).tanh().linear(5, 2);
-    let optimizer = Optimizer::from(Adam::new(0.1)).clip_norm(1.0);
-    let loss = |p: &Bound, x: Tensor, y: Tensor| (net.forward(p, x).log() - y).square().mean(());
-    let mut params = net.init(Seed(0)).unwrap();
-    params.set("2.bias", [9.0f32, 9.0]).unwrap();
-    let good = [sample([4, 3]), sample([4, 2])];
-    let step = |params: &mut Params, batch: &[Array; 2]| -> Result<(), Error> {
-        if eager {
-            let tape = Tape::new();
-            let updates = tape.scope(|t| {
-                let p = params.bind(t);
-                optimizer.updates(&p, loss(&p, t.value(batch[0].clone()), t.value(batch[1].clone())))
-            })?;
-            return params.apply(updates);
-        }
-        let graph = Graph::new();
-        let (x, y) = (graph.input("x", "f32[B, 3]"), graph.input("y", "f32[B, 2]"));
-        let p = params.bind(&graph);
-        let loss = loss(&p, x, y);
-        TrainStep::new(&graph, &[x, y], &[loss], optimizer.updates(&p, loss)?)?.run(params, batch)?;
-        Ok(())
-    };
-    step(&mut params, &good).unwrap();
-    let before = params.clone();
-    let error = step(&mut params, &bad).unwrap_err();
-    (error, !params.same_bits(&before))
+    check(Optimizer::from(Sgd::new(0.1)).schedule(Schedule::Cosine { t_max: 0, eta_min: 0.0 }), "t_max > 0");
 }
 
 #[test]
 fn a_step_that_is_not_finite_changes_nothing_and_says_where_it_began() {
+    let net = Sequential::new().linear(3, 5).tanh().linear(5, 2);
+    let optimizer = Optimizer::from(Adam::new(0.1)).clip_norm(1.0);
+    let loss = |p: &Bound, x: &[Tensor]| (net.forward(p, x[0]).log() - x[1]).square().mean(());
     // The targets are so large that the square overflows.
     let overflow = [sample([4, 3]), Array::full(DType::F32, &[4, 2], 1e30).unwrap()];
     // A NaN in the data.
     let mut nan = [sample([4, 3]), sample([4, 2])];
     nan[0].slice_mut::<f32>().unwrap()[7] = f32::NAN;
-    for eager in [true, false] {
-        let (error, changed) = after_a_bad_step(overflow.clone(), eager);
-        assert!(!changed);
+    for mode in MODES {
+        let mut params = net.init(Seed(0)).unwrap();
+        params.set("2.bias", [9.0f32, 9.0]).unwrap();
+        take_step(mode, &mut params, &optimizer, &[sample([4, 3]), sample([4, 2])], loss).unwrap();
+        let before = params.clone();
+        let error = take_step(mode, &mut params, &optimizer, &overflow, loss).unwrap_err();
         contains(error, &["square: gives inf at element 0", "networks.rs:", "the step was not taken"]);
-        let (error, changed) = after_a_bad_step(nan.clone(), eager);
-        assert!(!changed);
+        let error = take_step(mode, &mut params, &optimizer, &nan, loss).unwrap_err();
         contains(error, &["holds NaN at element 7", "the step was not taken"]);
+        assert!(params.same_bits(&before));
     }
 }
 
 #[test]
 fn a_gradient_that_is_not_finite_is_refused_though_the_loss_is() {
     let net = Linear::new(1, 1).without_bias();
-    let mut params = net.init(Seed(0)).unwrap();
-    params.set("weight", [[0.0f32]]).unwrap();
-    let before = params.clone();
-    let tape = Tape::new();
-    let error = tape.scope(|t| {
-        let p = params.bind(t);
-        Optimizer::from(Sgd::new(0.1)).updates(&p, net.forward(&p, t.value([[1.0f32]])).sqrt().sum(()))
-    });
-    contains(error.err().unwrap(), &["inf", "networks.rs:", "the step was not taken"]);
-    assert!(params.same_bits(&before));
+    for mode in MODES {
+        let mut params = net.init(Seed(0)).unwrap();
+        params.set("weight", [[0.0f32]]).unwrap();
+        let before = params.clone();
+        let x = [Array::from([[1.0f32]])];
+        let sgd = Optimizer::from(Sgd::new(0.1));
+        let step = take_step(mode, &mut params, &sgd, &x, |p, x| net.forward(p, x[0]).sqrt().sum(()));
+        contains(step.unwrap_err(), &["inf", "networks.rs:", "the step was not taken"]);
+        assert!(params.same_bits(&before));
+    }
 }
 
 #[test]
@@ -275,4 +311,47 @@ fn updates_fit_the_parameters_that_they_were_made_for() {
     assert!(params.same_bits(&before));
     params.freeze("0.bias").unwrap();
     contains(step.run(&mut params, &batch).unwrap_err(), &["`0.bias` was frozen", "build the step again"]);
+}
+
+#[test]
+fn updates_are_applied_once_and_in_order() {
+    let net = Linear::new(2, 1);
+    let mut params = net.init(Seed(0)).unwrap();
+    let sgd = Optimizer::from(Sgd::new(0.1));
+    let tape = Tape::new();
+    let updates = |params: &Params| {
+        let p = params.bind(&tape);
+        sgd.updates(&p, net.forward(&p, tape.value([[1.0f32, 2.0]])).square().sum(())).unwrap()
+    };
+    let (first, stale) = (updates(&params), updates(&params));
+    params.apply(first).unwrap();
+    let after = params.clone();
+    // Applied, it would undo the first step.
+    contains(params.apply(stale).unwrap_err(), &["of step 0, but the parameters are at step 1"]);
+    assert!(params.same_bits(&after));
+    let other = Linear::new(3, 1).init(Seed(0)).unwrap();
+    let next = updates(&params);
+    contains(other.clone().apply(next).unwrap_err(), &["`weight` is not the parameter"]);
+}
+
+#[test]
+fn parameters_of_another_place_are_faults_that_name_the_layer() {
+    let net = Sequential::new().linear(3, 2);
+    let line = line!() - 1;
+    let params = net.init(Seed(0)).unwrap();
+    let (tape, other, graph) = (Tape::new(), Tape::new(), Graph::new());
+    let layer = format!("networks.rs:{line} (layer 0)");
+    let stale = tape.scope(|t| params.bind(t));
+    let elsewhere = params.bind(&other);
+    let x = tape.value(sample([4, 3]));
+    contains(net.forward(&stale, x).value().unwrap_err(), &["stale: the scope", &layer]);
+    contains(net.forward(&elsewhere, x).value().unwrap_err(), &["another graph or tape", &layer]);
+    let in_graph = net.forward(&elsewhere, graph.input("x", "f32[B, 3]"));
+    contains(graph.check(&[in_graph]).unwrap_err(), &["another graph or tape", &layer]);
+    // The loss of other parameters than those to improve.
+    let p = params.bind(&tape);
+    let updates = Optimizer::from(Sgd::new(0.1)).updates(&elsewhere, net.forward(&p, x).sum(()));
+    let line = line!() - 1;
+    let optimizer = format!("networks.rs:{line} (layer optimizer)");
+    contains(updates.err().unwrap(), &["another graph or tape", &optimizer]);
 }

@@ -1,8 +1,8 @@
 //! Trajectories of the optimizers against PyTorch's, in both modes.
 //! The numbers and their script: crates/backprop-conformance/goldens.
 
-use backprop_core::{Array, Graph};
-use backprop_nn::{Adam, AdamW, Layer, Optimizer, Params, Schedule, Sequential, Sgd, TrainStep};
+use backprop_core::{Array, Graph, Tensor};
+use backprop_nn::{Adam, AdamW, Bound, Layer, Optimizer, Params, Schedule, Sequential, Sgd, TrainStep};
 use backprop_run::Tape;
 use serde_json::Value;
 
@@ -75,29 +75,55 @@ fn optimizer(case: &Value) -> Optimizer {
     }
 }
 
-/// What the body of a training step gives, the same in both modes.
-struct Losses {
+/// The training step of a case: one body, two modes.
+struct Body {
     net: Sequential,
     optimizer: Optimizer,
     l1: f64,
     l2: f64,
 }
 
-impl Losses {
-    fn loss(
-        &self,
-        p: &backprop_nn::Bound,
-        x: backprop_core::Tensor,
-        y: backprop_core::Tensor,
-    ) -> backprop_core::Tensor {
+/// What a step tells.
+struct Told {
+    loss: f64,
+    lr: f64,
+    grad_norm: Option<f64>,
+}
+
+impl Body {
+    fn loss(&self, p: &Bound, x: Tensor, y: Tensor) -> Tensor {
         let loss = self.net.forward(p, x).cross_entropy(y);
         let loss = if self.l1 > 0.0 { loss + p.l1(self.l1) } else { loss };
         if self.l2 > 0.0 { loss + p.l2(self.l2) } else { loss }
     }
+
+    fn compiled(&self, params: &Params) -> TrainStep {
+        let graph = Graph::new();
+        let (x, y) = (graph.input("x", "f64[B, 5]"), graph.input("y", "i64[B]"));
+        let p = params.bind(&graph);
+        let loss = self.loss(&p, x, y);
+        let updates = self.optimizer.updates(&p, loss).unwrap();
+        let mut metrics = vec![loss, updates.lr()];
+        metrics.extend(updates.grad_norm());
+        TrainStep::new(&graph, &[x, y], &metrics, updates).unwrap()
+    }
+
+    fn eager(&self, tape: &Tape, params: &mut Params, [x, y]: &[Array; 2]) -> Told {
+        let (updates, told) = tape.scope(|t| {
+            let p = params.bind(t);
+            let loss = self.loss(&p, t.value(x.clone()), t.value(y.clone()));
+            let updates = self.optimizer.updates(&p, loss).unwrap();
+            let grad_norm = updates.grad_norm().map(|norm| norm.item().unwrap());
+            let told = Told { loss: loss.item().unwrap(), lr: updates.lr().item().unwrap(), grad_norm };
+            (updates, told)
+        });
+        params.apply(updates).unwrap();
+        told
+    }
 }
 
 fn check_case(goldens: &Value, case: &Value) {
-    let body = Losses {
+    let body = Body {
         net: Sequential::new().linear(5, 7).tanh().linear(7, 3),
         optimizer: optimizer(case),
         l1: case["l1"].as_f64().unwrap(),
@@ -107,37 +133,40 @@ fn check_case(goldens: &Value, case: &Value) {
     for path in ["0.weight", "0.bias", "2.weight", "2.bias"] {
         initial.insert(path, array(&goldens["initial"][path])).unwrap();
     }
+    let frozen: Vec<(&str, usize)> = case["frozen"].as_object().map_or(vec![], |frozen| {
+        frozen.iter().map(|(layer, steps)| (layer.as_str(), steps.as_u64().unwrap() as usize)).collect()
+    });
+    for (layer, _) in &frozen {
+        initial.freeze(layer).unwrap();
+    }
     let batches: Vec<[Array; 2]> =
         goldens["batches"].as_array().unwrap().iter().map(|b| [array(&b["x"]), array(&b["y"])]).collect();
     let [mut eager, mut compiled] = [initial.clone(), initial];
-
-    let graph = Graph::new();
-    let (x, y) = (graph.input("x", "f64[B, 5]"), graph.input("y", "i64[B]"));
-    let p = compiled.bind(&graph);
-    let loss = body.loss(&p, x, y);
-    let updates = body.optimizer.updates(&p, loss).unwrap();
-    let lr = updates.lr();
-    let step = TrainStep::new(&graph, &[x, y], &[loss, lr], updates).unwrap();
-
+    let mut step = body.compiled(&compiled);
     let tape = Tape::new();
     let name = case["name"].as_str().unwrap();
     for t in 0..20 {
-        let batch = &batches[t % 4];
-        let metrics = step.run(&mut compiled, batch).unwrap();
-        let updates = tape
-            .scope(|scope| {
-                let p = eager.bind(scope);
-                let loss = body.loss(&p, scope.value(batch[0].clone()), scope.value(batch[1].clone()));
-                body.optimizer.updates(&p, loss)
-            })
-            .unwrap();
-        let losses = [metrics[0].item().unwrap(), updates.loss().unwrap()];
-        eager.apply(updates).unwrap();
-        let close = |got: f64, want: f64| (got - want).abs() <= TOLERANCE * want.abs().max(1.0);
-        for loss in losses {
-            assert!(close(loss, case["loss"][t].as_f64().unwrap()), "{name}, step {t}: loss {loss}");
+        for (layer, _) in frozen.iter().filter(|(_, steps)| *steps == t) {
+            eager.unfreeze(layer).unwrap();
+            compiled.unfreeze(layer).unwrap();
+            step = body.compiled(&compiled);
         }
-        assert!(close(metrics[1].item().unwrap(), case["lr"][t].as_f64().unwrap()), "{name}, step {t}: lr");
+        let batch = &batches[t % 4];
+        let metrics: Vec<f64> =
+            step.run(&mut compiled, batch).unwrap().iter().map(|metric| metric.item().unwrap()).collect();
+        let graph = Told { loss: metrics[0], lr: metrics[1], grad_norm: metrics.get(2).copied() };
+        let close = |got: f64, want: f64| (got - want).abs() <= TOLERANCE * want.abs().max(1.0);
+        for told in [graph, body.eager(&tape, &mut eager, batch)] {
+            let want = |what: &str| case[what][t].as_f64().unwrap();
+            assert!(close(told.loss, want("loss")), "{name}, step {t}: loss {}", told.loss);
+            assert!(close(told.lr, want("lr")), "{name}, step {t}: lr {}", told.lr);
+            assert!(
+                told.grad_norm.is_none_or(|norm| close(norm, want("grad_norm"))),
+                "{name}, step {t}: norm of the gradients {:?}",
+                told.grad_norm
+            );
+            assert_eq!(told.grad_norm.is_some(), !case["clip_norm"].is_null());
+        }
         for params in [&eager, &compiled] {
             for entry in params.iter() {
                 let want = floats(&case["params"][t][entry.path()]);
@@ -155,8 +184,47 @@ fn check_case(goldens: &Value, case: &Value) {
 fn trajectories_agree_with_pytorch_in_both_modes() {
     let goldens: Value = serde_json::from_str(GOLDENS).unwrap();
     let cases = goldens["cases"].as_array().unwrap();
-    assert_eq!(cases.len(), 19);
+    assert_eq!(cases.len(), 24);
     for case in cases {
         check_case(&goldens, case);
     }
+}
+
+/// The learning rates of SGD with lr 0.4 by PyTorch 2.15's schedulers, a step a number.
+#[test]
+fn schedules_give_pytorchs_learning_rates() {
+    let check = |schedule: Schedule, want: &[f64]| {
+        let optimizer = Optimizer::from(Sgd::new(0.4)).schedule(schedule.clone());
+        let mut params = Params::new();
+        params.insert("w", [1.0]).unwrap();
+        for (t, want) in want.iter().enumerate() {
+            params.set_state("train.step", t as i64).unwrap();
+            let tape = Tape::new();
+            let p = params.bind(&tape);
+            let lr = optimizer.updates(&p, p.get("w").sum(())).unwrap().lr().item().unwrap();
+            assert!((lr - want).abs() < 1e-14, "{schedule:?}, step {t}: {lr}, not {want}");
+        }
+    };
+    // SequentialLR([LinearLR(1/3, 1, 3), CosineAnnealingLR(8)], [3]); then it stays, where PyTorch's rises.
+    let third = 0.4 / 3.0;
+    let rise = [third, 0.22222222222222224, 0.3111111111111111, 0.4, 0.38477590650225735, 0.3414213562373095];
+    let fall = [0.276536686473018, 0.2, 0.12346331352698206, 0.05857864376269051, 0.015224093497742654, 0.0];
+    check(Schedule::warm_up_cosine(3, 11), &[&rise[..], &fall, &[0.0, 0.0]].concat());
+    check(Schedule::warm_up_cosine(0, 8), &[&rise[3..], &fall].concat());
+    // CosineAnnealingLR(5, 0.1)
+    let cosine = [0.4, 0.37135254915624216, 0.29635254915624215, 0.2036474508437579, 0.1286474508437579];
+    check(Schedule::Cosine { t_max: 5, eta_min: 0.1 }, &[&cosine[..], &[0.1, 0.1]].concat());
+    // LinearLR(1, 0.25, 4)
+    let linear = [0.4, 0.325, 0.25, 0.175, 0.1, 0.1, 0.1];
+    check(Schedule::Linear { start_factor: 1.0, end_factor: 0.25, total_iters: 4 }, &linear);
+    // SequentialLR([LinearLR(0.5, 1, 2), ConstantLR(1), CosineAnnealingLR(4, 0.05)], [2, 5])
+    let three = Schedule::Sequential {
+        schedules: vec![
+            Schedule::Linear { start_factor: 0.5, end_factor: 1.0, total_iters: 2 },
+            Schedule::Constant,
+            Schedule::Cosine { t_max: 4, eta_min: 0.05 },
+        ],
+        milestones: vec![2, 5],
+    };
+    check(three, &[0.2, 0.3, 0.4, 0.4, 0.4, 0.4, 0.34874368670764583, 0.225, 0.10125631329235421]);
 }

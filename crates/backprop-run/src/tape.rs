@@ -6,14 +6,13 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use backprop_core::array::pool;
-use backprop_core::graph::context::{self, Closed, Cursor};
+use backprop_core::graph::context::{self, Closed, Cursor, Emitted};
 use backprop_core::graph::place::{Line, Place};
 use backprop_core::graph::records::{Inputs, RecordsCell};
 use backprop_core::ops::{Arrays, Full, IllCall, Input, Literal};
 use backprop_core::random::Streams;
 use backprop_core::{
-    Array, ContextId, Emit, Error, Fault, Ill, IntoType, Node, NodeId, Op, Part, Records, Tensor, Type,
-    ValueId,
+    Array, ContextId, Emit, Error, Fault, Ill, IntoType, NodeId, Op, Part, Records, Tensor, Type, ValueId,
 };
 
 /// A tape: what is called on its tensors is computed at once.
@@ -168,56 +167,55 @@ impl Tape {
 
 impl Shared {
     /// Records a node and computes its outputs.
-    fn push(&self, op: Op, inputs: Inputs, place: Place, part: Part) -> NodeId {
+    fn push(&self, op: Op, inputs: Inputs, place: &Place, part: Part) -> Emitted {
         let mut records = self.records.borrow_mut();
         let mut values = self.values.borrow_mut();
         let part = if self.no_grad.get() { Part::NoGrad } else { part };
-        let node = records.push(op, inputs, place, part);
-        match eval(&records, &values, node) {
-            Some(Ok(Computed::One(array))) => values.push(Some(array)),
-            Some(Ok(Computed::Several(arrays))) => values.extend(arrays.into_iter().map(Some)),
-            Some(Err(ill)) => {
-                records.fault(node, ill);
-                values.resize(records.n_values(), None);
-            }
-            None => values.resize(records.n_values(), None),
+        // The usual case, whose cost is that of a small operation: nothing is wrong, there is a
+        // kernel, and the node is written once, after the numbers are known.
+        if let Some((ty, array)) = eval_one(&records, &values, &op, &inputs) {
+            values.push(Some(array));
+            return Emitted { first: records.push_typed(op, inputs, ty, place, part), n: 1 };
         }
-        node
+        let node = records.push(op, inputs, *place, part);
+        match eval(&records, &values, node) {
+            Some(Ok(arrays)) => values.extend(arrays.into_iter().map(Some)),
+            Some(Err(ill)) => records.fault(node, ill),
+            None => {}
+        }
+        values.resize(records.n_values(), None);
+        let node = records.node(node);
+        Emitted { first: node.first, n: node.n_outputs }
     }
 }
 
-enum Computed {
-    One(Array),
-    Several(Arrays),
+/// The only output of a well-typed op that has a kernel.
+#[inline]
+fn eval_one(
+    records: &Records,
+    values: &[Option<Array>],
+    op: &Op,
+    inputs: &[ValueId],
+) -> Option<(Type, Array)> {
+    let value = |input: ValueId| values[input as usize].as_ref();
+    let ty = records.infer_one(op, inputs)?;
+    let run = |inputs: &[&Array]| backprop_cpu::eval_one(op, inputs, &[ty]).ok().flatten();
+    // The usual numbers of operands need no list.
+    let array = match *inputs {
+        [a] => run(&[value(a)?]),
+        [a, b] => run(&[value(a)?, value(b)?]),
+        _ => run(&inputs.iter().map(|&input| value(input)).collect::<Option<Vec<_>>>()?),
+    };
+    Some((ty, array?))
 }
 
 /// The outputs of a node, or what is wrong with its data; `None` when something before it is ill.
-fn eval(records: &Records, values: &[Option<Array>], node: NodeId) -> Option<Result<Computed, Ill>> {
+fn eval(records: &Records, values: &[Option<Array>], node: NodeId) -> Option<Result<Arrays, Ill>> {
     let node = records.node(node);
-    let value = |input: ValueId| values[input as usize].as_ref();
-    // The usual numbers of operands need no list.
-    match *node.inputs {
-        [a] => eval_on(records, node, &[value(a)?]),
-        [a, b] => eval_on(records, node, &[value(a)?, value(b)?]),
-        _ => {
-            let inputs: Option<Vec<&Array>> = node.inputs.iter().map(|&input| value(input)).collect();
-            eval_on(records, node, &inputs?)
-        }
-    }
-}
-
-#[inline]
-fn eval_on(records: &Records, node: &Node, inputs: &[&Array]) -> Option<Result<Computed, Ill>> {
-    if node.n_outputs == 1 {
-        let types = [records.ty(node.first)?];
-        return match backprop_cpu::eval_one(&node.op, inputs, &types) {
-            Ok(Some(array)) => Some(Ok(Computed::One(array))),
-            Ok(None) => Some(backprop_cpu::eval(&node.op, inputs, &types).map(Computed::Several)),
-            Err(ill) => Some(Err(ill)),
-        };
-    }
+    let inputs: Option<Vec<&Array>> =
+        node.inputs.iter().map(|&input| values[input as usize].as_ref()).collect();
     let types: Option<Vec<Type>> = node.outputs().map(|output| records.ty(output)).collect();
-    Some(backprop_cpu::eval(&node.op, inputs, &types?).map(Computed::Several))
+    Some(backprop_cpu::eval(&node.op, &inputs?, &types?))
 }
 
 impl Emit for TapeContext {
@@ -241,7 +239,7 @@ impl Emit for TapeContext {
         self.shared.no_grad.get()
     }
 
-    fn emit(&self, op: Op, inputs: Inputs, place: Place, part: Part) -> NodeId {
+    fn emit(&self, op: Op, inputs: Inputs, place: &Place, part: Part) -> Emitted {
         self.shared.push(op, inputs, place, part)
     }
 

@@ -1,4 +1,4 @@
-//! Data sets: two that are built in, and MNIST from a folder.
+//! Data sets: two that are built in, MNIST from a folder, and one's own.
 //!
 //! A [`Dataset`] is features and labels, split into a part to train on and a part to test on. The
 //! built-in sets are split by a seed; MNIST keeps the split of its files.
@@ -6,26 +6,32 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use backprop_core::{Array, DType};
+use backprop_core::{Array, DType, Seed};
 use backprop_io::{IoError, csv, idx};
+
+use crate::batches::{Batches, rows};
+use crate::metrics::is_classes;
 
 /// Of each class, the part that is held out for the test.
 const HELD_OUT: f64 = 0.2;
 
 /// Labelled examples, split into training and test.
+///
+/// The sets that come with the library hold f32 \[n, features\] and class numbers i64 \[n\];
+/// [`Dataset::new`] takes any features and targets that a network and its loss can use.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
-    /// `digits`, `iris` or `mnist`.
+    /// `digits`, `iris`, `mnist` or `data`.
     pub name: &'static str,
-    /// Training features, f32 \[n, features\].
+    /// Training features \[n, ..\].
     pub train_x: Array,
-    /// Training labels, i64 \[n\], each in 0..classes.
+    /// Training targets \[n, ..\]; class numbers are i64 \[n\], each in 0..classes.
     pub train_y: Array,
-    /// Test features, f32 \[m, features\].
+    /// Test features \[m, ..\]; m may be 0.
     pub test_x: Array,
-    /// Test labels, i64 \[m\], each in 0..classes.
+    /// Test targets \[m, ..\].
     pub test_y: Array,
-    /// The number of classes.
+    /// The number of classes; 0 if the targets are no class numbers.
     pub classes: usize,
     /// What a feature's value is, and how it was scaled.
     pub feature_scale: &'static str,
@@ -88,6 +94,27 @@ impl From<IoError> for DataError {
 }
 
 impl Dataset {
+    /// Data of one's own: features and targets to train on, and those to test on, if there are any.
+    /// Their first axes count examples. Targets i64 \[n\] are class numbers.
+    ///
+    /// ```
+    /// use backprop_core::Array;
+    /// use backprop_train::data::Dataset;
+    /// let x = Array::new([4, 1], vec![0.0f32, 1.0, 2.0, 3.0])?;
+    /// let y = Array::new([4, 1], vec![1.0f32, 3.0, 5.0, 7.0])?;
+    /// let line = Dataset::new([x, y], None);
+    /// assert_eq!(line.features(), 1);
+    /// # Ok::<(), backprop_core::ArrayError>(())
+    /// ```
+    pub fn new([train_x, train_y]: [Array; 2], test: Option<[Array; 2]>) -> Dataset {
+        let [test_x, test_y] = test.unwrap_or_else(|| [&train_x, &train_y].map(|all| rows(all, &[])));
+        let classes = match is_classes(&train_y) {
+            true => train_y.to_i64s().into_iter().max().map_or(0, |largest| (largest.max(-1) + 1) as usize),
+            false => 0,
+        };
+        Dataset { name: "data", train_x, train_y, test_x, test_y, classes, feature_scale: "as given" }
+    }
+
     /// 1,797 handwritten digits, 8×8 pixels scaled to 0..1; the test set is a fifth of each
     /// class, chosen by `seed`: one seed names the same split on every machine.
     ///
@@ -133,6 +160,25 @@ impl Dataset {
         let (test_x, test_y) = mnist_part(folder, "t10k")?;
         let feature_scale = "pixel darkness 0..255, divided by 255: 0 to 1";
         Ok(Dataset { name: "mnist", train_x, train_y, test_x, test_y, classes: 10, feature_scale })
+    }
+
+    /// The training examples of epoch `epoch`, from 0, shuffled: features and targets, `batch` (at
+    /// least one) at a time; the last batch may be smaller. See [`Batches`] for the order.
+    ///
+    /// ```
+    /// use backprop_core::Seed;
+    /// use backprop_train::data::Dataset;
+    /// let iris = Dataset::iris(0)?;
+    /// for [x, y] in iris.batches(50, Seed(1), 0) {
+    ///     assert_eq!((&x.sizes()[1..], y.rank()), (&[4][..], 1));
+    /// }
+    /// assert_eq!(iris.batches(50, Seed(1), 0).count(), 3);
+    /// # Ok::<(), backprop_train::data::DataError>(())
+    /// ```
+    pub fn batches(&self, batch: usize, seed: Seed, epoch: u32) -> impl Iterator<Item = [Array; 2]> + '_ {
+        let n = [&self.train_x, &self.train_y].map(|all| all.sizes().first().copied().unwrap_or(0));
+        let chosen = Batches::new(n[0].min(n[1]), batch, seed, epoch);
+        chosen.map(|chosen| [rows(&self.train_x, &chosen), rows(&self.train_y, &chosen)])
     }
 
     /// The number of features of an example.

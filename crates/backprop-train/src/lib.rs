@@ -25,9 +25,11 @@
 mod batches;
 pub mod data;
 mod fit;
+mod loss;
 mod metrics;
 mod steps;
 
 pub use batches::Batches;
 pub use fit::{Engine, Epoch, Fit, History, Plan, TrainError, Watch, fit};
-pub use metrics::{Evaluation, accuracy, confusion, evaluate, predict};
+pub use loss::Loss;
+pub use metrics::{Evaluation, accuracy, confusion, evaluate, evaluate_by, predict};

@@ -1,10 +1,14 @@
 //! How good a network is: predictions, loss, accuracy.
 
+use std::panic::Location;
+
+use backprop_core::graph::context::in_module;
 use backprop_core::{Array, Error, Fault, Tensor};
 use backprop_nn::{Layer, Params};
 use backprop_run::Tape;
 
 use crate::batches::rows;
+use crate::loss::Loss;
 
 /// Examples that are predicted at once: enough for full speed, little enough to stay in the caches.
 const BATCH: usize = 256;
@@ -12,9 +16,10 @@ const BATCH: usize = 256;
 /// What a network makes of examples that it is shown.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Evaluation {
-    /// The mean cross-entropy.
+    /// The mean loss.
     pub loss: f64,
-    /// The part of the examples whose largest logit is at the label, 0 to 1.
+    /// The part of the examples whose largest output is at the label, 0 to 1; NaN where the targets
+    /// are no class numbers.
     pub accuracy: f64,
 }
 
@@ -22,29 +27,49 @@ pub struct Evaluation {
 ///
 /// # Errors
 /// Every fault of the forward pass.
+#[track_caller]
 pub fn predict(net: &dyn Layer, params: &Params, x: &Array) -> Result<Array, Error> {
-    let parts = batched(net, params, x, |_, _, output| output.value())?;
+    let parts = batched(net, params, x, Location::caller(), |_, _, output| output.value())?;
     join(parts, x)
 }
 
-/// Loss and accuracy for `x` `[n, ..]` with the labels `y` i64 `[n]`, in prediction mode.
+/// Cross-entropy and accuracy for `x` `[n, ..]` with the labels `y` i64 `[n]`, in prediction mode.
 ///
 /// # Errors
 /// Every fault of the forward pass; a label out of range; no example; not one label per example.
+#[track_caller]
 pub fn evaluate(net: &dyn Layer, params: &Params, x: &Array, y: &Array) -> Result<Evaluation, Error> {
+    evaluate_by(&Loss::cross_entropy(), net, params, x, y)
+}
+
+/// As [`evaluate`], with another loss, a mean over the examples, and any targets `y` `[n, ..]`.
+///
+/// # Errors
+/// As for [`evaluate`]; every fault of the loss.
+#[track_caller]
+pub fn evaluate_by(
+    loss: &Loss,
+    net: &dyn Layer,
+    params: &Params,
+    x: &Array,
+    y: &Array,
+) -> Result<Evaluation, Error> {
     let n = x.sizes().first().copied().unwrap_or(0);
-    if n == 0 || y.sizes() != [n] {
-        let rule = format!("needs examples and one label for each, not {:?} and {:?}", x.sizes(), y.sizes());
+    if n == 0 || y.sizes().first() != Some(&n) {
+        let rule = format!("needs examples and one target for each, not {:?} and {:?}", x.sizes(), y.sizes());
         return Err(Fault::new("evaluate", rule).into());
     }
-    let parts = batched(net, params, x, |tape, chosen, logits| {
-        let labels = rows(y, chosen);
-        let loss = logits.cross_entropy(tape.value(labels.clone())).item()?;
-        let right = n_right(&logits.value()?, &labels);
-        Ok((loss * chosen.len() as f64, right))
+    let at = Location::caller();
+    let parts = batched(net, params, x, at, |tape, chosen, output| {
+        let targets = rows(y, chosen);
+        let target = in_module(output.context(), &"".into(), at, || tape.value(targets.clone()));
+        let loss = loss.of(output, target).item()?;
+        Ok((loss * chosen.len() as f64, n_right(&output.value()?, &targets)))
     })?;
-    let (loss, right) = parts.iter().fold((0.0, 0), |sum, part| (sum.0 + part.0, sum.1 + part.1));
-    Ok(Evaluation { loss: loss / n as f64, accuracy: right as f64 / n as f64 })
+    let loss = parts.iter().map(|part| part.0).sum::<f64>();
+    let right = parts.iter().map(|part| part.1).sum::<usize>();
+    let accuracy = if is_classes(y) { right as f64 / n as f64 } else { f64::NAN };
+    Ok(Evaluation { loss: loss / n as f64, accuracy })
 }
 
 /// Runs the network over `x` batch by batch, each in a scope of its own, without recording.
@@ -52,6 +77,7 @@ fn batched<T>(
     net: &dyn Layer,
     params: &Params,
     x: &Array,
+    at: &'static Location<'static>,
     each: impl Fn(&Tape, &[usize], Tensor) -> Result<T, Error>,
 ) -> Result<Vec<T>, Error> {
     let n = x.sizes().first().copied().unwrap_or(0);
@@ -60,8 +86,9 @@ fn batched<T>(
     let run = |chosen: &[usize]| {
         tape.scope(|t| {
             t.no_grad(|| {
-                let p = params.bind(t).eval();
-                each(t, chosen, net.forward(&p, t.value(rows(x, chosen))))
+                let (p, x) =
+                    in_module(t.id(), &"".into(), at, || (params.bind(t).eval(), t.value(rows(x, chosen))));
+                each(t, chosen, net.forward(&p, x))
             })
         })
     };
@@ -100,7 +127,16 @@ pub fn confusion(logits: &Array, y: &Array, classes: usize) -> Array {
     Array::new([classes, classes], counts).expect("as many counts as pairs of classes")
 }
 
+/// Whether targets are class numbers: integers, one for each example.
+pub(crate) fn is_classes(y: &Array) -> bool {
+    y.rank() == 1 && y.dtype().is_int()
+}
+
+/// How many rows have their largest output at the label; 0 where the targets are no class numbers.
 pub(crate) fn n_right(logits: &Array, y: &Array) -> usize {
+    if !is_classes(y) {
+        return 0;
+    }
     y.to_i64s().into_iter().zip(largest(logits)).filter(|&(label, chosen)| label == chosen as i64).count()
 }
 

@@ -1,39 +1,66 @@
 //! One training step, by either engine.
 
+use std::panic::Location;
+
+use backprop_core::graph::context::{ContextId, in_module};
 use backprop_core::{Array, Error, Graph, Tensor, Type};
-use backprop_nn::{Layer, Optimizer, Params, TrainStep};
+use backprop_nn::{Bound, Layer, Optimizer, Params, TrainStep};
 use backprop_run::Tape;
 
 use crate::fit::Engine;
+use crate::loss::Loss;
 
 /// What a step tells: the loss before it and the outputs of the network.
 pub(crate) struct Outcome {
     pub loss: f64,
-    pub logits: Array,
+    pub outputs: Array,
     pub lr: f64,
+}
+
+/// What a step minimises: J = loss + l1·Σ|w| + l2/2·Σw².
+pub(crate) struct Objective<'a> {
+    pub net: &'a dyn Layer,
+    pub loss: Loss,
+    pub l1: f64,
+    pub l2: f64,
+    /// The line that asked for training: the place of what is computed for it here.
+    pub at: &'static Location<'static>,
+}
+
+impl Objective<'_> {
+    /// The outputs of the network, and J.
+    fn of(&self, p: &Bound, x: Tensor, y: Tensor) -> [Tensor; 2] {
+        let outputs = self.net.forward(p, x);
+        let loss = self.loss.of(outputs, y);
+        let penalised = self.placed(x.context(), || {
+            let loss = if self.l1 > 0.0 { loss + p.l1(self.l1) } else { loss };
+            if self.l2 > 0.0 { loss + p.l2(self.l2) } else { loss }
+        });
+        [outputs, penalised]
+    }
+
+    fn placed<R>(&self, context: ContextId, body: impl FnOnce() -> R) -> R {
+        in_module(context, &"".into(), self.at, body)
+    }
 }
 
 /// A step that is ready to be taken.
 pub(crate) enum Steps<'a> {
-    Eager { net: &'a dyn Layer, optimizer: Optimizer, tape: Tape, loss: Loss },
+    Eager { objective: Objective<'a>, optimizer: Optimizer, tape: Tape },
     Graph(Box<TrainStep>),
 }
-
-/// From outputs and labels to the objective.
-pub(crate) type Loss = fn(Tensor, Tensor) -> Tensor;
 
 impl<'a> Steps<'a> {
     /// `x` and `y` tell the types of the batches; only their first size may differ.
     pub fn new(
         engine: Engine,
-        net: &'a dyn Layer,
+        objective: Objective<'a>,
         params: &Params,
         optimizer: Optimizer,
-        loss: Loss,
         [x, y]: [&Array; 2],
     ) -> Result<Steps<'a>, Error> {
         if engine == Engine::Eager {
-            return Ok(Steps::Eager { net, optimizer, tape: Tape::new(), loss });
+            return Ok(Steps::Eager { objective, optimizer, tape: Tape::new() });
         }
         let graph = Graph::new();
         let input = |name: &str, array: &Array| {
@@ -41,13 +68,11 @@ impl<'a> Steps<'a> {
             let text = ty.shape.iter().skip(1).map(|dim| format!(", {dim}")).collect::<String>();
             graph.input(name, format!("{}[B{text}]", ty.dtype).as_str())
         };
-        let (x, y) = (input("x", x), input("y", y));
-        let p = params.bind(&graph);
-        let logits = net.forward(&p, x);
-        let loss = loss(logits, y);
-        let updates = optimizer.updates(&p, loss)?;
+        let (x, y, p) = objective.placed(graph.id(), || (input("x", x), input("y", y), params.bind(&graph)));
+        let [outputs, loss] = objective.of(&p, x, y);
+        let updates = optimizer.updates_at(&p, loss, objective.at)?;
         let lr = updates.lr();
-        let step = TrainStep::new(&graph, &[x, y], &[loss, logits, lr], updates)?;
+        let step = TrainStep::new(&graph, &[x, y], &[loss, outputs, lr], updates)?;
         Ok(Steps::Graph(Box::new(step)))
     }
 
@@ -57,16 +82,15 @@ impl<'a> Steps<'a> {
             Steps::Graph(step) => {
                 let mut metrics = step.run(params, &[x, y])?;
                 let [loss, lr] = [&metrics[0], &metrics[2]].map(|metric| metric.item().unwrap_or(f64::NAN));
-                Ok(Outcome { loss, logits: metrics.swap_remove(1), lr })
+                Ok(Outcome { loss, outputs: metrics.swap_remove(1), lr })
             }
-            Steps::Eager { net, optimizer, tape, loss } => {
+            Steps::Eager { objective, optimizer, tape } => {
                 let (updates, outcome) = tape.scope(|t| {
-                    let p = params.bind(t);
-                    let logits = net.forward(&p, t.value(x));
-                    let loss = loss(logits, t.value(y));
-                    let updates = optimizer.updates(&p, loss)?;
+                    let (x, y, p) = objective.placed(t.id(), || (t.value(x), t.value(y), params.bind(t)));
+                    let [outputs, loss] = objective.of(&p, x, y);
+                    let updates = optimizer.updates_at(&p, loss, objective.at)?;
                     let (loss, lr) = (updates.loss().unwrap_or(f64::NAN), updates.lr().item()?);
-                    Ok::<_, Error>((updates, Outcome { loss, logits: logits.value()?, lr }))
+                    Ok::<_, Error>((updates, Outcome { loss, outputs: outputs.value()?, lr }))
                 })?;
                 params.apply(updates)?;
                 Ok(outcome)

@@ -19,6 +19,10 @@ fn main() -> Result<(), Error> {
     let [dw] = grad(y, [w]);
     println!("dy/dw = {}", formula(&g.records(), dw.id()));
 
+    // A Jacobian: for s = softmax(x) it is diag(s) − s·sᵀ.
+    let x = tape.value([0.5, 1.0, 2.0]);
+    println!("J =\n{}", jacobian(&[x.softmax(-1)], &[x])[0][0].value()?);
+
     // Forward mode: the derivative of several outputs along one direction.
     let x = tape.value([1.0, 2.0, 3.0]);
     let direction = tape.value([1.0, 0.0, -1.0]);

@@ -33,6 +33,35 @@
 //! println!("dw = {}", gradient.run(&inputs)?[0]);
 //! # Ok::<(), Error>(())
 //! ```
+//!
+//! A network on handwritten digits:
+//!
+//! ```
+//! use backprop::prelude::*;
+//! use std::ops::ControlFlow;
+//!
+//! let digits = Dataset::digits(0)?;
+//! let net = Sequential::new().linear(64, 32).relu().linear(32, 10);
+//! let mut params = net.init(Seed(0))?;
+//! fit(&net, &mut params, &digits, &Fit { epochs: 3, ..Fit::default() }, |epoch| {
+//!     println!("{epoch}");
+//!     ControlFlow::Continue(())
+//! })?;
+//! assert!(evaluate(&net, &params, &digits.test_x, &digits.test_y)?.accuracy > 0.85);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! How networks are made and trained, step by step: `docs/networks.md`. Twelve short programs:
+//! `crates/backprop/examples`.
+
+// The pages for users: their programs compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/networks.md")]
+mod networks {}
 
 pub mod picture;
 
@@ -53,8 +82,10 @@ pub mod prelude {
         substitute,
     };
     pub use backprop_nn::{
-        Activation, Adam, AdamW, Bound, Dropout, Init, Layer, LayerNorm, Linear, Optimizer, Params, Schedule,
-        Sequential, Sgd, TrainStep, Updates,
+        Activation, Adam, AdamW, Bound, Declare, Dropout, Init, Layer, LayerNorm, Linear, Optimizer, Params,
+        Schedule, Sequential, Sgd, Slots, TrainStep, UpdateRule, Updates,
     };
     pub use backprop_run::{Executable, Tape, check, compile, run};
+    pub use backprop_train::data::Dataset;
+    pub use backprop_train::{Engine, Fit, Loss, Plan, evaluate, evaluate_by, fit, predict};
 }

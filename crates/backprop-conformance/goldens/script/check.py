@@ -301,11 +301,15 @@ def check_optimizers():
         slots = {k: {} for k in p}
         for t, want in enumerate(case["params"]):
             loss, g = gradients(p, *batches[t % len(batches)], case["l1"], case["l2"])
-            norm = np.sqrt(sum((v * v).sum() for v in g.values()))
+            is_frozen = {k for k in g if t < (case["frozen"] or {}).get(k.split(".")[0], 0)}
+            norm = np.sqrt(sum((v * v).sum() for k, v in g.items() if k not in is_frozen))
             lr = rate(case["schedule"], case["optimizer"]["lr"], t)
             if case["clip_norm"]:
                 g = {k: v * min(1.0, case["clip_norm"] / (norm + 1e-6)) for k, v in g.items()}
-            p = {k: update(case["optimizer"], lr, t + 1, p[k], g[k], slots[k]) for k in p}
+            for k in g.keys() - is_frozen:
+                # A parameter counts its own steps, from the first in which it is not frozen.
+                own = t - (case["frozen"] or {}).get(k.split(".")[0], 0)
+                p[k] = update(case["optimizer"], lr, own + 1, p[k], g[k], slots[k])
             got = [loss, norm, lr, *np.concatenate([p[k].ravel() for k in want])]
             expect = [case["loss"][t], case["grad_norm"][t], case["lr"][t], *np.concatenate(list(want.values()))]
             assert np.allclose(got, expect, rtol=1e-12, atol=1e-12), (case["name"], t, np.abs(np.subtract(got, expect)).max())

@@ -24,14 +24,19 @@ CASES = [
     ("sgd_nesterov", SGD | {"momentum": 0.9, "nesterov": True}, {}),
     ("sgd_dampening", SGD | {"momentum": 0.9, "dampening": 0.1}, {}),
     ("sgd_weight_decay", SGD | {"momentum": 0.9, "nesterov": True, "weight_decay": 0.01}, {}),
+    ("sgd_plain_weight_decay", SGD | {"weight_decay": 0.01}, {}),
+    ("sgd_dampening_weight_decay", SGD | {"momentum": 0.8, "dampening": 0.3, "weight_decay": 0.02}, {}),
     ("adam", ADAM, {}),
     ("adam_weight_decay", ADAM | {"weight_decay": 0.01}, {}),
     ("adam_other", ADAM | {"lr": 0.02, "betas": [0.8, 0.95], "eps": 1e-4}, {}),
     ("adamw", ADAMW, {}),
+    ("adam_thawed", ADAM | {"weight_decay": 0.01}, {"frozen": {"0": 6}}),
+    ("sgd_thawed", SGD | {"momentum": 0.9, "dampening": 0.1, "weight_decay": 0.01}, {"frozen": {"0": 6}}),
     ("adamw_other", ADAMW | {"betas": [0.7, 0.98], "weight_decay": 0.1}, {}),
     ("sgd_clip", SGD, {"clip_norm": 0.5}),
     ("sgd_clip_at_times", SGD, {"clip_norm": 0.95}),
     ("adam_clip", ADAM, {"clip_norm": 0.5}),
+    ("adamw_clip", ADAMW, {"clip_norm": 0.5}),
     ("sgd_l1", SGD, {"l1": 1e-3}),
     ("sgd_l2", SGD, {"l2": 1e-3}),
     ("sgd_cosine", SGD, {"schedule": COSINE}),
@@ -54,7 +59,8 @@ def schedule(optimizer, config):
     return getattr(lr_scheduler, config["kind"])(optimizer, **arguments)
 
 
-def train(start, batches, config, clip_norm=None, l1=0.0, l2=0.0, schedule_config=None):
+def train(start, batches, config, clip_norm=None, l1=0.0, l2=0.0, schedule_config=None, frozen=None):
+    """frozen: {"0": 6} keeps layer 0 as it is in the first 6 steps."""
     net = network()
     net.load_state_dict(start)
     arguments = {k: tuple(v) if k == "betas" else v for k, v in config.items() if k != "kind"}
@@ -64,6 +70,8 @@ def train(start, batches, config, clip_norm=None, l1=0.0, l2=0.0, schedule_confi
     for step in range(N_STEPS):
         x, y = batches[step % N_BATCHES]
         optimizer.zero_grad()
+        for layer, steps in (frozen or {}).items():
+            getattr(net, layer).requires_grad_(step >= steps)
         loss = nn.functional.cross_entropy(net(x), y)
         for name, p in net.named_parameters():
             if name.endswith("weight"):
@@ -89,8 +97,8 @@ def generate():
     batches = [(1.5 * torch.randn(BATCH, SIZES[0]), torch.randint(0, SIZES[2], (BATCH,))) for _ in range(N_BATCHES)]
     rows = []
     for name, config, extra in CASES:
-        options = {"clip_norm": None, "l1": 0.0, "l2": 0.0, "schedule": None} | extra
-        record = train(start, batches, config, options["clip_norm"], options["l1"], options["l2"], options["schedule"])
+        options = {"clip_norm": None, "l1": 0.0, "l2": 0.0, "schedule": None, "frozen": None} | extra
+        record = train(start, batches, config, *options.values())
         rows.append({"name": name, "optimizer": config} | options | record)
     clipped = [n > 0.95 for n in next(r for r in rows if r["name"] == "sgd_clip_at_times")["grad_norm"]]
     assert any(clipped) and not all(clipped), "clipping must act at some steps and rest at others"

@@ -2,7 +2,10 @@
 //!
 //! An eager step makes and frees the same arrays again and again. Asking the system each time costs
 //! more than a small operation itself, and a large buffer's fresh pages cost more than filling them.
-//! Each thread keeps at most [`MAX_BYTES`] per element type; what comes back beyond that is freed.
+//! Each thread keeps at most [`MAX_BYTES`] per element type, and of each size class no more buffers
+//! than it once had to make: arrays that were made elsewhere come back too (a batch, a constant), and
+//! if all were kept, a long run would collect one more in every step. What comes back beyond that is
+//! freed. So a loop whose steps are alike reaches a number of buffers and stays there.
 
 use std::sync::Arc;
 
@@ -17,12 +20,15 @@ pub const MAX_BYTES: usize = 256 << 20;
 #[doc(hidden)]
 pub struct Shelf<T> {
     by_class: [Vec<Arc<Vec<T>>>; usize::BITS as usize],
+    /// How many buffers of each class were asked for when none was kept.
+    made: [usize; usize::BITS as usize],
     bytes: usize,
 }
 
 impl<T> Shelf<T> {
     pub(crate) const fn new() -> Shelf<T> {
-        Shelf { by_class: [const { Vec::new() }; usize::BITS as usize], bytes: 0 }
+        let by_class = [const { Vec::new() }; usize::BITS as usize];
+        Shelf { by_class, made: [0; usize::BITS as usize], bytes: 0 }
     }
 }
 
@@ -31,30 +37,32 @@ pub fn filled<T: Element>(len: usize, fill: impl FnOnce(&mut Vec<T>)) -> Data {
     let class = len.max(1).next_power_of_two().trailing_zeros() as usize;
     let kept = T::with_shelf(|shelf| {
         let kept = shelf.by_class[class].pop();
-        if kept.is_some() {
-            shelf.bytes -= size_of::<T>() << class;
+        match kept {
+            Some(_) => shelf.bytes -= size_of::<T>() << class,
+            None => shelf.made[class] += 1,
         }
         kept
     });
     let mut buffer = kept.unwrap_or_else(|| Arc::new(Vec::with_capacity(1 << class)));
-    fill(Arc::get_mut(&mut buffer).expect("a kept buffer has one owner"));
+    let values = Arc::get_mut(&mut buffer).expect("a kept buffer has one owner");
+    values.clear();
+    fill(values);
     T::wrap(buffer)
 }
 
 /// Gives an array's buffer back, if nobody else holds it.
 pub fn give(array: Array) {
-    fn keep<T: Element>(mut buffer: Arc<Vec<T>>) {
-        let Some(values) = Arc::get_mut(&mut buffer) else { return };
-        let capacity = values.capacity();
-        if !capacity.is_power_of_two() {
+    fn keep<T: Element>(buffer: Arc<Vec<T>>) {
+        let capacity = buffer.capacity();
+        // Nobody else can come to share it: this is the only handle, and there are no weak ones.
+        if Arc::strong_count(&buffer) > 1 || !capacity.is_power_of_two() {
             return;
         }
-        values.clear();
         T::with_shelf(|shelf| {
-            let bytes = capacity * size_of::<T>();
-            if shelf.bytes + bytes <= MAX_BYTES {
+            let (class, bytes) = (capacity.trailing_zeros() as usize, capacity * size_of::<T>());
+            if shelf.bytes + bytes <= MAX_BYTES && shelf.by_class[class].len() < shelf.made[class] {
                 shelf.bytes += bytes;
-                shelf.by_class[capacity.trailing_zeros() as usize].push(buffer);
+                shelf.by_class[class].push(buffer);
             }
         });
     }
@@ -64,6 +72,20 @@ pub fn give(array: Array) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_more_buffers_are_kept_than_were_made() {
+        // 2¹⁷ elements: a size that no other test of this thread asks for.
+        let made = [0; 3].map(|_| filled::<f64>(1 << 17, |values| values.push(1.0)));
+        let sizes = super::super::Sizes::from_slice(&[1]);
+        made.into_iter().for_each(|data| give(Array::from_parts(sizes.clone(), data)));
+        for _ in 0..5 {
+            let mut elsewhere = Vec::with_capacity(1 << 17);
+            elsewhere.push(2.0);
+            give(Array::vector(elsewhere));
+        }
+        assert_eq!(f64::with_shelf(|shelf| shelf.by_class[17].len()), 3);
+    }
 
     #[test]
     fn a_buffer_comes_back_when_nobody_shares_it() {

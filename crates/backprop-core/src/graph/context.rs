@@ -22,11 +22,31 @@ use crate::ops::Op;
 use crate::random::Streams;
 use crate::tensor::{Outputs, Tensor};
 
-/// The number of a context and its generation.
+/// The number of a context and its generation, in one word: handles move in registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ContextId {
-    index: u32,
-    generation: u32,
+pub struct ContextId(u64);
+
+impl ContextId {
+    fn new(index: u32, generation: u32) -> ContextId {
+        ContextId(u64::from(generation) << 32 | u64::from(index))
+    }
+
+    fn index(self) -> usize {
+        self.0 as u32 as usize
+    }
+
+    fn generation(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
+/// The outputs of an operation that was recorded: the first, and how many.
+#[derive(Clone, Copy, Debug)]
+pub struct Emitted {
+    /// The first output; the others follow.
+    pub first: ValueId,
+    /// The number of outputs.
+    pub n: u32,
 }
 
 /// Where the next operation belongs.
@@ -55,7 +75,20 @@ pub trait Emit {
     fn streams(&self) -> &RefCell<Streams>;
 
     /// Records an operation, and computes it where values are numbers.
-    fn emit(&self, op: Op, inputs: Inputs, place: Place, part: Part) -> NodeId;
+    fn emit(&self, op: Op, inputs: Inputs, place: &Place, part: Part) -> Emitted;
+
+    /// Calls an operation on values of any context, at a line of the user's.
+    fn call(&self, op: Op, inputs: &[Tensor], line: Line) -> Emitted {
+        let cursor = self.cursor().get();
+        let (place, part) = match cursor.origin {
+            None => (Place { line, module: cursor.module }, Part::Forward),
+            Some(origin) => (origin, Part::Gradient),
+        };
+        match own_values(self.id(), inputs) {
+            Some(inputs) => self.emit(op, inputs, &place, part),
+            None => emit_across(self, op, inputs, &place, part),
+        }
+    }
 
     /// A new ill value that stands for an operand that cannot be used here.
     fn missing(&self) -> ValueId {
@@ -113,15 +146,13 @@ thread_local! {
 impl Table {
     #[inline]
     fn live(&self, id: ContextId) -> Option<&Slot> {
-        self.slots
-            .get(id.index as usize)
-            .filter(|slot| slot.generation == id.generation && slot.emit.is_some())
+        self.slots.get(id.index()).filter(|slot| slot.generation == id.generation() && slot.emit.is_some())
     }
 
     fn live_mut(&mut self, id: ContextId) -> Option<&mut Slot> {
         self.slots
-            .get_mut(id.index as usize)
-            .filter(|slot| slot.generation == id.generation && slot.emit.is_some())
+            .get_mut(id.index())
+            .filter(|slot| slot.generation == id.generation() && slot.emit.is_some())
     }
 
     #[inline]
@@ -144,11 +175,11 @@ pub fn open<E: Emit + 'static>(
             table.slots.push(Slot { generation: 0, emit: None, parent: None, open: None, closed });
             table.slots.len() as u32 - 1
         });
-        ContextId { index, generation: table.slots[index as usize].generation }
+        ContextId::new(index, table.slots[index as usize].generation)
     });
     let emit = make(id);
     TABLE.with_borrow_mut(|table| {
-        let slot = &mut table.slots[id.index as usize];
+        let slot = &mut table.slots[id.index()];
         slot.emit = Some(emit.clone());
         slot.parent = parent;
         slot.open = None;
@@ -172,7 +203,7 @@ pub fn close(id: ContextId) {
         // The last generation is never reused: the place stays empty for good.
         if let Some(next) = slot.generation.checked_add(1) {
             slot.generation = next;
-            table.free[closed as usize].push(id.index);
+            table.free[closed as usize].push(id.index() as u32);
         }
         if let Some(outer) = parent.and_then(|parent| table.live_mut(parent)) {
             outer.open = None;
@@ -222,7 +253,7 @@ impl ContextId {
 
     /// Why the context is no more, in words.
     fn epitaph(self) -> &'static str {
-        let closed = TABLE.with_borrow(|table| table.slots.get(self.index as usize).map(|slot| slot.closed));
+        let closed = TABLE.with_borrow(|table| table.slots.get(self.index()).map(|slot| slot.closed));
         match closed {
             Some(Closed::Body) => "the operand escaped its body: values of a body are only its own",
             Some(Closed::Scope) => "the operand is stale: the scope that it was made in has ended",
@@ -239,33 +270,41 @@ impl ContextId {
             let (context, first) = inputs.first().map_or((self, 0), |input| (input.context, input.value));
             return Outputs { context, first, n: op.n_outputs() as u32 };
         };
-        let cursor = home.cursor().get();
-        let (place, part) = match cursor.origin {
-            None => (Place { line, module: cursor.module }, Part::Forward),
-            Some(origin) => (origin, Part::Gradient),
-        };
-        emit_at(&home, op, inputs, place, part)
+        let Emitted { first, n } = home.call(op, inputs, line);
+        Outputs { context: home.id(), first, n }
     }
 
     #[inline]
     fn home(self, inputs: &[Tensor]) -> Option<Rc<dyn Emit>> {
         TABLE.with_borrow(|table| {
-            let candidates = std::iter::once(self).chain(inputs.iter().map(|input| input.context));
-            for candidate in candidates {
-                if let Some(slot) = table.live(candidate) {
-                    return match slot.open {
-                        None => slot.emit.clone(),
-                        Some(inner) => table.live(table.innermost(inner))?.emit.clone(),
-                    };
-                }
+            let alive = || inputs.iter().find_map(|input| table.live(input.context));
+            let slot = table.live(self).or_else(alive)?;
+            match slot.open {
+                None => slot.emit.clone(),
+                Some(inner) => table.live(table.innermost(inner))?.emit.clone(),
             }
-            None
         })
     }
 }
 
-/// Calls `op` on `inputs` in `home`, at the place given.
-pub(crate) fn emit_at(home: &Rc<dyn Emit>, op: Op, inputs: &[Tensor], place: Place, part: Part) -> Outputs {
+/// The numbers of `inputs` in the records of `context`, if all belong to it.
+#[inline]
+fn own_values(context: ContextId, inputs: &[Tensor]) -> Option<Inputs> {
+    Some(match *inputs {
+        // The usual numbers of operands need no loop.
+        [a] if a.context == context => Inputs::from_buf_and_len([a.value, 0, 0, 0], 1),
+        [a, b] if a.context == context && b.context == context => {
+            Inputs::from_buf_and_len([a.value, b.value, 0, 0], 2)
+        }
+        _ if inputs.iter().all(|input| input.context == context) => {
+            inputs.iter().map(|input| input.value).collect()
+        }
+        _ => return None,
+    })
+}
+
+/// Calls `op` on values of several contexts: some are captured, some refused.
+fn emit_across<E: Emit + ?Sized>(home: &E, op: Op, inputs: &[Tensor], place: &Place, part: Part) -> Emitted {
     let id = home.id();
     let mut refused: SmallVec<[(usize, Tensor); 1]> = SmallVec::new();
     let mut ids = Inputs::new();
@@ -279,13 +318,13 @@ pub(crate) fn emit_at(home: &Rc<dyn Emit>, op: Op, inputs: &[Tensor], place: Pla
             home.missing()
         });
     }
-    let node = home.emit(op, ids, place, part);
+    let emitted = home.emit(op, ids, place, part);
     if !refused.is_empty() {
-        refuse(&mut home.records().borrow_mut(), node, &refused);
+        let mut records = home.records().borrow_mut();
+        let node = records.last_node();
+        refuse(&mut records, node, &refused);
     }
-    let records = home.records().borrow();
-    let node = records.node(node);
-    Outputs { context: id, first: node.first, n: node.n_outputs }
+    emitted
 }
 
 /// Writes the fault of an operation whose operands do not belong here.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::place::PlaceText;
+use crate::array::ArrayError;
 
 /// Why a type rule refuses its operands. The records add names, types and places.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -121,6 +122,23 @@ impl Error {
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Error {
         Error::new(vec![fault])
+    }
+}
+
+/// So that a function which makes arrays can return [`Error`] alone.
+///
+/// ```
+/// use backprop_core::{Array, Error};
+/// fn column(values: Vec<f32>) -> Result<Array, Error> {
+///     Ok(Array::new([3, 1], values)?)
+/// }
+/// let error = column(vec![1.0, 2.0]).unwrap_err().to_string();
+/// assert!(error.contains("sizes [3, 1] hold 3 elements, but 2 were given"), "{error}");
+/// ```
+impl From<ArrayError> for Error {
+    #[track_caller]
+    fn from(error: ArrayError) -> Error {
+        Fault::new("array", error.to_string()).into()
     }
 }
 

@@ -19,10 +19,10 @@ use crate::ops::{self, Op};
 use crate::random::Streams;
 use crate::tensor::Tensor;
 use crate::types::{Dim, IntoType, Type};
-use context::{Closed, ContextId, Cursor, Emit};
+use context::{Closed, ContextId, Cursor, Emit, Emitted};
 use fault::{Error, Fault, Ill};
 use place::{Line, Place};
-use records::{Inputs, NodeId, Part, Records, RecordsCell, ValueId};
+use records::{Inputs, Part, Records, RecordsCell, ValueId};
 
 /// A computational graph (symbol-to-symbol): operations on its tensors add nodes and compute nothing.
 ///
@@ -82,16 +82,16 @@ impl Emit for GraphContext {
         &self.streams
     }
 
-    fn emit(&self, op: Op, inputs: Inputs, place: Place, part: Part) -> NodeId {
+    fn emit(&self, op: Op, inputs: Inputs, place: &Place, part: Part) -> Emitted {
         let part = if self.is_no_grad() { Part::NoGrad } else { part };
         let stray = self.kind != Closed::Dropped && matches!(op, Op::Input(_));
         let mut records = self.records.borrow_mut();
-        let node = records.push(op, inputs, place, part);
+        let node = records.push(op, inputs, *place, part);
         if stray {
             let rule = "an input belongs to the graph, not to a body";
             records.fault(node, Ill::new(rule).hint("make it before the body; the body captures it"));
         }
-        node
+        records.node(node).emitted()
     }
 
     fn is_no_grad(&self) -> bool {

@@ -30,7 +30,8 @@ pub struct Place {
 /// A layer that nodes belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Module {
-    /// The path in its network, as `0.linear`.
+    /// The path in its network, as `0.linear`; empty for what is no layer, but was made for the line
+    /// `made_at`.
     pub path: Arc<str>,
     /// Where the layer was made.
     pub made_at: &'static Location<'static>,

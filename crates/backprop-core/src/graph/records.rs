@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::context::Emitted;
 use super::fault::{Error, Fault, Ill, Operand};
 use super::place::{Line, Module, Place, PlaceText};
 use crate::ops::{Op, Types};
@@ -56,6 +57,10 @@ impl Node {
     /// The values that this operation computes.
     pub fn outputs(&self) -> std::ops::Range<ValueId> {
         self.first..self.first + self.n_outputs
+    }
+
+    pub(crate) fn emitted(&self) -> Emitted {
+        Emitted { first: self.first, n: self.n_outputs }
     }
 }
 
@@ -147,6 +152,14 @@ impl Records {
     #[inline]
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id as usize]
+    }
+
+    /// The node that was recorded last.
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn last_node(&self) -> NodeId {
+        self.nodes.len().checked_sub(1).expect("an operation was recorded") as NodeId
     }
 
     /// All nodes, in topological order.
@@ -241,6 +254,15 @@ impl Records {
         Type { dtype: ty.dtype, shape: crate::types::Shape::new(&dims) }
     }
 
+    /// Records one operation with one output, whose type is known to be `ty`.
+    #[inline]
+    pub fn push_typed(&mut self, op: Op, inputs: Inputs, ty: Type, place: &Place, part: Part) -> ValueId {
+        let (node, first) = (self.nodes.len() as NodeId, self.values.len() as ValueId);
+        self.values.push(Value { node, ty: Some(ty) });
+        self.nodes.push(Node { op, inputs, first, n_outputs: 1, place: *place, part });
+        first
+    }
+
     /// Records one operation. An ill-typed one is recorded as well, with ill outputs and its fault.
     pub fn push(&mut self, op: Op, inputs: Inputs, place: Place, part: Part) -> NodeId {
         let node = self.nodes.len() as NodeId;
@@ -261,6 +283,15 @@ impl Records {
         let n_outputs = self.values.len() as u32 - first;
         self.nodes.push(Node { op, inputs, first, n_outputs, place, part });
         node
+    }
+
+    /// The type of an operation's only output; `None` when there is not exactly one, or it is ill.
+    #[inline]
+    pub fn infer_one(&self, op: &Op, inputs: &[ValueId]) -> Option<Type> {
+        match self.infer(op, inputs)?.ok()? {
+            Inferred::One(ty) => Some(ty),
+            Inferred::Several(types) => (types.len() == 1).then(|| types[0]),
+        }
     }
 
     /// The types of an operation's outputs; `None` when an operand is ill itself.
@@ -424,11 +455,14 @@ impl Records {
             Line::Code(location) => format!("{}:{}", location.file(), location.line()),
             Line::File { file, line } => format!("{}:{line}", self.files[file as usize]),
         };
-        let module = self.module(place.module).map(|module| {
-            let made_at = format!("{}:{}", module.made_at.file(), module.made_at.line());
-            (module.path.to_string(), made_at)
-        });
-        PlaceText { line, module }
+        match self.module(place.module) {
+            None => PlaceText { line, module: None },
+            Some(Module { path, made_at }) if path.is_empty() => PlaceText::of_code(made_at),
+            Some(Module { path, made_at }) => {
+                let made_at = format!("{}:{}", made_at.file(), made_at.line());
+                PlaceText { line, module: Some((path.to_string(), made_at)) }
+            }
+        }
     }
 
     /// The module of a place; number 0 is none.

@@ -130,9 +130,9 @@ impl Cutting {
                         Some(_) if piece.part == Part::Forward => Part::Gradient,
                         _ => piece.part,
                     };
-                    let node = home.emit(op, inputs, places.of(piece.place), part);
+                    let first = home.emit(op, inputs, &places.of(piece.place), part).first;
                     let mut records = home.records().borrow_mut();
-                    let first = records.node(node).first;
+                    let node = records.last_node();
                     if records.ty(first).is_none()
                         && records.fault_of(node).is_none()
                         && let Some(fault) = piece.fault

@@ -8,7 +8,6 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use backprop_ad::grad_table;
-use backprop_core::graph::context::in_module;
 use backprop_core::ops::full;
 use backprop_core::{DType, Error, Fault, Tensor, Type};
 
@@ -56,6 +55,11 @@ impl Optimizer {
         Optimizer { schedule, ..self }
     }
 
+    /// Whether it has a schedule.
+    pub fn has_schedule(&self) -> bool {
+        self.schedule != Schedule::Constant
+    }
+
     /// Multiplies all gradients by min(1, `max_norm`/(norm + 1e-6)), with the norm over all of them
     /// together (PyTorch's `clip_grad_norm_`; Pascanu, Mikolov, Bengio 2013).
     pub fn clip_norm(self, max_norm: f64) -> Optimizer {
@@ -81,8 +85,21 @@ impl Optimizer {
     /// operation where the first such value arose.
     #[track_caller]
     pub fn updates(&self, p: &Bound, loss: Tensor) -> Result<Updates, Error> {
-        let caller = Location::caller();
-        in_module(p.shared.context, &"optimizer".into(), caller, || self.emit(p, loss))
+        self.updates_at(p, loss, Location::caller())
+    }
+
+    /// As [`Optimizer::updates`], on behalf of the line `at`: for training loops, whose own lines tell
+    /// a user nothing.
+    ///
+    /// # Errors
+    /// As for [`Optimizer::updates`].
+    pub fn updates_at(
+        &self,
+        p: &Bound,
+        loss: Tensor,
+        at: &'static Location<'static>,
+    ) -> Result<Updates, Error> {
+        p.shared.in_module(loss, &"optimizer".into(), at, || self.emit(p, loss))
     }
 
     fn emit(&self, p: &Bound, loss: Tensor) -> Result<Updates, Error> {
@@ -130,7 +147,7 @@ impl Optimizer {
                 1.0 => lr,
                 factor => lr * factor,
             };
-            let mut slots = Slots::new(p, at, t);
+            let mut slots = Slots::new(p, at);
             let value = self.rule.update(p.shared.tensors[at], gradient, own_lr, &mut slots);
             new.push(NewValue { target: Target::Parameter(at), value });
             new.extend(slots.into_new());

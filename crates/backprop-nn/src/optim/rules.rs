@@ -1,7 +1,7 @@
 //! Update rules: what a parameter becomes, from its gradient and its slots. The names, defaults and
 //! formulas are PyTorch's.
 
-use backprop_core::Tensor;
+use backprop_core::{DType, Tensor, Type};
 
 use super::{NewValue, Target, like};
 use crate::bound::Bound;
@@ -41,30 +41,40 @@ pub trait UpdateRule {
 pub struct Slots<'a> {
     p: &'a Bound,
     position: usize,
-    step: Tensor,
+    step: Option<Tensor>,
     new: Vec<NewValue>,
 }
 
+/// The slot that counts the steps; PyTorch's name.
+const STEP: &str = "step";
+
 impl<'a> Slots<'a> {
-    pub(crate) fn new(p: &'a Bound, position: usize, step: Tensor) -> Slots<'a> {
-        Slots { p, position, step, new: Vec::new() }
+    pub(crate) fn new(p: &'a Bound, position: usize) -> Slots<'a> {
+        Slots { p, position, step: None, new: Vec::new() }
     }
 
     /// The slot called `name`, of the parameter's type; zeros before the first step.
     pub fn get(&self, name: &'static str) -> Tensor {
-        self.p.slot(self.position, name)
+        let array = &self.p.shared.entries[self.position].array;
+        self.p.slot(self.position, name, Type::new(array.dtype(), array.sizes()))
     }
 
-    /// What the slot called `name` holds after this step.
+    /// What the slot called `name` holds after this step. (The name `step` is taken.)
     pub fn set(&mut self, name: &'static str, value: Tensor) {
         // Binding it first gives it its name and type.
         self.get(name);
         self.new.push(NewValue { target: Target::Slot(self.position, name), value });
     }
 
-    /// The number of steps before this one, f64 \[\].
-    pub fn step(&self) -> Tensor {
-        self.step
+    /// How many steps have changed this parameter before this one, f64 \[\]. Steps in which it was
+    /// frozen do not count, so what starts from zeros is corrected as in the first step of a run.
+    pub fn step(&mut self) -> Tensor {
+        if let Some(step) = self.step {
+            return step;
+        }
+        let count = self.p.slot(self.position, STEP, Type::scalar(DType::I64));
+        self.new.push(NewValue { target: Target::Slot(self.position, STEP), value: count + 1i64 });
+        *self.step.insert(count.cast(DType::F64))
     }
 
     /// A scalar in the element type of `x`.
@@ -124,6 +134,9 @@ impl UpdateRule for Sgd {
         in_range("lr", self.lr, 0.0, f64::INFINITY)?;
         in_range("momentum", self.momentum, 0.0, f64::INFINITY)?;
         in_range("weight_decay", self.weight_decay, 0.0, f64::INFINITY)?;
+        if !self.dampening.is_finite() {
+            return Err(format!("dampening must be finite, not {}", self.dampening));
+        }
         if self.nesterov && (self.momentum == 0.0 || self.dampening != 0.0) {
             return Err("nesterov needs momentum, and no dampening".to_string());
         }

@@ -6,7 +6,7 @@ use backprop_core::{Array, Error, Fault, Tensor};
 use backprop_run::{first_not_finite, is_finite};
 
 use crate::bound::{Bound, Shared};
-use crate::params::{NewState, Parameter, Params};
+use crate::params::{Kind, NewState, Parameter, Params};
 
 /// What a new value belongs to.
 #[derive(Clone, Debug)]
@@ -101,12 +101,19 @@ impl Updates {
 
     /// Writes the numbers into `params`: all of them, or none.
     pub(crate) fn write_to(self, params: &mut Params) -> Result<(), Error> {
-        same_parameters(&self.bound.shared.entries, params)?;
+        let bound = &self.bound.shared.entries;
+        if !Arc::ptr_eq(bound, &params.entries) {
+            same_parameters(&bound.iter().map(Parameter::kind).collect::<Vec<_>>(), params)?;
+        }
         let Some(Numbers { parameters, states, .. }) = self.numbers else {
             let mut fault = Fault::new("apply", "updates of a graph hold no numbers");
             fault.hint = Some("TrainStep::new(&graph, inputs, metrics, updates)? runs them".to_string());
             return Err(fault.into());
         };
+        let (from, now) = (self.bound.shared.step_number(), params.step());
+        if from != now {
+            return refuse(format!("the updates are of step {from}, but the parameters are at step {now}"));
+        }
         // The handles keep the old numbers alive; without them the store writes in place.
         drop(self.bound);
         params.write(parameters, states);
@@ -145,29 +152,26 @@ pub(crate) fn not_finite(first: Option<Error>) -> Error {
 }
 
 /// Refuses parameters that are not those that were bound, or that are treated otherwise since.
-pub(crate) fn same_parameters(bound: &Arc<Vec<Parameter>>, params: &Params) -> Result<(), Error> {
-    if Arc::ptr_eq(bound, &params.entries) {
-        return Ok(());
-    }
-    let refuse = |rule: String| -> Result<(), Error> {
-        let mut fault = Fault::new("step", rule);
-        fault.hint = Some("bind the parameters and build the step again".to_string());
-        Err(fault.into())
-    };
+pub(crate) fn same_parameters(bound: &[Kind], params: &Params) -> Result<(), Error> {
     if bound.len() != params.entries.len() {
         let (then, now) = (bound.len(), params.entries.len());
         return refuse(format!("there were {then} parameters when the step was built, now there are {now}"));
     }
     for (old, new) in bound.iter().zip(params.entries.iter()) {
-        if old.path != new.path
-            || (old.array.dtype(), old.array.sizes()) != (new.array.dtype(), new.array.sizes())
-        {
+        let new = new.kind();
+        if old.path != new.path || old.ty != new.ty {
             return refuse(format!("`{}` is not the parameter that the step was built for", new.path));
         }
-        if old.trainable != new.trainable || old.lr_multiplier != new.lr_multiplier {
+        if *old != new {
             let what = "was frozen, unfrozen or given another learning-rate multiplier";
             return refuse(format!("`{}` {what} after the step was built", new.path));
         }
     }
     Ok(())
+}
+
+fn refuse(rule: String) -> Result<(), Error> {
+    let mut fault = Fault::new("step", rule);
+    fault.hint = Some("bind the parameters and build the step again".to_string());
+    Err(fault.into())
 }
