@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use backprop_draw::{Chart, Panel, Series, chart_svg};
-use backprop_train::{Epoch, Evaluation};
+use backprop_train::{Epoch, Evaluation, Watch};
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -30,7 +30,7 @@ impl Report {
     }
 
     /// What shows an epoch that is under way.
-    pub fn watch(&self) -> Arc<dyn Fn(&Epoch) + Send + Sync> {
+    pub fn watch(&self) -> Watch {
         let (live, begun) = (Arc::clone(&self.live), self.begun);
         Arc::new(move |so_far| live.show(|| line(so_far, begun)))
     }
