@@ -1,9 +1,9 @@
 //! The grad_table filled step by step, as one writes it on the board.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
-use backprop_core::graph::records::{NodeId, Records, ValueId};
+use backprop_core::graph::records::{Node, NodeId, Records, ValueId};
 use backprop_core::graph::replay::needed;
 use backprop_core::{Array, DType, Op, Tensor, formula_with};
 
@@ -14,7 +14,8 @@ use crate::sweep::{GradTable, Step};
 /// paths, and the gradients of the targets or why they are zero.
 ///
 /// With `values`, which gives a tensor's numbers where there are some, every line ends in numbers; on a
-/// tape that is `&|tensor| tensor.value().ok()`. Values without a name are called u₁, u₂, ...
+/// tape that is `&|tensor| tensor.value().ok()`. Values without a name are called u₁, u₂, ... (or v₁, ... where u1 is taken); numbers,
+/// sizes and conditions stand for themselves.
 ///
 /// ```
 /// use backprop_ad::{explain, grad_table};
@@ -56,43 +57,58 @@ impl Board<'_> {
         let roots: Vec<ValueId> =
             self.table.entries().iter().map(|&(value, _)| value).chain(consumers).collect();
         let nodes = needed(self.records, &roots, |_| false);
-        let mut count = 0;
+        let (letter, mut count) = (free_letter(self.records), 0);
+        let mut plain: HashSet<ValueId> = HashSet::new();
         for value in nodes.iter().flat_map(|&id| self.records.node(id).outputs()) {
+            let node = self.records.node(self.records.producer(value));
             let name = match self.records.name(value) {
                 Some(name) => name.to_string(),
-                // Numbers and conditions stand for themselves.
-                None if matches!(self.records.node(self.records.producer(value)).op, Op::Full(_)) => continue,
+                None if is_plain(node, &plain) => {
+                    plain.insert(value);
+                    continue;
+                }
                 None if self.records.ty(value).is_some_and(|ty| ty.dtype == DType::Bool) => continue,
                 None => {
                     count += 1;
-                    format!("u{}", subscript(count))
+                    format!("{letter}{}", subscript(count))
                 }
             };
             self.names.insert(value, name);
         }
         self.line(0, "forward");
-        for value in nodes.iter().flat_map(|&id| self.records.node(id).outputs()) {
-            if self.names.contains_key(&value) {
-                let computed = self.computed(value);
-                let number = self.number(value);
-                self.line(1, &format!("{computed}{number}"));
+        for &id in &nodes {
+            let node = self.records.node(id);
+            if node.outputs().any(|value| self.names.contains_key(&value)) {
+                let computed = self.computed(node);
+                let numbers: Option<Vec<String>> = node.outputs().map(|value| self.number(value)).collect();
+                let numbers =
+                    numbers.filter(|numbers| !computed.ends_with(&format!(" = {}", numbers.join(", "))));
+                self.line(1, &format!("{computed}{}", equals(numbers.map(|numbers| numbers.join(", ")))));
             }
         }
     }
 
-    /// `u₁ = x·y`; an input is only its name.
-    fn computed(&self, value: ValueId) -> String {
-        let node = self.records.node(self.records.producer(value));
-        let name = &self.names[&value];
+    /// `u₁ = x·y`, `h, hs = scan(h₀, xs)`; an input is its name, with its type where there are no numbers.
+    fn computed(&self, node: &Node) -> String {
+        let names: Vec<String> = node.outputs().map(|output| self.called(output)).collect();
+        let name = names.join(", ");
         if node.inputs.is_empty() && matches!(node.op, Op::Input(_) | Op::Constant(_)) {
-            return name.clone();
+            let ty = self.records.ty(node.first).filter(|_| self.values.is_none());
+            return ty.map_or(name.clone(), |ty| format!("{name}: {ty}"));
         }
-        let formula = self.formula(value, &HashMap::new());
-        // An op that only changes the shape is not to be seen in a formula.
-        let operands: Vec<&str> =
-            node.inputs.iter().filter_map(|input| Some(&self.names.get(input)?[..])).collect();
-        match operands[..] {
-            [operand] if operand == formula => format!("{name} = {}({operand})", node.op.name()),
+        // An op that only changes the shape is not to be seen in a formula, and several results have none.
+        let formula = self.formula(node.first, &HashMap::new());
+        let operand = |&input: &ValueId| match self.names.get(&input) {
+            Some(name) => name.clone(),
+            None => self.formula(input, &HashMap::new()),
+        };
+        let operands: Vec<String> = node.inputs.iter().map(operand).collect();
+        match &operands[..] {
+            [operand] if *operand == formula => format!("{name} = {}({operand})", node.op.name()),
+            _ if node.n_outputs > 1 => format!("{name} = {}({})", node.op.name(), operands.join(", ")),
+            _ if self.records.ty(node.first).is_some_and(|ty| ty.dtype == DType::Bool) => {
+                format!("{name} = ({formula})")
+            }
             _ => format!("{name} = {formula}"),
         }
     }
@@ -100,7 +116,8 @@ impl Board<'_> {
     /// Consumer by consumer, last first.
     fn backward(&mut self) {
         self.text.push('\n');
-        self.line(0, "backward");
+        self.line(0, "backward: grad_table[X] is the sum of op.bprop(inputs, X, D) over the consumers of X,");
+        self.line(0, "          where D is the consumer's own entry");
         let steps = self.table.steps();
         let entries: HashMap<ValueId, Tensor> = self.table.entries().iter().copied().collect();
         let mut last: HashMap<ValueId, usize> = HashMap::new();
@@ -112,8 +129,7 @@ impl Board<'_> {
         for &(value, d) in self.table.entries().iter().filter(|(value, _)| !last.contains_key(value)) {
             let seed = self.formula_of(d, &HashMap::new());
             let number = self.number_of(d).filter(|number| *number != seed);
-            let number = number.map_or(String::new(), |number| format!(" = {number}"));
-            let line = format!("grad_table[{}] ← {seed}{number}", self.names[&value]);
+            let line = format!("grad_table[{}] ← {seed}{}", self.called(value), equals(number));
             self.line(1, &line);
         }
         let mut at: Option<NodeId> = None;
@@ -142,37 +158,60 @@ impl Board<'_> {
         }
     }
 
-    /// `z = u₁ + u₂, with D = grad_table[z] = 1`
+    /// `z = u₁ + u₂, with D = grad_table[z] = 1:`
     fn consumer(&mut self, node: NodeId, entries: &HashMap<ValueId, Tensor>) {
-        for output in self.records.node(node).outputs() {
-            if let Some(&d) = entries.get(&output) {
-                let number = self.number_of(d).map_or(String::new(), |number| format!(" = {number}"));
-                let name = &self.names[&output];
-                let line = format!("{}, with D = grad_table[{name}]{number}:", self.computed(output));
-                self.text.push('\n');
-                self.line(1, &line);
-            }
-        }
+        let node = self.records.node(node);
+        let given: Vec<String> = cotangents(node, entries)
+            .into_iter()
+            .map(|(output, d, letter)| {
+                format!("{letter} = grad_table[{}]{}", self.called(output), equals(self.number_of(d)))
+            })
+            .collect();
+        let line = format!("{}, with {}:", self.computed(node), given.join(", "));
+        self.text.push('\n');
+        self.line(1, &line);
     }
 
     /// `mul.bprop(inputs, x, D) = D·y = 3`, and the contribution as it stands in a sum.
     fn contribution(&self, step: &Step, entries: &HashMap<ValueId, Tensor>) -> (String, String) {
         let node = self.records.node(step.node);
-        let cotangents: Vec<(ValueId, Tensor)> =
-            node.outputs().filter_map(|output| Some((output, *entries.get(&output)?))).collect();
-        let (mut short, mut long) = (HashMap::new(), HashMap::new());
-        for &(output, d) in &cotangents {
-            short.insert(d.id(), "D".to_string());
-            long.insert(d.id(), format!("grad_table[{}]", self.names[&output]));
-        }
-        let text = self.formula_of(step.contribution, &short);
-        let number = self.number_of(step.contribution).filter(|number| *number != text);
-        let number_text = number.as_ref().map_or(String::new(), |number| format!(" = {number}"));
         let (op, operand) = (node.op.name(), self.called(step.into));
-        let line = format!("{op}.bprop(inputs, {operand}, D) = {text}{number_text}");
-        let path = self.number_of(step.contribution);
-        let path = path.unwrap_or_else(|| self.formula_of(step.contribution, &long));
-        (line, path)
+        let (mut short, mut long) = (HashMap::new(), HashMap::new());
+        let (mut letters, mut places) = (Vec::new(), Vec::new());
+        for (output, d, letter) in cotangents(node, entries) {
+            let place = format!("grad_table[{}]", self.called(output));
+            short.insert(d.id(), letter.clone());
+            long.insert(d.id(), place.clone());
+            letters.push(letter);
+            places.push(place);
+        }
+        let lead = format!("{op}.bprop(inputs, {operand}, {})", letters.join(", "));
+        let number = self.number_of(step.contribution);
+        // What a loop gives is no formula.
+        let (text, path) = match node.op {
+            Op::Scan(_) => ("the vjp of the body, from the last step to the first".to_string(), None),
+            _ => {
+                let text = self.formula_of(step.contribution, &short);
+                let path = self.formula_of(step.contribution, &long);
+                (format!("{text}{}", self.moved(step.contribution, &short)), Some(path))
+            }
+        };
+        let path = number.clone().or(path);
+        let path = path.unwrap_or_else(|| format!("{op}.bprop(inputs, {operand}, {})", places.join(", ")));
+        let number = number.filter(|number| *number != text);
+        (format!("{lead} = {text}{}", equals(number)), path)
+    }
+
+    /// What a formula does not say: that D is handed on under another shape.
+    fn moved(&self, contribution: Tensor, short: &HashMap<ValueId, String>) -> &'static str {
+        if short.contains_key(&contribution.id()) {
+            return "";
+        }
+        match self.records.node(self.records.producer(contribution.id())).op {
+            Op::Broadcast(_) => ", repeated",
+            Op::Reshape(_) => ", reshaped",
+            _ => "",
+        }
     }
 
     /// `grad_table[x] ← −0.4161 + 3 = 2.5839`
@@ -204,8 +243,7 @@ impl Board<'_> {
             let line = match self.table.reason(idx) {
                 Some(reason) => format!("d{z}/d{name} = 0: {reason}"),
                 None => {
-                    let number = self.number_of(self.table.gradients()[idx]);
-                    let number = number.map_or(String::new(), |number| format!(" = {number}"));
+                    let number = equals(self.number_of(self.table.gradients()[idx]));
                     format!("d{z}/d{name} = grad_table[{name}]{number}")
                 }
             };
@@ -241,16 +279,50 @@ impl Board<'_> {
         }
     }
 
-    /// ` = 3`, if there are numbers.
-    fn number(&self, value: ValueId) -> String {
-        let tensor = self.table.context().map(|context| Tensor::new(context, value));
-        let number = tensor.and_then(|tensor| self.number_of(tensor));
-        number.map_or(String::new(), |number| format!(" = {number}"))
+    fn number(&self, value: ValueId) -> Option<String> {
+        self.number_of(Tensor::new(self.table.context()?, value))
     }
 
     fn number_of(&self, tensor: Tensor) -> Option<String> {
         self.values.and_then(|values| values(tensor)).map(|array| numbers(&array))
     }
+}
+
+/// u, or another letter where the user's own names are u1, u2, ...
+fn free_letter(records: &Records) -> char {
+    let is_taken = |letter: char| {
+        records.names().any(|(_, name)| {
+            let rest = name.strip_prefix(letter).unwrap_or("-");
+            rest.chars().all(|c| c.is_numeric() || c == '_')
+        })
+    };
+    "uvstabcd".chars().find(|&letter| !is_taken(letter)).unwrap_or('u')
+}
+
+/// Whether the value of `node` is a number, a size, or computed from such: `1/B`.
+fn is_plain(node: &Node, plain: &HashSet<ValueId>) -> bool {
+    match node.op {
+        Op::Full(_) | Op::DimValue(_) => true,
+        Op::Constant(ref constant) => constant.array.len() == 1,
+        _ => {
+            let is_one = node.n_outputs == 1 && !node.inputs.is_empty();
+            is_one && node.inputs.iter().all(|input| plain.contains(input))
+        }
+    }
+}
+
+/// The cotangents of a consumer, with what they are called: D, or D₁, D₂ of several outputs.
+fn cotangents(node: &Node, entries: &HashMap<ValueId, Tensor>) -> Vec<(ValueId, Tensor, String)> {
+    let found: Vec<(ValueId, Tensor)> =
+        node.outputs().filter_map(|output| Some((output, *entries.get(&output)?))).collect();
+    let is_one = found.len() == 1;
+    let letter = |k: usize| if is_one { "D".to_string() } else { format!("D{}", subscript(k + 1)) };
+    found.into_iter().enumerate().map(|(k, (output, d))| (output, d, letter(k))).collect()
+}
+
+/// ` = 3`, or nothing.
+fn equals(number: Option<String>) -> String {
+    number.map_or(String::new(), |number| format!(" = {number}"))
 }
 
 /// A few numbers as nested lists; of many, only how many.
@@ -259,7 +331,11 @@ fn numbers(array: &Array) -> String {
         return format!("{}{:?}", array.dtype(), array.sizes());
     }
     let values = array.to_f64s();
-    let mut texts: Vec<String> = values.iter().map(|&x| number(x)).collect();
+    let truth = |&x: &f64| if x == 0.0 { "false".to_string() } else { "true".to_string() };
+    let mut texts: Vec<String> = match array.dtype() {
+        DType::Bool => values.iter().map(truth).collect(),
+        _ => values.iter().map(|&x| number(x)).collect(),
+    };
     for &size in array.sizes().iter().rev() {
         if size == 0 || texts.is_empty() {
             return "[]".to_string();
@@ -274,7 +350,12 @@ fn number(x: f64) -> String {
     let text = match x.abs() {
         _ if x.is_nan() => "NaN".to_string(),
         size if size.is_infinite() => "∞".to_string(),
-        size if size != 0.0 && !(1e-3..1e6).contains(&size) => format!("{size:.4e}"),
+        size if size != 0.0 && !(1e-3..1e6).contains(&size) => {
+            let text = format!("{size:.4e}");
+            let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+            let digits = digits.trim_end_matches('0').trim_end_matches('.');
+            format!("{digits}e{}", exponent.replace('-', "−"))
+        }
         size if size == size.trunc() => format!("{size}"),
         size => format!("{size:.4}").trim_end_matches('0').trim_end_matches('.').to_string(),
     };

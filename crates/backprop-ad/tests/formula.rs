@@ -1,7 +1,7 @@
 //! Derivatives as formulas: what a lecturer would write on the board.
 
 use backprop_ad::grad;
-use backprop_core::{DType, Graph, Tensor, formula};
+use backprop_core::{DType, Graph, Tensor, cond, formula, scan};
 
 #[track_caller]
 fn check(value: Tensor, expect: &str) {
@@ -31,9 +31,10 @@ fn a_named_value_is_a_name_and_the_root_is_written_out() {
     check(dw.named("dy/dw"), "dy/dw = (1 − y²)·x");
     check(dx, "(1 − y²)·w");
     check(dw * 2.0, "2·(dy/dw)");
+    check(dw.sin() + dw, "sin(dy/dw) + (dy/dw)");
     check(x, "x");
     let table = g.constant([1.0, 2.0]);
-    check((table + x) * g.constant(3.0), "3·(%13 + x)");
+    check((table + x) * g.constant(3.0), "3·(%15 + x)");
 }
 
 #[test]
@@ -47,6 +48,24 @@ fn higher_orders() {
     check(first, "y + x·(1 − y²)");
     check(second, "1 − y² + (1 − 2·x·y)·(1 − y²)");
     check(third, "2·(((2·x·y − 1)·y − (1 − y²)·x − y)·(1 − y²) − (1 − y²)·y)");
+}
+
+/// A branch is written out; of several results of a loop it is said which.
+#[test]
+fn branches_and_loops() {
+    let g = Graph::new();
+    let (x, y) = (g.input("x", "f64[]"), g.input("y", "f64[]"));
+    let z = cond(x.gt(y), || x * y, || x.sin());
+    let [dx, dy] = grad(z, [x, y]);
+    check(z, "select(x > y, x·y, sin(x))");
+    check(dx, "select(x > y, y, cos(x))");
+    check(dy, "x·[x > y]");
+    let (last, all) = scan(x, g.input("xs", "f64[T, 2]"), |h, xs| (h + xs.sum(()), xs * h));
+    check(last, "scan₀(x, xs)");
+    check(all, "scan₁(x, xs)");
+    // Names inside a body are its own; a branch that gives an operand back is that operand.
+    let named = cond(y.gt(0.0), || (x * x).named("square").exp(), || x);
+    check(named, "select(y > 0, exp(x²), x)");
 }
 
 #[test]

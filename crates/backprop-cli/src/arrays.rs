@@ -12,7 +12,7 @@ use crate::talk::say;
 
 /// The inputs that `outputs` need, each with its array: a known one, or from the file.
 ///
-/// Arrays that nobody reads are remarked on stderr.
+/// Arrays that are for no input of the graph are remarked on stderr.
 pub fn inputs(
     graph: &Graph,
     outputs: &[Tensor],
@@ -53,7 +53,8 @@ pub fn inputs(
         check_type(&shown, &name, ty, &array)?;
         found.push((graph.tensor(value), array));
     }
-    for name in names.iter().filter(|name| !wanted.iter().any(|&(value, _)| records.label(value) == **name)) {
+    let declared: Vec<String> = graph.inputs().iter().map(|(input, _)| records.label(input.id())).collect();
+    for name in names.iter().filter(|name| !declared.iter().any(|own| own == **name)) {
         say(format!("note: {shown}: nothing reads `{name}`"));
     }
     Ok(found)

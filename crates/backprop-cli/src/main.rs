@@ -13,6 +13,7 @@ mod commands;
 mod config;
 mod failure;
 mod graph_file;
+mod live;
 mod network;
 mod report;
 mod run_dir;

@@ -9,6 +9,9 @@ use backprop_nn::{Layer, Params, Sequential, summary};
 
 use crate::failure::Failure;
 
+/// 1 GiB of numbers, and training holds four times as many: gradients, and two moments of AdamW.
+const MOST_PARAMETERS: u128 = 1 << 28;
+
 /// Linear layers of these sizes with relu between them; the last gives logits.
 pub struct Network {
     sizes: Vec<usize>,
@@ -18,8 +21,22 @@ pub struct Network {
 
 impl Network {
     /// The network of these sizes: features, hidden ones, classes.
-    pub fn new(sizes: &[usize]) -> Network {
-        Network { sizes: sizes.to_vec(), layers: Sequential::mlp(sizes) }
+    ///
+    /// # Errors
+    /// It is so large that a zero too many is more likely.
+    pub fn new(sizes: &[usize]) -> Result<Network, String> {
+        let wide: Vec<u128> = sizes.iter().map(|&size| size as u128).collect();
+        let n = wide.windows(2).try_fold(0u128, |n, pair| n.checked_add((pair[0] + 1).checked_mul(pair[1])?));
+        match n {
+            Some(n) if n <= MOST_PARAMETERS => {
+                Ok(Network { sizes: sizes.to_vec(), layers: Sequential::mlp(sizes) })
+            }
+            _ => Err(format!(
+                "sizes of {} make more parameters than the {} that are allowed",
+                sizes.iter().map(usize::to_string).collect::<Vec<_>>().join(","),
+                grouped(MOST_PARAMETERS as usize)
+            )),
+        }
     }
 
     /// Features and classes.
@@ -91,7 +108,16 @@ impl Network {
                     array.sizes()
                 )));
             }
+            if let Some(at) = array.to_f64s().iter().position(|x| !x.is_finite()) {
+                return Err(Failure::failed(format!(
+                    "{shown}: the parameter `{path}` is not finite at element {at}: the file is damaged"
+                )));
+            }
             params.set(&path, array.clone())?;
+        }
+        let known: Vec<&str> = params.paths().collect();
+        if let Some((path, _)) = arrays.iter().find(|(path, _)| !known.contains(&path.as_str())) {
+            return Err(Failure::failed(format!("{shown}: the config's network has no parameter `{path}`")));
         }
         Ok(params)
     }

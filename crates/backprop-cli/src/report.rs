@@ -1,5 +1,6 @@
 //! What is said and kept of a training run: lines, JSON, `metrics.csv`, `curves.svg`.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use backprop_draw::{Chart, Panel, Series, chart_svg};
@@ -7,31 +8,41 @@ use backprop_train::{Epoch, Evaluation};
 use serde_json::json;
 
 use crate::failure::Failure;
-use crate::network::grouped;
-use crate::talk::{print, say};
+use crate::live::Live;
+use crate::talk::print;
 
 /// A run so far.
 pub struct Report {
     title: String,
     json: bool,
+    live: Arc<Live>,
     begun: Instant,
     epochs: Vec<Epoch>,
+    /// Why nothing is printed any more. The training goes on: the run directory is what it is for.
+    silenced: Option<Failure>,
 }
 
 impl Report {
     /// A run that begins now.
     pub fn new(title: String, json: bool) -> Report {
-        Report { title, json, begun: Instant::now(), epochs: Vec::new() }
+        let (live, begun) = (Arc::new(Live::new()), Instant::now());
+        Report { title, json, live, begun, epochs: Vec::new(), silenced: None }
+    }
+
+    /// What shows an epoch that is under way.
+    pub fn watch(&self) -> Arc<dyn Fn(&Epoch) + Send + Sync> {
+        let (live, begun) = (Arc::clone(&self.live), self.begun);
+        Arc::new(move |so_far| live.show(|| line(so_far, begun)))
     }
 
     /// After each epoch: a line on stderr, and with `--json` an object on stdout.
-    pub fn epoch(&mut self, epoch: &Epoch) -> Result<(), Failure> {
+    pub fn epoch(&mut self, epoch: &Epoch) {
         self.epochs.push(epoch.clone());
-        say(self.line(epoch));
-        if !self.json {
-            return Ok(());
+        self.live.end(&line(epoch, self.begun));
+        if !self.json || self.silenced.is_some() {
+            return;
         }
-        print(json!({
+        let printed = print(json!({
             "epoch": epoch.epoch,
             "loss": epoch.train_loss,
             "accuracy": epoch.train_accuracy,
@@ -40,20 +51,8 @@ impl Report {
             "lr": epoch.lr,
             "samples_per_second": epoch.samples_per_second,
             "seconds": self.seconds(),
-        }))
-    }
-
-    /// `epoch  3/30  loss 0.2312  accuracy 0.9341  test 0.9302  41,023 samples/s  ETA 0:12`
-    fn line(&self, epoch: &Epoch) -> String {
-        let Epoch { epoch: n, epochs, train_loss, train_accuracy, samples_per_second, test, .. } = epoch;
-        let width = epochs.to_string().len();
-        let left = self.begun.elapsed().as_secs_f64() / *n as f64 * (epochs - n) as f64;
-        let test = test.map_or(String::new(), |test| format!("  test {:.4}", test.accuracy));
-        let speed = grouped(*samples_per_second as usize);
-        format!(
-            "epoch {n:>width$}/{epochs}  loss {train_loss:.4}  accuracy {train_accuracy:.4}{test}  {speed:>9} samples/s  ETA {}",
-            clock(left)
-        )
+        }));
+        self.silenced = printed.err();
     }
 
     /// Seconds of training, without evaluation.
@@ -67,7 +66,10 @@ impl Report {
     }
 
     /// At the end: the test, on stdout.
-    pub fn close(&self, tested: Evaluation, hash: &str) -> Result<(), Failure> {
+    pub fn close(self, tested: Evaluation, hash: &str) -> Result<(), Failure> {
+        if let Some(failure) = self.silenced {
+            return Err(failure);
+        }
         let (Evaluation { loss, accuracy }, seconds) = (tested, self.seconds());
         match self.json {
             true => print(json!({
@@ -122,6 +124,28 @@ impl Report {
     }
 }
 
+/// `epoch  3/30  loss 0.2312  accuracy 0.9341  test 0.9302   41k samples/s  ETA 0:12`
+fn line(epoch: &Epoch, begun: Instant) -> String {
+    let Epoch { epoch: n, epochs, train_loss, train_accuracy, samples_per_second, test, .. } = epoch;
+    let width = epochs.to_string().len();
+    let left = begun.elapsed().as_secs_f64() / epoch.step as f64 * (epoch.steps - epoch.step) as f64;
+    let test = test.map_or(String::new(), |test| format!("  test {:.4}", test.accuracy));
+    let (speed, left) = (thousands(*samples_per_second), clock(left));
+    // 80 columns, up to 99 epochs.
+    format!(
+        "epoch {n:>width$}/{epochs}  loss {train_loss:.4}  accuracy {train_accuracy:.4}{test}  {speed:>4} samples/s  ETA {left}"
+    )
+}
+
+/// `147k`, `1.2k`, `98`
+fn thousands(x: f64) -> String {
+    match x {
+        x if x < 1e3 => format!("{x:.0}"),
+        x if x < 1e4 => format!("{:.1}k", x / 1e3),
+        x => format!("{:.0}k", x / 1e3),
+    }
+}
+
 /// `1:02:03`, `0:12`
 fn clock(seconds: f64) -> String {
     let seconds = seconds.round() as u64;
@@ -133,6 +157,15 @@ fn clock(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn speeds_are_short() {
+        let check = |x: f64, expect: &str| assert_eq!(super::thousands(x), expect);
+        check(0.0, "0");
+        check(98.4, "98");
+        check(1234.0, "1.2k");
+        check(146_674.0, "147k");
+    }
+
     #[test]
     fn the_clock_has_hours_where_there_are_some() {
         let check = |seconds: f64, expect: &str| assert_eq!(super::clock(seconds), expect);

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::network::Network;
 
 /// The files of a run.
-const CONFIG: &str = "config.toml";
+pub const CONFIG: &str = "config.toml";
 const MODEL: &str = "model.safetensors";
 
 /// A place where a run will stand. The files are gathered beside it and moved in one step, so that it
@@ -74,7 +74,7 @@ impl Place {
         };
         let hidden = format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id());
         let staging = parent.unwrap_or(Path::new(".")).join(hidden);
-        fs::create_dir(&staging).map_err(|error| cannot("make the folder", &staging, error))?;
+        fs::create_dir(&staging).map_err(|error| cannot("make the folder", &self.path, error))?;
         Ok(staging)
     }
 
@@ -165,7 +165,12 @@ impl Run {
     pub fn open(path: &Path) -> Result<Run, Failure> {
         let shown = path.display();
         if !path.is_dir() {
-            return Err(Failure::failed(format!("{shown}: there is no such run directory")));
+            let why = if path.exists() {
+                "this is a file, no run directory"
+            } else {
+                "there is no such run directory"
+            };
+            return Err(Failure::failed(format!("{shown}: {why}")));
         }
         for file in [CONFIG, MODEL] {
             if !path.join(file).is_file() {
@@ -179,12 +184,10 @@ impl Run {
 
     /// Its network.
     pub fn network(&self) -> Result<Network, Failure> {
-        match &self.config.layers {
-            Some(sizes) => Ok(Network::new(sizes)),
-            None => {
-                Err(Failure::failed(format!("{}: `layers` is missing", self.path.join(CONFIG).display())))
-            }
-        }
+        let wrong =
+            |why: String| Failure::failed(format!("{}: layers: {why}", self.path.join(CONFIG).display()));
+        let sizes = self.config.layers.as_ref().ok_or_else(|| wrong("the key is missing".to_string()))?;
+        Network::new(sizes).map_err(wrong)
     }
 
     /// The graph of loss and gradients of its network.

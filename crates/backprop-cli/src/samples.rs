@@ -56,7 +56,9 @@ fn control_flow() -> Vec<Sample> {
     let (sum, _) = scan(x, xs, |sum, x| (sum + x, sum + x));
     let (yes, start) = (Array::scalar(true), Array::scalar(4.0));
     let calls = [(branches, vec![yes, start.clone()]), (sum, vec![start, vector([1.0, 2.0, 3.0])])];
-    let sample = |(y, operands): (Tensor, Vec<Array>)| Some(Sample::new(y.get_operation()?, operands));
+    let sample = |(y, operands): (Tensor, Vec<Array>)| {
+        Some(Sample { variadic: true, ..Sample::new(y.get_operation()?, operands) })
+    };
     calls.into_iter().filter_map(sample).collect()
 }
 

@@ -3,6 +3,7 @@
 mod common;
 
 use backprop_core::Array;
+use backprop_io::safetensors;
 use common::{Folder, MODEL};
 
 /// Runs `line`; its error must have `code` and all of `parts`, and leave the folder as it was.
@@ -39,6 +40,10 @@ fn arguments() {
     bad("train --layers 64,a,10 --out r", &["--layers: `a` is no integer"]);
     bad("train --layers 63,128,10 --out r", &["the first size is 63", "64 features", "--layers 64,128,10"]);
     bad("train --layers 64,128,9 --out r", &["the last size is 9", "10 classes", "--layers 64,128,10"]);
+    bad("train --layers 64,999999999999,10 --out r", &["--layers", "more parameters than the 268,435,456"]);
+    bad("train --layers 64,18446744073709551615,18446744073709551615,10 --out r", &["more parameters"]);
+    bad("train --momentum 0.5 --out r", &["--momentum: only sgd has it: add --optimizer sgd"]);
+    bad("train --schedule constant --warm-up 0.1 --out r", &["--warm-up: only cosine warms up"]);
     bad("train --data digit --out r", &["`digit` is no built-in data set", "did you mean `digits`?"]);
     bad("grad model.graph --of los --wrt w --in x.npz", &["--of:", "`los`", "did you mean `loss`?"]);
     bad("grad model.graph --of loss --wrt w,xv --in x.npz", &["--wrt:", "`xv`", "did you mean `xw`?"]);
@@ -46,12 +51,16 @@ fn arguments() {
     bad("grad model.graph --of p --wrt w --in x.npz", &["`p` is f64[B], no scalar", "--cotangent"]);
     bad("grad model.graph --of loss --wrt w --order 0", &["--order"]);
     bad("grad model.graph --of loss --wrt w", &["--in FILE.npz", "x f64[B, 2]", "w f64[2]"]);
+    bad("grad model.graph --of loss --wrt w --explain --out g.npz", &["--in FILE.npz"]);
     bad("eval model.graph", &["--in FILE.npz"]);
     bad("show model.graph", &["--svg"]);
     bad("show model.graph --svg --text", &["--text"]);
     bad("check model.graph --size N=3", &["no dimension `N`", "known: B"]);
     bad("check model.graph --size B", &["--size B=3"]);
     bad("check model.graph --size B=x", &["`x` is no size"]);
+    bad("check model.graph --size B=3,B=4", &["`B` is given twice"]);
+    let many = &["input x f64[B, 2]: 20000000000 elements are too many to check"];
+    check(&folder, "check model.graph --size B=10000000000", 1, many);
     bad("ops tahn", &["there is no operation `tahn`; did you mean `tanh`?"]);
 }
 
@@ -74,7 +83,13 @@ fn configs() {
 fn data_files() {
     let folder = Folder::new();
     let bad = |parts: &[&str]| check(&folder, "train --data ./mnist --epochs 1 --out r", 1, parts);
-    bad(&["mnist: no data file; looked for train-images-idx3-ubyte"]);
+    bad(&["mnist: there is no such folder"]);
+    check(
+        &folder,
+        "train --data ./model.graph --out r",
+        1,
+        &["model.graph: this is a file: give the folder"],
+    );
     std::fs::create_dir(folder.path("mnist")).expect("it can be made");
     bad(&["mnist: no data file"]);
     let images = |n: u8| {
@@ -114,15 +129,38 @@ fn run_directories() {
     check(&folder, "train --data iris --out model.graph", 2, &["model.graph exists already"]);
     check(&folder, "train --data iris --out model.graph/run", 1, &["model.graph: cannot make the folder"]);
     check(&folder, "test nothing", 1, &["nothing: there is no such run directory"]);
+    check(&folder, "test model.graph", 1, &["model.graph: this is a file, no run directory"]);
+    check(
+        &folder,
+        "train run --out r",
+        1,
+        &["cannot read", "the settings of this run are in run/config.toml"],
+    );
     check(&folder, "test .", 1, &["this is no run directory: it has no config.toml"]);
     check(&folder, "test run --data x", 2, &["built in"]);
     let model = std::fs::read(folder.path("run/model.safetensors")).expect("it is there");
     folder.write("run/model.safetensors", &model[..model.len() - 5]);
     check(&folder, "test run", 1, &["model.safetensors", "truncated"]);
+    let mut damaged = model.clone();
+    let last = damaged.len() - 4;
+    damaged[last..].copy_from_slice(&f32::NAN.to_le_bytes());
+    folder.write("run/model.safetensors", damaged);
+    check(&folder, "test run", 1, &["`2.weight` is not finite at element 383", "damaged"]);
+    folder.write("run/model.safetensors", &model);
+    let file = folder.path("run/model.safetensors");
+    let (mut arrays, metadata) = safetensors::load(&file).expect("it is whole");
+    arrays.push(("4.bias".to_string(), Array::from([1.0f32])));
+    let arrays: Vec<(&str, &Array)> = arrays.iter().map(|(name, array)| (&name[..], array)).collect();
+    safetensors::save(&file, &arrays, &metadata).expect("it can be written");
+    check(&folder, "test run", 1, &["the config's network has no parameter `4.bias`"]);
     folder.write("run/model.safetensors", model);
     let config = std::fs::read_to_string(folder.path("run/config.toml")).expect("it is there");
     folder.write("run/config.toml", config.replace("[4, 128, 3]", "[4, 127, 3]"));
     check(&folder, "test run", 1, &["`0.weight` is f32[128, 4]", "wants f32[127, 4]"]);
+    folder.write("run/config.toml", config.replace("[4, 128, 3]", "[4, 1000000000000, 3]"));
+    check(&folder, "test run", 1, &["run/config.toml: layers:", "more parameters"]);
+    folder.write("run/config.toml", config.replace("layers", "# layers"));
+    check(&folder, "test run", 1, &["run/config.toml: layers: the key is missing"]);
     std::fs::remove_file(folder.path("run/model.safetensors")).expect("it is there");
     check(&folder, "test run", 1, &["it has no model.safetensors"]);
 }
@@ -145,6 +183,20 @@ fn graph_texts() {
     bad("grph {}", &["bad.graph:1:1: expected `graph {`"]);
     bad("", &["bad.graph:1:1"]);
     bad(&MODEL.replace("  return loss, p\n", ""), &["the graph returns nothing"]);
+    bad(
+        &format!("graph {{\n  x = input : f64[{}]\n}}", "9".repeat(100_000)),
+        &["bad.graph:2:19: `99999", " … "],
+    );
+    folder.write(
+        "bad.graph",
+        "graph {\n  b = constant 1.0\n  h, a = scan(b) {n_carry: 1, n_xs: 0, length: 1000000000000, \
+         body: body(k, h) {\n k = input : i64\n h = input : f64\n return h, h\n }}\n  return h\n}",
+    );
+    let large = &["scan: a result of type f64[1000000000000] does not fit into memory", "bad.graph:3"];
+    check(&folder, "eval bad.graph", 1, large);
+    // A byte order mark is no error.
+    folder.write("mark.graph", format!("\u{feff}{MODEL}"));
+    folder.line("eval mark.graph --in x.npz").good();
     folder.write("bytes.graph", [0xff, 0xfe]);
     check(&folder, "eval bytes.graph", 1, &["bytes.graph: byte 0: this is no text in UTF-8"]);
     check(&folder, "eval none.graph", 1, &["none.graph: cannot read"]);
@@ -169,7 +221,10 @@ fn npz_files() {
     );
     bad(&[("x", &w), ("w", &w), ("b", &b)], &["declared f64[B, 2] with 2 axes", "f64[2] with 1"]);
     let wide = Array::from([[1.0, 2.0, 3.0]]);
-    bad(&[("x", &wide), ("w", &w), ("b", &b)], &["input x is declared f64[B, 2], but f64[1, 3] was given"]);
+    bad(
+        &[("x", &wide), ("w", &w), ("b", &b)],
+        &["input x is declared f64[B, 2], but f64[1, 3] was given: axis 1 must be 2"],
+    );
     folder.write("bad.npz", b"PK\x03\x04 this is no archive");
     check(&folder, "eval model.graph --in bad.npz", 1, &["bad.npz", "no whole zip archive"]);
     check(&folder, "eval model.graph --in none.npz", 1, &["none.npz: cannot open"]);
@@ -181,6 +236,13 @@ fn npz_files() {
         "grad model.graph --of p --wrt w --cotangent two.npz --in x.npz",
         1,
         &["no array `p` among its 2"],
+    );
+    folder.npz("single.npz", &[("p", &Array::from([1.0f32, 2.0]))]);
+    check(
+        &folder,
+        "grad model.graph --of p --wrt w --cotangent single.npz --in x.npz",
+        1,
+        &["single.npz: `p` is f64[B], but the cotangent is f32[2]"],
     );
     folder.npz("long.npz", &[("p", &Array::from([1.0, 2.0, 3.0]))]);
     check(

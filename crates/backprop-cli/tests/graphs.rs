@@ -95,6 +95,35 @@ fn explain_fills_the_grad_table() {
     }
 }
 
+/// The second sweep differentiates s1 = Σ(dloss/dw) + dloss/db, whose gradient is (28, 40), 12.
+#[test]
+fn explain_shows_the_sweep_of_each_order() {
+    let folder = Folder::new();
+    let done = folder.line("grad model.graph --of loss --wrt w,b --order 2 --explain --in x.npz").good();
+    for line in [
+        "  loss = u₂/B = 1",
+        "  dloss/db = grad_table[b] = −2",
+        "order 2: s1 = Σ(dloss/dw) + Σ(dloss/db)",
+        "  grad_table[u₃] ← [3, 7] + [1, 1] = [4, 8]",
+        "  ds1/dw = grad_table[w] = [28, 40]",
+        "  ds1/db = grad_table[b] = 12",
+    ] {
+        assert!(done.out.lines().any(|own| own == line), "{line} in\n{}", done.out);
+    }
+}
+
+/// An array that only the forward pass reads is not spoken of; one that nothing reads is.
+#[test]
+fn only_arrays_for_no_input_are_remarked() {
+    let folder = Folder::new();
+    let done = folder.line("grad model.graph --of loss --wrt w --order 3 --in x.npz").good();
+    assert_eq!(done.out, "w = [0. 0.]\n");
+    assert!(!done.err.contains("nothing reads"), "{}", done.err);
+    folder.npz("more.npz", &[("v", &Array::scalar(1.0)), ("w", &Array::from([1.0, 2.0]))]);
+    let done = folder.line("grad model.graph --of loss --wrt w --order 3 --in more.npz").good();
+    assert!(done.err.contains("note: more.npz: nothing reads `v`"), "{}", done.err);
+}
+
 #[test]
 fn show_draws_and_prints() {
     let folder = Folder::new();
@@ -102,6 +131,12 @@ fn show_draws_and_prints() {
     let svg = std::fs::read_to_string(folder.path("m.svg")).expect("it was written");
     assert!(svg.starts_with("<svg") && svg.contains("loss"));
     assert!(folder.line("show model.graph --dot").good().out.starts_with("digraph"));
+    // An output without a name of its own has that of its `return`; a constant shows its number.
+    let text =
+        "graph {\n  x = input : f64[3]\n  c = constant 0.25\n  %1 = mul(x, c)\n  return twice: %1\n}\n";
+    folder.write("named.graph", text);
+    let svg = folder.line("show named.graph --svg").good().out;
+    assert!(svg.contains(">twice<") && svg.contains(">0.25<"), "{svg}");
     // What is printed reads back and prints the same.
     let text = folder.line("show model.graph --text").good().out;
     folder.write("again.graph", &text);

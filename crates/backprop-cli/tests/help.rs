@@ -54,6 +54,23 @@ fn ops_lists_name_arity_parameters_equation_gradient_samples() {
     assert!(result.is_some_and(|y| (y - 2f64.tanh()).abs() < 1e-15), "{result:?}");
     let gather = list.iter().find(|op| op["name"] == "gather").expect("gather is there");
     assert_eq!(gather["parameters"], serde_json::json!(["axis"]));
+    // Every op says everything, and only these take any number of operands.
+    for op in list {
+        for key in ["name", "equation", "gradient"] {
+            assert!(op[key].as_str().is_some_and(|text| !text.is_empty()), "{key} of {op}");
+        }
+        let sample = &op["samples"][0];
+        let given = sample["parameters"].as_object().map_or(0, |given| given.len());
+        assert_eq!(op["parameters"].as_array().map(Vec::len), Some(given), "{op}");
+        assert_eq!(op["arity"].as_u64(), sample["operands"].as_array().map(|own| own.len() as u64), "{op}");
+        assert!(sample["results"].as_array().is_some_and(|results| !results.is_empty()), "{op}");
+        let is_variadic = ["concat", "cond", "scan"].iter().any(|name| op["name"] == *name);
+        assert_eq!(op["variadic"], is_variadic, "{op}");
+    }
+    let uniform = list.iter().find(|op| op["name"] == "uniform").expect("uniform is there");
+    assert_eq!(uniform["samples"][0]["parameters"]["type"], "f64[3]");
+    let words = folder.run(&["ops", "concat"]).good().out;
+    assert!(words.starts_with("concat(x, ...) {axis}\n"), "{words}");
     let words = folder.run(&["ops", "tanh"]).good().out;
     assert!(words.starts_with("tanh(x)\n") && words.contains("y = tanh x"), "{words}");
 }

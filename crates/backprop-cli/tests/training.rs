@@ -67,6 +67,34 @@ fn json_has_one_object_per_epoch_and_a_last_one() {
     assert_eq!(counts.sum::<u64>(), 30);
 }
 
+/// Who closes the pipe after the first line still gets the run; the code says that it was done.
+#[test]
+fn a_reader_that_goes_away_loses_no_run() {
+    use std::io::{BufRead, BufReader};
+    let folder = Folder::new();
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_backprop"))
+        .args(["train", "--data", "iris", "--epochs", "300", "--out", "run", "--json"])
+        .current_dir(folder.path("."))
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("the command was built");
+    let mut first = String::new();
+    // The reader is dropped with this line, and the pipe with it.
+    BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut first).expect("a line comes");
+    assert!(first.contains("\"epoch\":1,"), "{first}");
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    assert_eq!(folder.names("run"), FILES);
+}
+
+#[test]
+fn a_batch_may_be_larger_than_the_data() {
+    let folder = Folder::new();
+    for batch in ["1000", "18446744073709551615"] {
+        folder.line(&format!("train --data iris --epochs 2 --batch {batch} --out {batch}")).good();
+    }
+}
+
 fn weights(folder: &Folder, run: &str) -> Vec<(String, Array)> {
     safetensors::load(folder.path(run).join("model.safetensors")).expect("it is there").0
 }

@@ -6,7 +6,6 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use backprop_core::array::element_count;
 use backprop_core::graph::body::Step;
 use backprop_core::ops::{Arrays, Cond, Scan};
 use backprop_core::{Array, Body, Element, Ill, Type, ValueId, with_dtype};
@@ -125,10 +124,9 @@ impl<'a> Frame<'a> {
 
 /// Zeros to write the rows of a result into.
 fn zeros(ty: Type) -> Result<Array, Ill> {
+    crate::want_memory(ty, ty.shape.n_elements())?;
     let sizes = ty.shape.sizes().expect("sizes are numbers when an op is evaluated");
-    element_count(sizes)
-        .and_then(|_| Array::zeros(ty.dtype, sizes))
-        .map_err(|error| Ill::new(error.to_string()))
+    Array::zeros(ty.dtype, sizes).map_err(|error| Ill::new(error.to_string()))
 }
 
 /// xs[k].

@@ -69,9 +69,10 @@ const STYLES: [(&str, &str); 7] = [
 /// ```
 pub fn chart_svg(chart: &Chart) -> String {
     let points = chart.panels.iter().flat_map(|p| p.series.iter().flat_map(|s| shown(s, p)));
-    let x_range = range(points.flatten().map(|p| p.0));
-    let (low, high) = x_range.unwrap_or((0.0, 1.0));
+    let xs: Vec<f64> = points.flatten().map(|p| p.0).collect();
+    let (low, high) = range(xs.iter().copied()).unwrap_or((0.0, 1.0));
     let x_axis = Axis::new(low, high, Scale::Linear, 8, false);
+    let x_axis = if xs.iter().all(|x| x.fract() == 0.0) { x_axis.whole() } else { x_axis };
     let y_axes: Vec<Option<Axis>> = chart.panels.iter().map(y_axis).collect();
     let labels = y_axes.iter().flatten().flat_map(|a| &a.ticks);
     let left = labels.map(|t| width(&t.1, TICK_SIZE, Weight::Regular)).fold(24.0, f64::max).ceil() + 28.0;

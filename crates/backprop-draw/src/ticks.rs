@@ -31,6 +31,15 @@ impl Axis {
         }
     }
 
+    /// With marks at whole numbers only: there is no epoch 1.5.
+    pub(crate) fn whole(mut self) -> Axis {
+        self.ticks.retain(|(value, _)| (value - value.round()).abs() < 1e-6);
+        for (value, text) in &mut self.ticks {
+            *text = label(value.round(), 1.0);
+        }
+        self
+    }
+
     /// Where a value lies: 0 at the low end, 1 at the high end.
     pub(crate) fn place(&self, value: f64) -> f64 {
         let value = if self.scale == Scale::Log { value.log10() } else { value };
@@ -140,6 +149,18 @@ mod tests {
         check(1e-4, 1.0, Scale::Log, 6, "0.0001 0.001 0.01 0.1 1");
         check(0.1, 1.0, Scale::Log, 6, "0.1 0.2 0.3 0.4 0.5 0.6 0.8 1");
         check(0.02, 3.0, Scale::Log, 6, "0.03 0.1 0.3 1 3");
+    }
+
+    #[test]
+    fn whole_numbers_are_marked_without_a_point() {
+        let check = |low, high, expect: &str| {
+            let axis = Axis::new(low, high, Scale::Linear, 8, false).whole();
+            assert_eq!(axis.ticks.iter().map(|t| t.1.as_str()).collect::<Vec<_>>().join(" "), expect);
+        };
+        check(1.0, 2.0, "1 2");
+        check(1.0, 5.0, "1 2 3 4 5");
+        check(1.0, 1.0, "1");
+        check(1.0, 30.0, "5 10 15 20 25 30");
     }
 
     #[test]

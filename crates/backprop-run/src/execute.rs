@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use backprop_core::graph::records::ValueId;
-use backprop_core::{
-    Array, Bindings, Dim, Error, Fault, Graph, NodeId, Op, Records, Tensor, Type, substitute,
-};
+use backprop_core::{Array, Bindings, Error, Fault, Graph, NodeId, Op, Records, Tensor, Type, substitute};
 use smallvec::SmallVec;
 
 /// A graph made ready to run: plain data, `Send + Sync`.
@@ -221,15 +219,14 @@ impl Executable {
             }
         }
         for (&(input, ty), array) in declared.iter().zip(inputs) {
-            for (dim, &size) in ty.shape.iter().zip(array.sizes()) {
+            for (axis, (dim, &size)) in ty.shape.iter().zip(array.sizes()).enumerate() {
                 let expected = dim.eval(&sizes).map_err(|rule| Error::from(Fault::new("run", rule)))?;
                 if expected != size {
-                    return Err(wrong(
-                        input,
-                        ty,
-                        array,
-                        format!(": {} is {expected} here", Dim::to_string(dim)),
-                    ));
+                    let must = match dim.size() {
+                        Some(size) => size.to_string(),
+                        None => format!("{dim} = {expected}"),
+                    };
+                    return Err(wrong(input, ty, array, format!(": axis {axis} must be {must}")));
                 }
             }
         }

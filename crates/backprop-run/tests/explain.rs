@@ -1,8 +1,10 @@
 //! The grad_table in words, as on the board.
 
+use std::collections::HashMap;
+
 use backprop_ad::{explain, grad_table};
-use backprop_core::{Array, Graph, Tensor};
-use backprop_run::Tape;
+use backprop_core::{Array, Graph, Tensor, cond, scan};
+use backprop_run::{Tape, compile};
 
 /// The explanation, but for the line numbers of this file.
 #[track_caller]
@@ -31,7 +33,8 @@ forward
   u₂ = sin(x) = 0.9093
   z = u₁ + u₂ = 6.9093
 
-backward
+backward: grad_table[X] is the sum of op.bprop(inputs, X, D) over the consumers of X,
+          where D is the consumer's own entry
   grad_table[z] ← 1
 
   z = u₁ + u₂, with D = grad_table[z] = 1:
@@ -67,14 +70,15 @@ fn without_numbers() {
         &explain(&table, &g.records(), None),
         "
 forward
-  x
-  y
+  x: f64[]
+  y: f64[]
   u₁ = x²
   h = tanh(y)
   u₂ = h·x
   z = u₁ + u₂
 
-backward
+backward: grad_table[X] is the sum of op.bprop(inputs, X, D) over the consumers of X,
+          where D is the consumer's own entry
   grad_table[z] ← 1
 
   z = u₁ + u₂, with D = grad_table[z]:
@@ -108,12 +112,61 @@ fn a_relu_layer_with_matrices() {
         "  u₁ = x·w = [−2, 0.5]",
         "  u₂ = broadcast(b) = [0.1, 0.1]",
         "  u₄ = relu(u₃) = [0, 0.6]",
-        "    sum.bprop(inputs, u₄, D) = D = [1, 1]",
+        "    sum.bprop(inputs, u₄, D) = D, repeated = [1, 1]",
         "    select.bprop(inputs, u₃, D) = D ⊙ [u₃ > 0] = [0, 1]",
         "    broadcast.bprop(inputs, b, D) = Σ(D) = 1",
         "    contract.bprop(inputs, w, D) = xᵀ·D = [3, 1, 2]",
         "  dL/dw = grad_table[w] = [3, 1, 2]",
     ] {
+        assert!(text.lines().any(|own| own == line), "{line}\n{text}");
+    }
+}
+
+/// A mean divides by B, which stands for itself; a scan has two results; a condition is true or false.
+#[test]
+fn sizes_conditions_and_bodies() {
+    let g = Graph::new();
+    let (x, h) = (g.input("x", "f64[B]"), g.input("h", "f64[]"));
+    let (last, all) = scan(h, x, |h, x| ((h + x).tanh(), h * x));
+    let (last, all) = (last.named("last"), all.named("all"));
+    let c = last.gt(0.0).named("c");
+    let z = (cond(c, || last * 2.0, || last.sin()) + all.mean(())).named("z");
+    let table = grad_table(z, &[h]);
+    let steps = table.steps().iter().flat_map(|step| [step.contribution, step.sum]);
+    let wanted: Vec<Tensor> = steps.chain([z]).collect();
+    let executable = compile(&g, &[x, h], &wanted).unwrap();
+    let mut numbers = HashMap::new();
+    executable
+        .run_watched(&[Array::from([0.5, 1.0]), Array::scalar(0.0)], &mut |value, array| {
+            numbers.insert(value, array.clone());
+        })
+        .unwrap();
+    let text = explain(&table, &g.records(), Some(&|tensor: Tensor| numbers.get(&tensor.id()).cloned()));
+    for line in [
+        "  last, all = scan(h, x) = 0.8981, [0, 0.4621]",
+        "  c = (last > 0) = true",
+        "  u₁ = select(c, 2·last, sin(last)) = 1.7961",
+        "  u₃ = u₂/B = 0.2311",
+        "    cond.bprop(inputs, last, D) = select(c, 2·D, D·cos(last)) = 2",
+        "    div.bprop(inputs, u₂, D) = D/B = 0.5",
+        "  last, all = scan(h, x), with D₁ = grad_table[last] = 2, D₂ = grad_table[all] = [0.5, 0.5]:",
+    ] {
+        assert!(text.lines().any(|own| own == line), "{line}\n{text}");
+    }
+    // d last/dh = (1 − tanh²1.4621)·(1 − tanh²0.5), d Σall/dh = 0.5 + 1 − tanh²0.5.
+    let (h1, h2) = (0.5f64.tanh(), (0.5f64.tanh() + 1.0).tanh());
+    let slope = 2.0 * (1.0 - h2 * h2) * (1.0 - h1 * h1) + 0.5 * (0.5 + (1.0 - h1 * h1));
+    let result = format!("  dz/dh = grad_table[h] = {slope:.4}");
+    assert!(text.lines().any(|own| own == result), "{result}\n{text}");
+}
+
+#[test]
+fn names_of_the_user_are_not_taken() {
+    let g = Graph::new();
+    let x = g.input("x", "f64[]");
+    let z = ((x.sin().named("u1") * x).exp() + x.cos().named("v")).named("z");
+    let text = explain(&grad_table(z, &[x]), &g.records(), None);
+    for line in ["  u1 = sin(x)", "  s₁ = u1·x", "  s₂ = exp(s₁)", "  v = cos(x)"] {
         assert!(text.lines().any(|own| own == line), "{line}\n{text}");
     }
 }

@@ -48,7 +48,7 @@ impl Iterator for Batches {
     type Item = Vec<usize>;
 
     fn next(&mut self) -> Option<Vec<usize>> {
-        let end = (self.next + self.batch).min(self.order.len());
+        let end = self.next.saturating_add(self.batch).min(self.order.len());
         let rows = self.order[self.next..end].to_vec();
         self.next = end;
         (!rows.is_empty()).then_some(rows)
@@ -85,6 +85,7 @@ mod tests {
         assert_ne!(order(1, 0), order(1, 1));
         assert_ne!(order(1, 0), order(2, 0));
         assert_eq!(Batches::new(0, 5, Seed(1), 0).count(), 0);
+        assert_eq!(Batches::new(23, usize::MAX, Seed(1), 0).map(|rows| rows.len()).collect::<Vec<_>>(), [23]);
         let rest = Batches::new(23, 5, Seed(1), 0).resume_after(3).flatten().collect::<Vec<_>>();
         assert_eq!(rest, order(1, 0)[15..]);
     }

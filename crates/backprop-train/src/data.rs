@@ -64,7 +64,14 @@ impl fmt::Display for DataError {
         match self {
             DataError::Io(error) => error.fmt(f),
             DataError::Missing { folder, looked_for } => {
-                write!(f, "{}: no data file; looked for {}", folder.display(), looked_for.join(", "))
+                let shown = folder.display();
+                match std::fs::metadata(folder) {
+                    Err(_) => write!(f, "{shown}: there is no such folder"),
+                    Ok(at) if !at.is_dir() => {
+                        write!(f, "{shown}: this is a file: give the folder of MNIST's four files")
+                    }
+                    Ok(_) => write!(f, "{shown}: no data file; looked for {}", looked_for.join(", ")),
+                }
             }
             DataError::Content { file, what } => write!(f, "{file}: {what}"),
         }

@@ -85,6 +85,8 @@ pub struct Fit {
     pub evaluate_each_epoch: bool,
     /// Looked at between steps: once true, training ends with what it has.
     pub interrupt: Option<Arc<AtomicBool>>,
+    /// Told after each step how the epoch goes so far; its `test` is `None`.
+    pub watch: Option<Arc<dyn Fn(&Epoch) + Send + Sync>>,
 }
 
 impl Default for Fit {
@@ -102,6 +104,7 @@ impl Default for Fit {
             engine: Engine::default(),
             evaluate_each_epoch: true,
             interrupt: None,
+            watch: None,
         }
     }
 }
@@ -115,6 +118,8 @@ pub struct Epoch {
     pub epochs: usize,
     /// The steps taken so far, of all epochs.
     pub step: u64,
+    /// The steps of all epochs.
+    pub steps: u64,
     /// The mean objective over the epoch's examples, each before the step that it took part in.
     pub train_loss: f64,
     /// The part of them that was classified rightly then, 0 to 1; NaN where the targets are no class
@@ -219,7 +224,7 @@ pub fn fit(
 ) -> Result<History, TrainError> {
     let n = check(data, config)?;
     let n_batches = n.div_ceil(config.batch);
-    let n_steps = (n_batches * config.epochs) as u64;
+    let n_steps = n_batches.saturating_mul(config.epochs) as u64;
     if params.step() >= n_steps && n_steps > 0 {
         let (taken, epochs) = (params.step(), config.epochs);
         return Err(TrainError::Config(format!(
@@ -232,13 +237,26 @@ pub fn fit(
     let Fit { ref loss, l1, l2, .. } = *config;
     let objective = Objective { net, loss: loss.clone(), l1, l2, at: Location::caller() };
     let steps = Steps::new(config.engine, objective, params, optimizer, [x, y]).map_err(TrainError::Build)?;
+    let classes = is_classes(y);
     let has_test = data.test_x.sizes().first().is_some_and(|&m| m > 0);
     let mut history = History::default();
     let first_epoch = params.step() as usize / n_batches;
     for epoch in first_epoch..config.epochs {
         let start = Instant::now();
         let batches = Batches::new(n, config.batch, config.seed, epoch as u32);
-        let (mut total, mut right, mut seen, mut lr) = (0.0, 0, 0, 0.0);
+        let (mut total, mut right, mut seen) = (0.0, 0, 0);
+        let mut so_far = Epoch {
+            epoch: epoch + 1,
+            epochs: config.epochs,
+            step: params.step(),
+            steps: n_steps,
+            train_loss: 0.0,
+            train_accuracy: 0.0,
+            test: None,
+            lr: 0.0,
+            seconds: 0.0,
+            samples_per_second: 0.0,
+        };
         for chosen in batches.resume_after(params.step() as usize - epoch * n_batches) {
             if config.interrupt.as_ref().is_some_and(|interrupt| interrupt.load(Ordering::Relaxed)) {
                 history.stopped = true;
@@ -252,25 +270,27 @@ pub fn fit(
             total += outcome.loss * chosen.len() as f64;
             right += n_right(&outcome.outputs, &targets);
             seen += chosen.len();
-            lr = outcome.lr;
+            let seconds = start.elapsed().as_secs_f64();
+            so_far = Epoch {
+                step: params.step(),
+                train_loss: total / seen as f64,
+                train_accuracy: if classes { right as f64 / seen as f64 } else { f64::NAN },
+                lr: outcome.lr,
+                seconds,
+                samples_per_second: seen as f64 / seconds.max(f64::MIN_POSITIVE),
+                ..so_far
+            };
+            if let Some(watch) = &config.watch {
+                watch(&so_far);
+            }
         }
-        let seconds = start.elapsed().as_secs_f64();
         let is_last = epoch + 1 == config.epochs;
         let test = match has_test && (config.evaluate_each_epoch || is_last) {
             true => Some(evaluate_by(loss, net, params, &data.test_x, &data.test_y)),
             false => None,
         };
-        let report = Epoch {
-            epoch: epoch + 1,
-            epochs: config.epochs,
-            step: params.step(),
-            train_loss: total / seen as f64,
-            train_accuracy: if is_classes(y) { right as f64 / seen as f64 } else { f64::NAN },
-            test: test.transpose().map_err(TrainError::Evaluate)?,
-            lr,
-            seconds,
-            samples_per_second: seen as f64 / seconds.max(f64::MIN_POSITIVE),
-        };
+        let test = test.transpose().map_err(TrainError::Evaluate)?;
+        let report = Epoch { test, ..so_far };
         let wish = each(&report);
         history.epochs.push(report);
         if wish.is_break() && !is_last {

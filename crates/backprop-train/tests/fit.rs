@@ -1,13 +1,13 @@
 //! The training loop: both engines, reproducible, resumable, with clear errors.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use backprop_core::{Array, DType, Seed};
 use backprop_nn::{AdamW, Layer, Optimizer, Params, Schedule, Sequential, Sgd};
 use backprop_train::data::Dataset;
-use backprop_train::{Engine, Fit, Loss, Plan, TrainError, evaluate, evaluate_by, fit, predict};
+use backprop_train::{Engine, Epoch, Fit, Loss, Plan, TrainError, evaluate, evaluate_by, fit, predict};
 
 fn net() -> Sequential {
     Sequential::mlp(&[64, 32, 10])
@@ -42,6 +42,24 @@ fn two_runs_give_the_same_bits_and_the_engines_agree() {
     }
     let digits = Dataset::digits(3).unwrap();
     assert!(evaluate(&net(), &graph, &digits.test_x, &digits.test_y).unwrap().accuracy > 0.9);
+}
+
+#[test]
+fn each_step_can_be_watched() {
+    let digits = Dataset::digits(3).unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&seen);
+    let watch = move |so_far: &Epoch| sink.lock().unwrap().push((so_far.step, so_far.train_loss));
+    // 1438 examples: 500, 500 and 438, twice.
+    let config = Fit { epochs: 2, batch: 500, watch: Some(Arc::new(watch)), ..short(Engine::Eager) };
+    let mut params = net().init(Seed(3)).unwrap();
+    let history = fit(&net(), &mut params, &digits, &config, |_| ControlFlow::Continue(())).unwrap();
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.iter().map(|(step, _)| *step).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+    // The last of an epoch is the epoch.
+    for (epoch, last) in history.epochs.iter().zip([seen[2], seen[5]]) {
+        assert_eq!((epoch.step, epoch.train_loss, epoch.steps), (last.0, last.1, 6));
+    }
 }
 
 #[test]

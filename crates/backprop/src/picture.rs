@@ -50,7 +50,10 @@ pub fn picture_with(records: &Records, outputs: &[ValueId], parameters: &[ValueI
                 if producer.n_outputs > 1
                     && let Some(edge) = picture.edges.last_mut()
                 {
-                    edge.label = Some(format!("output {}", input - producer.first));
+                    edge.label = Some(match records.name(input) {
+                        Some(name) => name.to_string(),
+                        None => format!("output {}", input - producer.first),
+                    });
                 }
             }
         }
@@ -108,7 +111,7 @@ fn drawn_node(
     }
 }
 
-/// `sum 0`, `mul(·, 0.5)`: the op with the parameters that tell it from its like, and the numbers
+/// `sum axis 0`, `mul(·, 0.5)`, `0.01`: the op with the parameters that tell it from its like, and the numbers
 /// that it reads.
 fn call(records: &Records, node: &Node) -> String {
     let name = match &node.op {
@@ -118,18 +121,24 @@ fn call(records: &Records, node: &Node) -> String {
     let mut text = match &node.op {
         Op::Full(_) => return number(records, node.first).unwrap_or_else(|| name.to_string()),
         Op::DimValue(dim) => return dim.dim.to_string(),
+        Op::Constant(constant) => match constant.array.item() {
+            Ok(x) if constant.array.dtype().is_number() => return short(x),
+            _ => name.to_string(),
+        },
         _ => name.to_string(),
     };
     let is_matrix = records.ty(node.first).is_some_and(|ty| ty.shape.rank() == 2);
     for (key, attribute) in node.op.rule().attributes() {
-        let list: Vec<i64> = match attribute {
-            Attribute::Ints(list) if key == "axes" || (key == "perm" && !is_matrix) => list,
-            Attribute::Int(axis) if key == "axis" => vec![axis],
+        let (lead, list): (&str, Vec<i64>) = match attribute {
+            Attribute::Ints(list) if key == "axes" && list.len() == 1 => ("axis ", list),
+            Attribute::Ints(list) if key == "axes" => ("axes ", list),
+            Attribute::Ints(list) if key == "perm" && !is_matrix => ("", list),
+            Attribute::Int(axis) if key == "axis" => ("axis ", vec![axis]),
             _ => continue,
         };
         let list: Vec<String> = list.iter().map(i64::to_string).collect();
         if !list.is_empty() {
-            text.push_str(&format!(" {}", list.join(" ")));
+            text.push_str(&format!(" {lead}{}", list.join(" ")));
         }
     }
     let operands: Vec<Option<String>> = node.inputs.iter().map(|&input| number(records, input)).collect();
@@ -147,11 +156,15 @@ fn number(records: &Records, value: ValueId) -> Option<String> {
     if records.name(value).is_some() {
         return None;
     }
-    let x = full.as_f64();
-    let short = format!("{x:.4}");
-    Some(match x {
+    Some(short(full.as_f64()))
+}
+
+/// A few digits.
+fn short(x: f64) -> String {
+    let digits = format!("{x:.4}");
+    match x {
         x if x == x.trunc() && x.abs() < 1e6 => format!("{x}"),
         x if !(1e-3..1e6).contains(&x.abs()) => format!("{x:.3e}"),
-        _ => short.trim_end_matches('0').to_string(),
-    })
+        _ => digits.trim_end_matches('0').to_string(),
+    }
 }

@@ -22,7 +22,7 @@ fn an_op_carries_its_name_type_and_numbers() {
         (Kind::Parameter, fore, Some("0.weight"), "f64[B]"),
         (Kind::Operation, fore, None, "mul"),
         (Kind::Operation, fore, Some("h"), "mul(·, 0.5)"),
-        (Kind::Output, fore, None, "sum 0"),
+        (Kind::Output, fore, None, "sum axis 0"),
         (Kind::Operation, back, None, "reshape(1)"),
         (Kind::Operation, back, None, "broadcast"),
         (Kind::Operation, back, None, "mul(·, 0.5)"),
@@ -42,7 +42,7 @@ fn outputs_of_one_op_are_told_apart() {
     let drawn = picture(&g.records(), &[z.id()], "");
     let labels: Vec<&str> = drawn.edges.iter().filter_map(|edge| edge.label.as_deref()).collect();
     assert_eq!(labels, ["output 1", "output 0"]);
-    assert_eq!(drawn.nodes[1].label, ["max_with_index 1", "f64[3], i64[3]"]);
+    assert_eq!(drawn.nodes[1].label, ["max_with_index axis 1", "f64[3], i64[3]"]);
 }
 
 #[test]

@@ -89,6 +89,9 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     if report.n_entries == 0 && report.kinks.is_empty() && report.unclear.is_empty() {
         return print("there is nothing to differentiate: no float output depends on a float input");
     }
+    if report.n_entries == 0 {
+        return Err(Failure::failed(format!("nothing can be compared at this point: {report}")));
+    }
     print(report)
 }
 
@@ -133,12 +136,16 @@ fn sizes(matches: &ArgMatches, graph: &Graph) -> Result<Bindings, Failure> {
         }
     }
     let mut sizes: Bindings = names.iter().cloned().zip([2, 3, 5].into_iter().cycle()).collect();
+    let mut asked = BTreeSet::new();
     for text in matches.get_many::<String>("size").into_iter().flatten() {
         let wrong = |why: String| Err(Failure::usage(format!("--size {text}: {why}")));
         let Some((name, size)) = text.split_once('=') else {
             return wrong("a name and a size are wanted: --size B=3".to_string());
         };
         let Ok(size) = size.parse::<usize>() else { return wrong(format!("`{size}` is no size")) };
+        if !asked.insert(name) {
+            return wrong(format!("`{name}` is given twice"));
+        }
         if sizes.insert(name.to_string(), size).is_none() {
             let hint = suggest(name, names.iter().map(String::as_str));
             return wrong(format!("the graph's inputs have no dimension `{name}`{hint}"));
@@ -147,9 +154,15 @@ fn sizes(matches: &ArgMatches, graph: &Graph) -> Result<Bindings, Failure> {
     Ok(sizes)
 }
 
+/// Each element is moved by itself.
+const MOST_ELEMENTS: usize = 1 << 20;
+
 /// An array without pattern; each input has a stream of its own.
 fn random(ty: Type, sizes: &[usize], seed: u64, stream: usize) -> Result<Array, String> {
     let n = backprop_core::array::element_count(sizes).map_err(|error| error.to_string())?;
+    if n > MOST_ELEMENTS {
+        return Err(format!("{n} elements are too many to check one by one (at most {MOST_ELEMENTS})"));
+    }
     let key = [seed as u32, (seed >> 32) as u32, stream as u32, 0];
     let value = |i: usize| match ty.dtype.is_float() {
         true => 4.0 * uniform_f64(key, i as u64) - 2.0,

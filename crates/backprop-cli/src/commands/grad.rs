@@ -1,18 +1,17 @@
 //! `backprop grad`: derivatives of a graph, as numbers, as a graph, as formulas, on the board.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use backprop_ad::{GradTable, explain, grad_table, vjp};
 use backprop_core::text::print as print_graph;
-use backprop_core::{Array, Tensor, ValueId, formula, replay};
-use backprop_run::{Tape, compile};
+use backprop_core::{Array, Graph, Tensor, Type, ValueId, formula};
+use backprop_run::compile;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::{constants_option, eval, file_option, path, path_arg};
 use crate::arrays;
 use crate::failure::Failure;
-use crate::graph_file::GraphFile;
+use crate::graph_file::{GraphFile, name_if_free};
 use crate::talk::{print, say};
 
 /// The arguments.
@@ -52,7 +51,9 @@ pub fn command() -> Command {
         .arg(flag("explain", "Print the grad_table as it is filled, in words, and in numbers with --in"))
         .arg(constants_option())
         .after_help(
-            "Examples:\n  backprop grad model.graph --of loss --wrt w,b --in x.npz --out g.npz\n  \
+            "Of order K > 1, s1 is the sum of all elements of the first gradients, s2 that of their\n\
+             gradients, and so on; what is printed is ds1/dw, ds2/dw, ...\n\n\
+             Examples:\n  backprop grad model.graph --of loss --wrt w,b --in x.npz --out g.npz\n  \
              backprop grad model.graph --of loss --wrt w --order 2 --in x.npz\n  \
              backprop grad model.graph --of p --wrt w --cotangent d.npz --in x.npz\n  \
              backprop grad model.graph --of loss --wrt w,b --print\n  \
@@ -73,60 +74,80 @@ struct Question<'a> {
     order: u32,
 }
 
+/// One sweep: what was differentiated, what it is called, and the table.
+struct Sweep {
+    z: String,
+    table: GradTable,
+}
+
 /// Differentiates.
 pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let file = path(matches, "FILE.graph").expect("clap demands it");
     let file = GraphFile::load(file, path(matches, "constants"))?;
     let question = question(matches, &file)?;
-    let data = path(matches, "in");
+    let sweeps = differentiate(&file.graph, &question);
+    let last = sweeps.last().expect("the order is 1 or more");
+    let gradients = last.table.gradients();
+    file.graph.check(gradients)?;
+
     let (prints, explains) = (matches.get_flag("print"), matches.get_flag("explain"));
+    let delivers = path(matches, "out").is_some() || !(prints || explains);
+    let numbers = match delivers || (explains && path(matches, "in").is_some()) {
+        true => Some(compute(matches, &file, &question, &sweeps, explains)?),
+        false => None,
+    };
+    remark_zeros(&question, &last.table);
     if explains {
-        explain_on_board(&file, &question, data)?;
+        print(boards(&file, &question, &sweeps, numbers.as_ref()))?;
     }
-    let gradients = differentiate(&question);
-    remark_zeros(&question, &gradients);
-    let gradients: Vec<Tensor> = gradients.gradients().to_vec();
-    file.graph.check(&gradients)?;
     if prints {
-        print_derivative(&file, &question, &gradients)?;
+        print_derivative(&file, &question, last)?;
     }
-    if (prints || explains) && path(matches, "out").is_none() {
-        return Ok(());
+    match numbers {
+        Some(numbers) if delivers => {
+            let names = question.wrt.iter().map(|(name, _)| *name);
+            let named: Vec<(&str, &Array)> = names.zip(gradients.iter().map(|d| &numbers[&d.id()])).collect();
+            eval::deliver(matches, &named)
+        }
+        _ => Ok(()),
     }
-    let given = question.given(&file, &gradients, data)?;
-    let (inputs, values): (Vec<Tensor>, Vec<Array>) = given.into_iter().unzip();
-    let results = compile(&file.graph, &inputs, &gradients)?.run(&values)?;
-    let named: Vec<(&str, &Array)> = question.wrt.iter().map(|(name, _)| *name).zip(&results).collect();
-    eval::deliver(matches, &named)
 }
 
 fn question<'a>(matches: &'a ArgMatches, file: &GraphFile) -> Result<Question<'a>, Failure> {
     let of = matches.get_one::<String>("of").expect("clap demands it").as_str();
-    let names = matches.get_many::<String>("wrt").expect("clap demands it");
+    let names = matches.get_many::<String>("wrt").expect("clap demands it").map(|name| name.trim());
     let mut wrt: Vec<(&str, Tensor)> = Vec::new();
     for name in names {
-        if wrt.iter().any(|(known, _)| known == name) {
+        if wrt.iter().any(|(known, _)| *known == name) {
             return Err(Failure::usage(format!("--wrt: `{name}` is given twice")));
         }
         wrt.push((name, file.value("--wrt", name)?));
     }
     let value = file.value("--of", of)?;
-    let cotangent = path(matches, "cotangent").map(|path| arrays::one(path, of)).transpose()?;
+    let ty = value.ty();
+    let cotangent = match path(matches, "cotangent") {
+        Some(path) => Some((path, arrays::one(path, of)?)),
+        None => None,
+    };
+    match (ty, &cotangent) {
+        (Some(ty), _) if !ty.dtype.is_float() => {
+            let why = format!("--of: `{of}` is {ty}, and only floats have derivatives");
+            return Err(Failure::usage(why));
+        }
+        (Some(ty), None) if ty.shape.rank() > 0 => {
+            let why = format!("--of: `{of}` is {ty}, no scalar: give dz/d{of} with --cotangent D.npz");
+            return Err(Failure::usage(why));
+        }
+        (Some(ty), Some((path, d))) if ty.dtype != d.dtype() || ty.shape.rank() != d.rank() => {
+            let (file, given) = (path.display(), Type::new(d.dtype(), d.shape()));
+            let why =
+                format!("{file}: `{of}` is {ty}, but the cotangent is {given}: it must be of the same type");
+            return Err(Failure::failed(why));
+        }
+        _ => {}
+    }
+    let cotangent = cotangent.map(|(_, array)| (cotangent_input(file, of, value), array));
     let order = *matches.get_one::<u32>("order").expect("it has a default");
-    if let Some(ty) = value.ty()
-        && cotangent.is_none()
-        && ty.shape.rank() > 0
-    {
-        let why = format!("--of: `{of}` is {ty}, no scalar: give dz/d{of} with --cotangent D.npz");
-        return Err(Failure::usage(why));
-    }
-    if let (Some(ty), Some(d)) = (value.ty(), &cotangent)
-        && (ty.dtype != d.dtype() || ty.shape.rank() != d.rank())
-    {
-        let given = backprop_core::Type::new(d.dtype(), d.shape());
-        return Err(Failure::failed(format!("--cotangent: `{of}` is {ty}, but the cotangent is {given}")));
-    }
-    let cotangent = cotangent.map(|array| (cotangent_input(file, of, value), array));
     Ok(Question { of: (of, value), wrt, cotangent, order })
 }
 
@@ -138,40 +159,77 @@ fn cotangent_input(file: &GraphFile, of: &str, value: Tensor) -> Tensor {
     file.graph.input(&free.expect("some name is free"), ty.as_str())
 }
 
-impl Question<'_> {
-    /// The inputs that `outputs` need, the cotangent among them.
-    fn given(
-        &self,
-        file: &GraphFile,
-        outputs: &[Tensor],
-        data: Option<&Path>,
-    ) -> Result<Vec<(Tensor, Array)>, Failure> {
-        let own: Vec<(Tensor, Array)> = self.cotangent.iter().cloned().collect();
-        let given = arrays::inputs(&file.graph, outputs, data, &own)?;
-        Ok(given)
-    }
-}
-
 /// `grad`, K times, each time of the sum of the last result.
-fn differentiate(question: &Question) -> GradTable {
+fn differentiate(graph: &Graph, question: &Question) -> Vec<Sweep> {
     let targets: Vec<Tensor> = question.wrt.iter().map(|&(_, target)| target).collect();
-    let mut z = question.of.1;
-    let mut table = match &question.cotangent {
+    let (name, z) = question.of;
+    let table = match &question.cotangent {
         Some((d, _)) => vjp(&[(z, *d)], &targets),
         None => grad_table(z, &targets),
     };
-    for _ in 1..question.order {
-        z = sum_of(table.gradients());
-        table = grad_table(z, &targets);
+    let mut sweeps = vec![Sweep { z: name.to_string(), table }];
+    for k in 1..question.order {
+        let before = &sweeps[k as usize - 1];
+        for (name, gradient) in titles(question, before).into_iter().zip(before.table.gradients()) {
+            name_if_free(graph, *gradient, &name);
+        }
+        let (z, name) = (sum_of(before.table.gradients()), format!("s{k}"));
+        name_if_free(graph, z, &name);
+        sweeps.push(Sweep { z: name, table: grad_table(z, &targets) });
     }
-    table
+    sweeps
+}
+
+/// What the gradients of a sweep are called: `dloss/dw`.
+fn titles(question: &Question, sweep: &Sweep) -> Vec<String> {
+    question.wrt.iter().map(|(name, _)| format!("d{}/d{name}", sweep.z)).collect()
 }
 
 /// The sum of all elements of all gradients.
 fn sum_of(gradients: &[Tensor]) -> Tensor {
-    let mut sums = gradients.iter().map(|gradient| gradient.sum(()));
+    let whole = |gradient: &Tensor| match gradient.shape() {
+        Some(shape) if shape.rank() == 0 => *gradient,
+        _ => gradient.sum(()),
+    };
+    let mut sums = gradients.iter().map(whole);
     let first = sums.next().expect("there is a target");
+    // A value of its own, which can be named.
+    let first = if gradients.len() == 1 { first.identity() } else { first };
     sums.fold(first, |sum, next| sum + next)
+}
+
+/// The numbers of the gradients; with `all` those of every value that a table speaks of.
+fn compute(
+    matches: &ArgMatches,
+    file: &GraphFile,
+    question: &Question,
+    sweeps: &[Sweep],
+    all: bool,
+) -> Result<HashMap<ValueId, Array>, Failure> {
+    let mut wanted: Vec<Tensor> = sweeps.last().map_or(Vec::new(), |last| last.table.gradients().to_vec());
+    if all {
+        let tables = || sweeps.iter().map(|sweep| &sweep.table);
+        let records = file.graph.records();
+        wanted
+            .extend(tables().flat_map(|table| table.entries()).flat_map(|&(v, d)| [file.graph.tensor(v), d]));
+        for step in tables().flat_map(|table| table.steps()) {
+            wanted.extend(records.node(step.node).outputs().map(|output| file.graph.tensor(output)));
+            wanted.extend([step.contribution, step.sum]);
+        }
+    }
+    let own: Vec<(Tensor, Array)> = question.cotangent.iter().cloned().collect();
+    let given = arrays::inputs(&file.graph, &wanted, path(matches, "in"), &own)?;
+    let (inputs, values): (Vec<Tensor>, Vec<Array>) = given.into_iter().unzip();
+    let mut numbers = HashMap::new();
+    let executable = compile(&file.graph, &inputs, &wanted)?;
+    let results = match all {
+        true => executable.run_watched(&values, &mut |value, array| {
+            numbers.insert(value, array.clone());
+        })?,
+        false => executable.run(&values)?,
+    };
+    numbers.extend(wanted.iter().map(|value| value.id()).zip(results));
+    Ok(numbers)
 }
 
 fn remark_zeros(question: &Question, table: &GradTable) {
@@ -182,61 +240,48 @@ fn remark_zeros(question: &Question, table: &GradTable) {
     }
 }
 
-/// What the gradient with respect to `name` is called: `dloss/dw`, `d²loss/dw²`.
-fn title(question: &Question, name: &str) -> String {
-    match question.order {
-        1 => format!("d{}/d{name}", question.of.0),
-        k => format!("grad^{k} {} / {name}", question.of.0),
+fn print_derivative(file: &GraphFile, question: &Question, last: &Sweep) -> Result<(), Failure> {
+    let titles = titles(question, last);
+    let named = || titles.iter().zip(last.table.gradients());
+    for (title, gradient) in named() {
+        name_if_free(&file.graph, *gradient, title);
     }
-}
-
-fn print_derivative(file: &GraphFile, question: &Question, gradients: &[Tensor]) -> Result<(), Failure> {
     let records = file.graph.records();
     let mut outputs: Vec<(String, ValueId)> =
         file.outputs.iter().map(|(name, value)| (name.clone(), value.id())).collect();
-    let named = || question.wrt.iter().map(|(name, _)| title(question, name)).zip(gradients);
-    outputs.extend(named().map(|(title, gradient)| (title, gradient.id())));
+    outputs.extend(named().map(|(title, gradient)| (title.clone(), gradient.id())));
     let printed = print_graph(&records, &outputs);
     let mut text = printed.text;
     text.push('\n');
     for (title, gradient) in named() {
-        text.push_str(&format!("{title} = {}\n", formula(&records, gradient.id())));
+        let formula = formula(&records, gradient.id());
+        match formula.strip_prefix(&format!("{title} = ")) {
+            Some(_) => text.push_str(&format!("{formula}\n")),
+            None => text.push_str(&format!("{title} = {formula}\n")),
+        }
     }
     print(text)
 }
 
-/// The sweep of the last order on the board: with numbers where there are inputs.
-fn explain_on_board(file: &GraphFile, question: &Question, data: Option<&Path>) -> Result<(), Failure> {
-    let Some(data) = data else {
-        let table = differentiate(question);
-        file.graph.check(table.gradients())?;
-        return print(explain(&table, &file.graph.records(), None));
-    };
-    let z = question.of.1;
-    let roots: Vec<Tensor> =
-        std::iter::once(z).chain(question.wrt.iter().map(|&(_, target)| target)).collect();
-    let roots: Vec<Tensor> = roots.into_iter().chain(question.cotangent.iter().map(|(d, _)| *d)).collect();
-    let given = question.given(file, &roots, Some(data))?;
-    let tape = Tape::new();
-    let on_tape: HashMap<ValueId, Tensor> = given
-        .into_iter()
-        .map(|(input, array)| {
-            let name = file.graph.records().label(input.id());
-            (input.id(), tape.value(array).named(&name))
-        })
-        .collect();
-    let ids: Vec<ValueId> = roots.iter().map(|root| root.id()).collect();
-    let map = replay(&file.graph.records(), &ids, &on_tape, tape.id());
-    let there = Question {
-        of: (question.of.0, map[&z.id()]),
-        wrt: question.wrt.iter().map(|&(name, target)| (name, map[&target.id()])).collect(),
-        cotangent: question.cotangent.as_ref().map(|(d, array)| (map[&d.id()], array.clone())),
-        order: question.order,
-    };
-    let table = differentiate(&there);
-    for gradient in table.gradients() {
-        gradient.value()?;
+/// Each sweep on the board: with numbers where there are inputs.
+fn boards(
+    file: &GraphFile,
+    question: &Question,
+    sweeps: &[Sweep],
+    numbers: Option<&HashMap<ValueId, Array>>,
+) -> String {
+    let records = file.graph.records();
+    let number = |tensor: Tensor| numbers.and_then(|numbers| numbers.get(&tensor.id()).cloned());
+    let number: Option<&dyn Fn(Tensor) -> Option<Array>> =
+        if numbers.is_some() { Some(&number) } else { None };
+    let mut text = String::new();
+    for (k, sweep) in sweeps.iter().enumerate() {
+        if k > 0 {
+            let sums: Vec<String> =
+                titles(question, &sweeps[k - 1]).iter().map(|title| format!("Σ({title})")).collect();
+            text.push_str(&format!("\norder {}: {} = {}\n\n", k + 1, sweep.z, sums.join(" + ")));
+        }
+        text.push_str(&explain(&sweep.table, &records, number));
     }
-    let text = explain(&table, &tape.records(), Some(&|tensor: Tensor| tensor.value().ok()));
-    print(text)
+    text
 }

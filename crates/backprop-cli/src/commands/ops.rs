@@ -1,7 +1,7 @@
 //! `backprop ops`: every operation with its equation, its gradient, and a sample.
 
 use backprop_core::ops::{Attribute, Family};
-use backprop_core::{Array, Type};
+use backprop_core::{Array, Op, Type};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Map, Value, json};
 
@@ -46,30 +46,39 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
 fn block(sample: &Sample) -> Result<String, Failure> {
     let rule = sample.op.rule();
     let (equation, gradient) = rule.equation();
-    let parameters: Vec<&str> = rule.attributes().iter().map(|(name, _)| *name).collect();
-    let parameters = match parameters.is_empty() {
-        true => String::new(),
-        false => format!(" {{{}}}", parameters.join(", ")),
-    };
-    let mut text = format!("{}({}){parameters}\n", sample.op.name(), rule.roles().join(", "));
+    let parameters = parameters(&sample.op);
+    let names: Vec<&str> = parameters.iter().map(|(name, _)| *name).collect();
+    let given: Vec<String> = parameters.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    let more = if sample.variadic { ", ..." } else { "" };
+    let mut text =
+        format!("{}({}{more}){}\n", sample.op.name(), rule.roles().join(", "), braces(&names.join(", ")));
     text.push_str(&format!("  value     {equation}\n  gradient  {gradient}\n"));
     let operands: Vec<String> = sample.operands.iter().map(flat).collect();
     let results: Vec<String> = sample.results()?.iter().map(flat).collect();
-    let attributes = attributes(sample);
-    text.push_str(&format!("  sample    ({}){attributes} → {}\n", operands.join(", "), results.join(", ")));
+    let (operands, results, given) = (operands.join(", "), results.join(", "), braces(&given.join(", ")));
+    text.push_str(&format!("  sample    ({operands}){given} → {results}\n"));
     Ok(text)
 }
 
 /// ` {axis: 0}`, or nothing.
-fn attributes(sample: &Sample) -> String {
-    let list: Vec<String> = sample
-        .op
-        .rule()
-        .attributes()
-        .iter()
-        .map(|(name, attribute)| format!("{name}: {}", plain(attribute)))
-        .collect();
-    if list.is_empty() { String::new() } else { format!(" {{{}}}", list.join(", ")) }
+fn braces(list: &str) -> String {
+    if list.is_empty() { String::new() } else { format!(" {{{list}}}") }
+}
+
+/// What an op is told beside its operands, with the sample's own. In graph text a type stands after the
+/// call, and a constant's array before it.
+fn parameters(op: &Op) -> Vec<(&'static str, String)> {
+    let attributes = op.rule().attributes();
+    let mut all: Vec<(&str, String)> = attributes.iter().map(|(name, value)| (*name, plain(value))).collect();
+    match op {
+        Op::Full(full) => all.push(("type", full.ty.to_string())),
+        Op::Iota(iota) => all.push(("type", iota.ty.to_string())),
+        Op::Uniform(uniform) => all.push(("type", uniform.ty.to_string())),
+        Op::Normal(normal) => all.push(("type", normal.ty.to_string())),
+        Op::Constant(constant) => all.push(("array", flat(&constant.array))),
+        _ => {}
+    }
+    all
 }
 
 fn plain(attribute: &Attribute) -> String {
@@ -94,11 +103,10 @@ fn flat(array: &Array) -> String {
 fn object(sample: &Sample) -> Result<Value, Failure> {
     let rule = sample.op.rule();
     let (equation, gradient) = rule.equation();
-    let parameters: Map<String, Value> = rule
-        .attributes()
-        .iter()
-        .map(|(name, attribute)| (name.to_string(), Value::from(plain(attribute))))
-        .collect();
+    let parameters = parameters(&sample.op);
+    let names: Vec<&str> = parameters.iter().map(|(name, _)| *name).collect();
+    let given: Map<String, Value> =
+        parameters.iter().map(|(name, value)| (name.to_string(), Value::from(value.clone()))).collect();
     let typed = |array: &Array| {
         let ty = Type::new(array.dtype(), array.shape());
         json!({ "type": ty.to_string(), "values": values(array) })
@@ -109,7 +117,7 @@ fn object(sample: &Sample) -> Result<Value, Failure> {
         "variadic": sample.variadic,
         "operands": rule.roles(),
         "outputs": rule.n_outputs(),
-        "parameters": rule.attributes().iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+        "parameters": names,
         "equation": equation,
         "gradient": gradient,
         "family": match rule.family() {
@@ -121,7 +129,7 @@ fn object(sample: &Sample) -> Result<Value, Failure> {
         },
         "samples": [{
             "operands": sample.operands.iter().map(typed).collect::<Vec<_>>(),
-            "parameters": parameters,
+            "parameters": given,
             "results": sample.results()?.iter().map(typed).collect::<Vec<_>>(),
         }],
     }))

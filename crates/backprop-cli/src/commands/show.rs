@@ -11,7 +11,7 @@ use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
 
 use super::{constants_option, file_option, path, path_arg};
 use crate::failure::Failure;
-use crate::graph_file::GraphFile;
+use crate::graph_file::{GraphFile, name_if_free};
 use crate::run_dir::Run;
 use crate::talk::{print, say};
 
@@ -50,6 +50,8 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let text = match () {
         () if matches.get_flag("text") => text_of(&graph, &outputs),
         () => {
+            // In a picture there is no `return` that would name them.
+            outputs.iter().for_each(|(name, value)| name_if_free(&graph, graph.tensor(*value), name));
             let shown = shown_outputs(&graph, &outputs);
             match matches.get_flag("svg") {
                 true => picture::svg(&graph.records(), &shown, &title).map_err(Failure::failed)?,

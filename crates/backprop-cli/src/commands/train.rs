@@ -4,11 +4,11 @@ use std::ops::ControlFlow;
 
 use backprop::picture;
 use backprop_train::data::Dataset;
-use backprop_train::{TrainError, fit};
+use backprop_train::{Epoch, Fit, TrainError, fit};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::path;
-use crate::config::{Config, Data, SETTINGS};
+use crate::config::{Config, Data, Rule, SETTINGS, Schedule};
 use crate::failure::Failure;
 use crate::network::{Network, grouped};
 use crate::report::Report;
@@ -18,7 +18,7 @@ use crate::talk::say;
 /// The arguments.
 pub fn command() -> Command {
     let config = Arg::new("CONFIG.toml")
-        .help("Settings, by the names of the options; options go before it")
+        .help("Settings, by the names of the options, which override it")
         .value_parser(value_parser!(std::path::PathBuf));
     let settings = SETTINGS.iter().map(|setting| {
         Arg::new(setting.key)
@@ -54,18 +54,12 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
 
     let mut params = network.init(config.seed)?;
     let mut report = Report::new(format!("{}: {}", data.name, config.summary()), matches.get_flag("json"));
-    let mut silenced = None;
-    let each = |epoch: &_| match report.epoch(epoch) {
-        Ok(()) => ControlFlow::Continue(()),
-        Err(failure) => {
-            silenced = Some(failure);
-            ControlFlow::Break(())
-        }
+    let plan = Fit { watch: Some(report.watch()), ..config.fit() };
+    let each = |epoch: &Epoch| {
+        report.epoch(epoch);
+        ControlFlow::Continue(())
     };
-    fit(&network.layers, &mut params, &data, &config.fit(), each).map_err(refused)?;
-    if let Some(failure) = silenced {
-        return Err(failure);
-    }
+    fit(&network.layers, &mut params, &data, &plan, each).map_err(refused)?;
     let tested = report.tested().expect("the last epoch always ends with a test");
 
     let (graph, outputs) = network.graph()?;
@@ -78,9 +72,8 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         parameters: params.iter().map(|own| (own.path().to_string(), own.array())).collect(),
     };
     let (out, hash) = place.fill(&contents)?;
-    report.close(tested, &hash)?;
     say(format!("the run stands in {}; look at it again with: backprop test {0}", out.display()));
-    Ok(())
+    report.close(tested, &hash)
 }
 
 /// The defaults, the config file and the options, the later ones over the earlier.
@@ -93,6 +86,16 @@ fn settings(matches: &ArgMatches) -> Result<Config, Failure> {
         if let Some(text) = matches.get_one::<String>(setting.key) {
             (setting.read)(&mut config, text)
                 .map_err(|why| Failure::usage(format!("--{}: {why}", setting.flag())))?;
+        }
+    }
+    // In a config file they may wait for another optimizer; who asks for one now means it to act.
+    let idle = [
+        ("momentum", config.optimizer != Rule::Sgd, "only sgd has it: add --optimizer sgd"),
+        ("warm_up", config.schedule != Schedule::Cosine, "only cosine warms up: add --schedule cosine"),
+    ];
+    for setting in SETTINGS.iter().filter(|setting| matches.contains_id(setting.key)) {
+        if let Some((_, _, why)) = idle.iter().find(|(key, idle, _)| *key == setting.key && *idle) {
+            return Err(Failure::usage(format!("--{}: {why}", setting.flag())));
         }
     }
     // The run directory must make sense from anywhere.
@@ -123,7 +126,7 @@ fn network_for(config: &mut Config, data: &Dataset) -> Result<Network, Failure> 
     if last != data.classes {
         return wrong(format!("the last size is {last}, but {} has {} classes", data.name, data.classes));
     }
-    let network = Network::new(&sizes);
+    let network = Network::new(&sizes).map_err(|why| Failure::usage(format!("--layers: {why}")))?;
     config.layers = Some(sizes);
     Ok(network)
 }

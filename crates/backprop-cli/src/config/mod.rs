@@ -13,6 +13,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::failure::Failure;
+use crate::run_dir::CONFIG;
 use crate::suggest::suggest;
 use settings::{ENGINES, OPTIMIZERS, name_of};
 
@@ -82,11 +83,12 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Config {
+        let recipe = Fit::default();
         Config {
             data: Data::Digits,
             layers: None,
-            epochs: 30,
-            batch: 32,
+            epochs: recipe.epochs,
+            batch: recipe.batch,
             optimizer: Rule::AdamW,
             lr: None,
             momentum: 0.9,
@@ -94,7 +96,7 @@ impl Default for Config {
             schedule: Schedule::Cosine,
             warm_up: 0.05,
             seed: 0,
-            engine: Engine::Graph,
+            engine: recipe.engine,
             out: None,
         }
     }
@@ -156,8 +158,13 @@ impl Config {
     /// Takes over the settings of a config file.
     pub fn read_file(&mut self, path: &Path) -> Result<(), Failure> {
         let shown = path.display();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Failure::failed(format!("{shown}: cannot read: {error}")))?;
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let hint = match path.join(CONFIG).is_file() {
+                true => format!("; the settings of this run are in {}", path.join(CONFIG).display()),
+                false => String::new(),
+            };
+            Failure::failed(format!("{shown}: cannot read: {error}{hint}"))
+        })?;
         self.read_toml(&text).map_err(|(at, what)| {
             let (line, column) = place(&text, at);
             let source = text.lines().nth(line - 1).unwrap_or_default();

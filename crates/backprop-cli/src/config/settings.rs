@@ -106,7 +106,7 @@ pub const SETTINGS: [Setting; 13] = [
     Setting {
         key: "lr",
         value: "X",
-        help: "The learning rate at the start [default: 0.005, for sgd 0.05]",
+        help: "The learning rate, for cosine its highest [default: 0.005, for sgd 0.05]",
         kind: Kind::Number,
         read: |config, text| {
             let lr = number(text, f64::MIN_POSITIVE)?;
@@ -124,7 +124,7 @@ pub const SETTINGS: [Setting; 13] = [
         help: "The momentum of sgd [default: 0.9]",
         kind: Kind::Number,
         read: |config, text| number(text, 0.0).map(|x| config.momentum = x),
-        write: |config| Some(format!("{:?}", config.momentum)),
+        write: |config| (config.optimizer == Rule::Sgd).then(|| format!("{:?}", config.momentum)),
     },
     Setting {
         key: "weight_decay",
@@ -155,7 +155,7 @@ pub const SETTINGS: [Setting; 13] = [
             config.warm_up = part;
             Ok(())
         },
-        write: |config| Some(format!("{:?}", config.warm_up)),
+        write: |config| (config.schedule == Schedule::Cosine).then(|| format!("{:?}", config.warm_up)),
     },
     Setting {
         key: "seed",

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 
 use super::algebra::{Algebra, Expr, Id};
 use super::shape::{all, ones, reshaped, spread_over};
+use super::text::subscript;
+use crate::graph::body::Body;
 use crate::graph::records::{NodeId, Records, ValueId};
-use crate::ops::{Binary, Compare, Logic, Op, Unary};
+use crate::ops::{Binary, Compare, Cond, Logic, Op, Unary};
 use crate::types::{Dim, Shape, Type};
 
 /// A value that was read.
@@ -61,11 +63,13 @@ impl Reader<'_> {
             let label = (self.names)(node.first).unwrap_or_else(|| self.records.label(node.first));
             return self.unknown(node.first, &label);
         }
-        let read = match types[..] {
-            [ty] => self.one(&node.op, &operands, ty),
-            _ => None,
+        let reads = match (&node.op, &types[..]) {
+            (Op::Cond(op), _) => self.cond(op, &operands),
+            (op, &[ty]) => vec![self.one(op, &operands, ty)],
+            (_, types) => vec![None; types.len()],
         };
         for (position, (output, ty)) in node.outputs().zip(&types).enumerate() {
+            let read = reads.get(position).copied().flatten();
             let read = read.unwrap_or_else(|| self.call(&node.op, position, &operands, *ty));
             if output == root || (self.names)(output).is_none() {
                 self.read.insert(output, read);
@@ -79,6 +83,36 @@ impl Reader<'_> {
         self.read.insert(value, Read { expr, spread: ones(shape) });
     }
 
+    /// `select(c, x, y)`, with what the branches compute for x and y. Bodies are nested as deeply as the
+    /// user nested them.
+    fn cond(&mut self, op: &Cond, operands: &[(Read, Type)]) -> Vec<Option<Read>> {
+        let n_outputs = op.then.outputs().len();
+        let Some(((condition, _), given)) = operands.split_first() else { return vec![None; n_outputs] };
+        let given: Vec<Read> = given.iter().map(|&(read, _)| read).collect();
+        let [then, otherwise] = [&op.then, &op.otherwise].map(|body| self.body(body, &given));
+        let both = then.into_iter().zip(otherwise).map(|(x, y)| {
+            let (x, y) = (x?, y?);
+            Some(Read { expr: self.select(condition.expr, x.expr, y.expr), spread: x.spread & y.spread })
+        });
+        both.collect()
+    }
+
+    /// What a body gives for its parameters.
+    fn body(&mut self, body: &Body, given: &[Read]) -> Vec<Option<Read>> {
+        // Its names are its own.
+        let (algebra, names) = (std::mem::replace(&mut self.algebra, Algebra::new()), &|_| None);
+        let read = body.parameters().iter().copied().zip(given.iter().copied()).collect();
+        let mut inner = Reader { algebra, records: body.records(), names, read };
+        for &(id, _) in body.plan() {
+            let node = body.records().node(id);
+            node.outputs().for_each(|output| inner.name(output));
+            inner.node(id, node.first);
+        }
+        let outputs = body.outputs().iter().map(|output| inner.read.get(output).copied()).collect();
+        self.algebra = inner.algebra;
+        outputs
+    }
+
     /// `name(operands)`, for ops that mathematics has no sign for.
     fn call(&mut self, op: &Op, output: usize, operands: &[(Read, Type)], ty: Type) -> Read {
         let args: Vec<Id> = operands.iter().map(|(read, _)| read.expr).collect();
@@ -90,6 +124,8 @@ impl Reader<'_> {
                 let expr = self.algebra.number(constant.array.item().unwrap_or(f64::NAN));
                 return Read { expr, spread: all(ty.shape) };
             }
+            // Which of several results: scan₀, scan₁.
+            op if op.n_outputs() > 1 => format!("{}{}", op.name(), subscript(output)),
             op => op.name().to_string(),
         };
         // Calls with other parameters are other expressions, even where they print alike.

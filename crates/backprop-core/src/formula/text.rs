@@ -132,7 +132,7 @@ fn write(algebra: &Algebra, id: Id, texts: &HashMap<Id, Text>) -> Text {
             ("abs", [x]) => Text::atom(format!("|{}|", text(x).text)),
             ("¬", [x]) => Text::atom(format!("¬{}", text(x).at_least(Bond::Power))),
             _ => {
-                let args: Vec<&str> = args.iter().map(|arg| &text(arg).text[..]).collect();
+                let args: Vec<&str> = args.iter().map(|arg| without_parentheses(&text(arg).text)).collect();
                 Text::atom(format!("{name}({})", args.join(", ")))
             }
         },
@@ -284,6 +284,14 @@ fn digits(n: impl ToString, zero: [char; 10]) -> String {
 
 fn superscript(n: u32) -> String {
     digits(n, ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'])
+}
+
+/// `a/b` for the name `(a/b)`, where it stands alone.
+fn without_parentheses(text: &str) -> &str {
+    match text.strip_prefix('(').and_then(|text| text.strip_suffix(')')) {
+        Some(inner) if !inner.contains(['(', ')']) => inner,
+        _ => text,
+    }
 }
 
 pub(super) fn subscript(n: usize) -> String {

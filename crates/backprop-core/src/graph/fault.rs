@@ -78,7 +78,7 @@ impl fmt::Display for Fault {
         let head = format!("{}: {}", self.op, self.rule);
         match &self.place {
             None => f.write_str(&head)?,
-            Some(place) => write!(f, "{head:<52} {place}")?,
+            Some(place) => write!(f, "{head:<51}  {place}")?,
         }
         let width = |part: fn(&Operand) -> &str| {
             self.operands.iter().map(|operand| part(operand).chars().count()).max().unwrap_or(0)

@@ -112,10 +112,21 @@ pub(super) fn place_all(text: &str, file: &str, mut found: Vec<Found>) -> Vec<Di
         let (source, before) = excerpt(text, line_start, line_end, span.start);
         let marked = text[span.start..end].chars().take(WIDTH / 2).count().max(1);
         let file = file.to_string();
-        let marked = (before, marked);
+        let (marked, message) = ((before, marked), shortened(message));
         errors.push(Diagnostic { file, line, column, message, details, hint, source, marked });
     }
     errors
+}
+
+/// The message, without the middle of what it quotes at length: a name may be as long as the file.
+fn shortened(message: String) -> String {
+    let count = message.chars().count();
+    if count <= 4 * WIDTH {
+        return message;
+    }
+    let head: String = message.chars().take(WIDTH).collect();
+    let tail: String = message.chars().skip(count - WIDTH).collect();
+    format!("{head} … {tail}")
 }
 
 /// How much of a long line an error shows.
