@@ -41,6 +41,9 @@ pub enum Plan {
     Steps(Schedule),
 }
 
+/// Told of an epoch as far as it has come.
+pub type Watch = Arc<dyn Fn(&Epoch) + Send + Sync>;
+
 /// What to do in training. The default is the recipe:
 ///
 /// | | |
@@ -86,7 +89,7 @@ pub struct Fit {
     /// Looked at between steps: once true, training ends with what it has.
     pub interrupt: Option<Arc<AtomicBool>>,
     /// Told after each step how the epoch goes so far; its `test` is `None`.
-    pub watch: Option<Arc<dyn Fn(&Epoch) + Send + Sync>>,
+    pub watch: Option<Watch>,
 }
 
 impl Default for Fit {

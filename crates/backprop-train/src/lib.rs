@@ -30,6 +30,6 @@ mod metrics;
 mod steps;
 
 pub use batches::Batches;
-pub use fit::{Engine, Epoch, Fit, History, Plan, TrainError, fit};
+pub use fit::{Engine, Epoch, Fit, History, Plan, TrainError, Watch, fit};
 pub use loss::Loss;
 pub use metrics::{Evaluation, accuracy, confusion, evaluate, evaluate_by, predict};
