@@ -93,18 +93,22 @@ fn extents(values: &[Tensor], what: &str, floats: bool) -> Result<Vec<Extent>, I
 
 #[track_caller]
 fn by_rows(outputs: &[Tensor], rows: &[Extent], inputs: &[Tensor], columns: &[Extent]) -> Vec<Vec<Tensor>> {
-    let row_of_blocks = |(&y, extent): (&Tensor, &Extent)| {
-        let mut lines: Vec<Vec<Tensor>> = vec![Vec::with_capacity(extent.n); inputs.len()];
-        for element in 0..extent.n {
-            let table = vjp(&[(y, unit(y, extent, element))], inputs);
+    let mut blocks = Vec::with_capacity(outputs.len());
+    for (&y, row) in outputs.iter().zip(rows) {
+        let mut lines: Vec<Vec<Tensor>> = vec![Vec::with_capacity(row.n); inputs.len()];
+        for element in 0..row.n {
+            let table = vjp(&[(y, unit(y, row, element))], inputs);
             for ((line, &dx), column) in lines.iter_mut().zip(table.gradients()).zip(columns) {
                 line.push(dx.reshape(Shape::of_sizes(&[1, column.n])));
             }
         }
-        let block = |(lines, column): (Vec<Tensor>, &Extent)| stack(y, &lines, 0, extent, column);
-        lines.into_iter().zip(columns).map(block).collect()
-    };
-    outputs.iter().zip(rows).map(row_of_blocks).collect()
+        let mut of_row = Vec::with_capacity(inputs.len());
+        for (lines, column) in lines.into_iter().zip(columns) {
+            of_row.push(stack(y, &lines, 0, row, column));
+        }
+        blocks.push(of_row);
+    }
+    blocks
 }
 
 #[track_caller]

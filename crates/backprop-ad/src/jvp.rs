@@ -1,8 +1,8 @@
 //! Forward mode: J·t, pushed through G' first node first.
 
-use backprop_core::Tensor;
 use backprop_core::graph::context::with_cursor;
 use backprop_core::graph::records::ValueId;
+use backprop_core::{Ill, Tensor};
 
 use crate::prune::{Pruned, cut};
 use crate::rule::push_forward;
@@ -31,9 +31,9 @@ pub fn jvp(outputs: &[Tensor], inputs: &[(Tensor, Tensor)]) -> Tangents {
         if misfit || local(&home, x).is_none() {
             let rule = match misfit {
                 true => format!("the tangent must have the type of the input: {t:?} for {x:?}"),
-                false => "the input belongs to another graph or tape, or is stale".to_string(),
+                false => format!("an input: {}", x.context().stray()),
             };
-            let ill = outputs[0].ill("jvp", backprop_core::Ill::new(rule));
+            let ill = outputs[0].ill("jvp", Ill::new(rule));
             return Tangents { tangents: vec![ill; outputs.len()] };
         }
     }
@@ -77,13 +77,17 @@ pub fn jvp(outputs: &[Tensor], inputs: &[(Tensor, Tensor)]) -> Tangents {
             }
         }
     }
-    let tangents = (outputs.iter().zip(&output_ids))
-        .map(|(&output, id)| match id {
-            Some(id) => get(&table, *id).unwrap_or_else(|| output.zeros_like()),
-            None => {
-                outputs[0].ill("jvp", backprop_core::Ill::new("an output belongs to another graph or tape"))
+    // No closure: what is called in one stands at a line of this crate.
+    let mut tangents = Vec::with_capacity(outputs.len());
+    for (&output, id) in outputs.iter().zip(&output_ids) {
+        let tangent = id.and_then(|id| get(&table, id));
+        tangents.push(match (tangent, id) {
+            (Some(tangent), _) => tangent,
+            (None, Some(_)) => output.zeros_like(),
+            (None, None) => {
+                outputs[0].ill("jvp", Ill::new(format!("an output: {}", output.context().stray())))
             }
-        })
-        .collect();
+        });
+    }
     Tangents { tangents }
 }

@@ -52,15 +52,22 @@ impl fmt::Display for Reason {
 
 impl std::error::Error for Reason {}
 
+impl Reason {
+    /// The result does not depend on `target`.
+    pub(crate) fn not_ancestor(records: &Records, target: ValueId) -> Reason {
+        let place = records.place(records.node(records.producer(target)).place);
+        Reason::NotAncestor { target: records.label(target), place }
+    }
+}
+
 /// Why `target` has no gradient.
 pub(crate) fn find(records: &Records, pruned: &Pruned, target: ValueId) -> Reason {
-    let label = records.label(target);
-    let own_place = || records.place(records.node(records.producer(target)).place);
     if records.ty(target).is_some_and(|ty| !ty.dtype.is_float()) {
-        return Reason::NotFloat { target: label, place: own_place() };
+        let place = records.place(records.node(records.producer(target)).place);
+        return Reason::NotFloat { target: records.label(target), place };
     }
     if !pruned.is_ancestor(target) {
-        return Reason::NotAncestor { target: label, place: own_place() };
+        return Reason::not_ancestor(records, target);
     }
     // Follow the smooth edges from the target; the first edge towards z that is cut is the reason.
     let mut reached = HashSet::from([target]);
@@ -81,5 +88,5 @@ pub(crate) fn find(records: &Records, pruned: &Pruned, target: ValueId) -> Reaso
             }
         }
     }
-    Reason::NotAncestor { target: label, place: own_place() }
+    Reason::not_ancestor(records, target)
 }

@@ -90,10 +90,14 @@ pub struct GradTable {
 
 impl GradTable {
     fn ill(value: Tensor, targets: &[Tensor]) -> GradTable {
+        GradTable { gradients: vec![value; targets.len()], ..GradTable::without_entries(targets) }
+    }
+
+    fn without_entries(targets: &[Tensor]) -> GradTable {
         GradTable {
             context: None,
             targets: targets.to_vec(),
-            gradients: vec![value; targets.len()],
+            gradients: Vec::new(),
             reasons: vec![None; targets.len()],
             entries: Vec::new(),
             steps: Vec::new(),
@@ -175,20 +179,14 @@ pub(crate) fn local(home: &Rc<dyn Emit>, value: Tensor) -> Option<ValueId> {
 
 #[track_caller]
 fn sweep(outputs: &[(Tensor, Tensor)], targets: &[Tensor]) -> GradTable {
-    let Some(home) = home_of(outputs) else {
-        let value = outputs.first().map(|(y, _)| y.identity());
-        return match value.or(targets.first().copied()) {
-            Some(value) => GradTable::ill(value, targets),
-            None => GradTable { gradients: Vec::new(), ..no_targets() },
-        };
-    };
+    let Some((first, _)) = outputs.first() else { return nothing_by(targets) };
+    let Some(home) = home_of(outputs) else { return GradTable::ill(first.identity(), targets) };
     // A target from elsewhere makes its own gradient ill, and says so.
     let resolved: Vec<Option<ValueId>> = targets.iter().map(|&target| local(&home, target)).collect();
     let output_ids: Vec<Option<ValueId>> = outputs.iter().map(|&(y, _)| local(&home, y)).collect();
     if let Some(at) = output_ids.iter().position(Option::is_none) {
-        let foreign =
-            outputs[0].0.ill("vjp", Ill::new(format!("output {at} belongs to another graph or tape")));
-        return GradTable::ill(foreign, targets);
+        let rule = format!("output {at}: {}", outputs[at].0.context().stray());
+        return GradTable::ill(first.ill("vjp", Ill::new(rule)), targets);
     }
     let known_outputs: Vec<ValueId> = output_ids.into_iter().flatten().collect();
     let known_targets: Vec<ValueId> = resolved.iter().flatten().copied().collect();
@@ -217,8 +215,8 @@ fn sweep(outputs: &[(Tensor, Tensor)], targets: &[Tensor]) -> GradTable {
                 (zeros_for(target), Some(why))
             }
             (None, None) => {
-                let rule = "the target belongs to another graph or tape, or is stale";
-                (outputs[0].0.ill("grad", Ill::new(rule)), None)
+                let rule = format!("target {}: {}", gradients.len(), target.context().stray());
+                (first.ill("grad", Ill::new(rule)), None)
             }
         };
         // Each result is a value of its own, so that it can be a target in its turn.
@@ -239,20 +237,20 @@ fn sweep(outputs: &[(Tensor, Tensor)], targets: &[Tensor]) -> GradTable {
     }
 }
 
-fn no_targets() -> GradTable {
-    GradTable {
-        context: None,
-        targets: Vec::new(),
-        gradients: Vec::new(),
-        reasons: Vec::new(),
-        entries: Vec::new(),
-        steps: Vec::new(),
-        bprop_calls: 0,
-        node_visits: 0,
+/// The gradients of a sum of no outputs.
+#[track_caller]
+fn nothing_by(targets: &[Tensor]) -> GradTable {
+    let mut gradients = Vec::with_capacity(targets.len());
+    for &target in targets {
+        gradients.push(zeros_for(target));
     }
+    let reason = |target: &Tensor| target.with_records(|records| Reason::not_ancestor(records, target.id()));
+    let reasons = targets.iter().map(reason).collect();
+    GradTable { gradients, reasons, ..GradTable::without_entries(targets) }
 }
 
 /// Zeros of the target's shape; an integer target gets f32 zeros.
+#[track_caller]
 fn zeros_for(target: Tensor) -> Tensor {
     match target.ty() {
         Some(ty) if !ty.dtype.is_float() => {

@@ -28,10 +28,13 @@ impl Tensor {
     /// ln of the softmax along `axis` (−1: the last): x − ln Σ eˣ.
     #[track_caller]
     pub fn log_softmax(self, axis: i64) -> Tensor {
-        self.along("log_softmax", axis, |x, axis| {
-            let axes = Axes::new(&[axis]);
-            x - x.logsumexp(axes).spread_as(x, axes)
-        })
+        match self.axis("log_softmax", axis) {
+            Ok(axis) => {
+                let axes = Axes::new(&[axis]);
+                self - self.logsumexp(axes).spread_as(self, axes)
+            }
+            Err(ill) => ill,
+        }
     }
 
     /// eˣ / Σ eˣ along `axis` (−1: the last).
@@ -41,11 +44,11 @@ impl Tensor {
     }
 
     /// √Σx² over all elements. At 0 the norm has no derivative; the gradient there is 0 by
-    /// convention, as the subgradient of least norm.
+    /// convention, as the subgradient of least norm. NaN stays NaN.
     #[track_caller]
     pub fn norm(self) -> Tensor {
         let s = self.square().sum(());
-        s.gt(0.0).select(s.sqrt(), 0.0)
+        s.eq(0.0).select(0.0, s.sqrt())
     }
 
     /// (x − mean)/√(variance + eps) over the last axis, times `weight`, plus `bias`
@@ -61,8 +64,14 @@ impl Tensor {
         let variance = centred.square().mean(axes);
         let scale = (variance + eps).sqrt().spread_as(self, axes);
         let normal = centred / scale;
-        let scaled = weight.map_or(normal, |weight| normal * weight);
-        bias.map_or(scaled, |bias| scaled + bias)
+        let scaled = match weight {
+            Some(weight) => normal * weight,
+            None => normal,
+        };
+        match bias {
+            Some(bias) => scaled + bias,
+            None => scaled,
+        }
     }
 
     /// The mean over the samples of −ln of the softmax at the target: `self` holds logits

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use crate::array::Array;
-use crate::graph::fault::{Error, Fault, Ill};
+use crate::graph::fault::{Error, Ill};
 use crate::graph::records::{NodeId, Records, ValueId};
 use crate::graph::replay::needed;
 use crate::ops::{Arrays, Op, Types};
@@ -33,8 +33,9 @@ pub fn interpret(
     inputs: &[(ValueId, Array)],
     outputs: &[ValueId],
 ) -> Result<Vec<Array>, Error> {
-    records.check(outputs.iter().copied())?;
-    let sizes = sizes(records, inputs)?;
+    records.check(inputs.iter().map(|&(value, _)| value).chain(outputs.iter().copied()))?;
+    let given: Vec<(ValueId, &Array)> = inputs.iter().map(|(value, array)| (*value, array)).collect();
+    let sizes = records.sizes(&given, "interpret")?;
     let mut values: HashMap<ValueId, Array> = inputs.iter().cloned().collect();
     for id in needed(records, outputs, |value| values.contains_key(&value)) {
         let node = records.node(id);
@@ -70,31 +71,6 @@ fn call(records: &Records, id: NodeId, sizes: &Bindings, operands: &[&Array]) ->
         }
     }
     Ok(computed)
-}
-
-/// The sizes of the named dimensions: a bare name takes the size that is given, and everything else
-/// must come out right.
-fn sizes(records: &Records, inputs: &[(ValueId, Array)]) -> Result<Bindings, Error> {
-    let mut sizes = Bindings::new();
-    let declared = || inputs.iter().filter_map(|(value, array)| Some((*value, records.ty(*value)?, array)));
-    for (_, ty, array) in declared() {
-        for (dim, &size) in ty.shape.iter().zip(array.sizes()) {
-            if let Some(name) = dim.as_name() {
-                sizes.insert(name.to_string(), size);
-            }
-        }
-    }
-    for (value, ty, array) in declared() {
-        let fits =
-            ty.dtype == array.dtype() && ty.shape.eval(&sizes).is_ok_and(|own| own[..] == *array.sizes());
-        if !fits {
-            let (label, given) = (records.label(value), type_of(array));
-            return Err(
-                Fault::new("interpret", format!("{label} is declared {ty}, but {given} was given")).into()
-            );
-        }
-    }
-    Ok(sizes)
 }
 
 fn type_of(array: &Array) -> Type {

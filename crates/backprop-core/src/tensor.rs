@@ -104,7 +104,7 @@ impl Tensor {
     /// The type, if the value is well-typed and its context lives.
     #[inline]
     pub fn ty(self) -> Option<Type> {
-        self.context.read(|records| records.ty(self.value)).flatten()
+        self.context.read(|records| Some(records.assumed_type(records.ty(self.value)?))).flatten()
     }
 
     /// The element type; see [`Tensor::ty`].

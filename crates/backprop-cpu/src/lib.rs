@@ -1,7 +1,7 @@
 //! Kernels for the CPU: contiguous loops, chosen once per operation, never per element.
 //!
 //! ```text
-//! eval(op, operands) ─► pointwise · reduce · movement · contract ─► arrays
+//! eval(op, operands) ─► pointwise · reduce · movement · index · contract ─► arrays
 //!                                         ├ control: the same on the ops of a body
 //!                                         └ anything else: the op's own definition
 //! ```
@@ -10,6 +10,7 @@
 
 mod contract;
 mod control;
+mod index;
 mod movement;
 mod pointwise;
 mod reduce;
@@ -26,6 +27,11 @@ pub fn eval(op: &Op, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill>
     match op {
         Op::Cond(op) => return control::cond(op, inputs),
         Op::Scan(op) => return control::scan(op, inputs, outputs),
+        Op::MaxWithIndex(op) => {
+            if let Some((largest, places)) = index::first_largest(inputs[0], op.axis) {
+                return Ok(smallvec::smallvec![largest, places]);
+            }
+        }
         _ => {}
     }
     match eval_one(op, inputs, outputs)? {
@@ -56,7 +62,13 @@ pub fn eval_one(op: &Op, inputs: &[&Array], outputs: &[Type]) -> Result<Option<A
         Op::Cast(op) => Some(inputs[0].cast(op.dtype)),
         Op::Broadcast(_) => Some(movement::broadcast(inputs[0], outputs[0])),
         Op::Transpose(op) => Some(movement::transpose(inputs[0], op.perm)),
+        Op::Slice(op) => movement::slice(inputs[0], op, outputs[0]),
+        Op::Pad(op) => movement::pad(inputs[0], op, outputs[0]),
+        Op::Gather(op) => Some(index::gather(inputs[0], inputs[1], op.axis, outputs[0])?),
+        Op::ScatterAdd(op) => index::scatter_add(inputs[0], inputs[1], inputs[2], op.axis)?,
+        Op::ArgMax(op) => index::first_largest(inputs[0], op.axis).map(|(_, places)| places),
         Op::Sum(op) => reduce::sum(inputs[0], op.axes),
+        Op::Any(op) => reduce::any(inputs[0], op.axes),
         Op::Max(op) => reduce::max(inputs[0], op.axes),
         Op::LogSumExp(op) => reduce::logsumexp(inputs[0], op.axes),
         Op::Contract(op) => contract::contract(op, inputs[0], inputs[1]),

@@ -1,8 +1,8 @@
-//! Broadcast and transpose, in runs of contiguous elements.
+//! Broadcast, transpose, slice and pad, in runs of contiguous elements.
 
 use backprop_core::array::pool::filled;
 use backprop_core::array::strides;
-use backprop_core::ops::{Axes, Full, Literal};
+use backprop_core::ops::{Axes, Full, Literal, Pad, Slice};
 use backprop_core::{Array, Element, Shape, Sizes, Type, with_data, with_dtype};
 
 /// All elements equal.
@@ -44,6 +44,39 @@ pub(crate) fn transpose(x: &Array, perm: Axes) -> Array {
     })
 }
 
+/// Every `step`-th element from `start` on, `sizes` of them.
+pub(crate) fn slice(x: &Array, op: &Slice, to: Type) -> Option<Array> {
+    let (start, step) = (op.start.sizes()?, op.step.sizes()?);
+    let (own, sizes) = (strides(x.sizes()), numbers(to));
+    let source: Sizes = own.iter().zip(step).map(|(stride, step)| stride * step).collect();
+    let origin: usize = own.iter().zip(start).map(|(stride, start)| stride * start).sum();
+    // Of nothing, the origin may lie beyond the end.
+    let origin = if sizes.contains(&0) { 0 } else { origin };
+    Some(with_data!(x.data(), |values| strided_copy(&values[origin..], sizes, &source)))
+}
+
+/// x between zeros.
+pub(crate) fn pad(x: &Array, op: &Pad, to: Type) -> Option<Array> {
+    let (low, interior) = (op.low.sizes()?, op.interior.sizes()?);
+    let (sizes, out) = (numbers(to), strides(numbers(to)));
+    let target: Sizes = out.iter().zip(interior).map(|(stride, gap)| stride * (gap + 1)).collect();
+    let origin: usize = out.iter().zip(low).map(|(stride, low)| stride * low).sum();
+    Some(with_data!(x.data(), |values| {
+        let count = sizes.iter().product();
+        let data = filled(count, |y| {
+            y.resize(count, Default::default());
+            for_each_run(x.sizes(), &target, |position, run, place, step| {
+                let (from, place) = (&values[position..position + run], origin + place);
+                match step {
+                    1 => y[place..place + run].copy_from_slice(from),
+                    _ => y[place..].iter_mut().step_by(step).zip(from).for_each(|(y, &x)| *y = x),
+                }
+            });
+        });
+        Array::with_shape(Shape::of_sizes(sizes), data)
+    }))
+}
+
 /// The transpose of a [columns, rows] matrix, in square tiles that stay in cache.
 fn matrix_transpose<T: Element>(x: &[T], rows: usize, columns: usize) -> Array {
     const TILE: usize = 32;
@@ -66,31 +99,38 @@ fn matrix_transpose<T: Element>(x: &[T], rows: usize, columns: usize) -> Array {
 /// an odometer over the others.
 pub(crate) fn strided_copy<T: Element>(x: &[T], sizes: &[usize], source: &[usize]) -> Array {
     let count: usize = sizes.iter().product();
-    let data = filled(count, |y| strided_extend(y, count, x, sizes, source));
+    let data = filled(count, |y| strided_extend(y, x, sizes, source));
     Array::with_shape(Shape::of_sizes(sizes), data)
 }
 
-fn strided_extend<T: Element>(y: &mut Vec<T>, count: usize, x: &[T], sizes: &[usize], source: &[usize]) {
-    let Some((&run, outer)) = sizes.split_last() else {
-        y.extend_from_slice(&x[..1]);
+fn strided_extend<T: Element>(y: &mut Vec<T>, x: &[T], sizes: &[usize], source: &[usize]) {
+    for_each_run(sizes, source, |_, run, origin, step| match step {
+        0 => y.extend(std::iter::repeat_n(x[origin], run)),
+        1 => y.extend_from_slice(&x[origin..origin + run]),
+        _ => y.extend((0..run).map(|i| x[origin + i * step])),
+    });
+}
+
+/// Calls `visit(position, run, place, step)` for each run along the last axis: the row-major position
+/// where it begins, how many elements it has, the place of the first by `strides`, and how far apart
+/// they lie there.
+fn for_each_run(sizes: &[usize], strides: &[usize], mut visit: impl FnMut(usize, usize, usize, usize)) {
+    let Some((&run, outer)) = sizes.split_last() else { return visit(0, 1, 0, 1) };
+    if sizes.contains(&0) {
         return;
-    };
-    let step = source[outer.len()];
+    }
+    let step = strides[outer.len()];
     let mut at: Sizes = smallvec::SmallVec::from_elem(0, outer.len());
-    let mut origin = 0;
-    while y.len() < count {
-        match step {
-            0 => y.extend(std::iter::repeat_n(x[origin], run)),
-            1 => y.extend_from_slice(&x[origin..origin + run]),
-            _ => y.extend((0..run).map(|i| x[origin + i * step])),
-        }
+    let mut place = 0;
+    for row in 0..outer.iter().product() {
+        visit(row * run, run, place, step);
         for axis in (0..outer.len()).rev() {
             at[axis] += 1;
-            origin += source[axis];
+            place += strides[axis];
             if at[axis] < outer[axis] {
                 break;
             }
-            origin -= source[axis] * outer[axis];
+            place -= strides[axis] * outer[axis];
             at[axis] = 0;
         }
     }

@@ -88,13 +88,32 @@ fn collected<T: Element>(len: usize, values: impl Iterator<Item = T>) -> Data {
     filled(len, |y: &mut Vec<T>| y.extend(values))
 }
 
-/// `None` for integers: their definition is exact and rarely hot.
+/// `None` where there is no such op of integers.
 pub(crate) fn unary(op: Unary, x: &Array) -> Option<Array> {
-    match x.data() {
-        Data::F32(v) => Some(like(x, f32::unary(op)(v))),
-        Data::F64(v) => Some(like(x, f64::unary(op)(v))),
-        _ => None,
+    fn ints<T: Element>(op: Unary, x: &[T]) -> Option<Data> {
+        macro_rules! wrapping {
+            ($value:expr) => {
+                collected(x.len(), x.iter().map(|x| T::from_i64_wrapping($value(x.to_i64()))))
+            };
+        }
+        Some(match op {
+            Unary::Neg => wrapping!(i64::wrapping_neg),
+            Unary::Abs => wrapping!(i64::wrapping_abs),
+            Unary::Sign => wrapping!(i64::signum),
+            Unary::Square => wrapping!(|x: i64| x.wrapping_mul(x)),
+            _ => return None,
+        })
     }
+    let data = match x.data() {
+        Data::F32(v) => f32::unary(op)(v),
+        Data::F64(v) => f64::unary(op)(v),
+        Data::I32(v) => ints(op, v)?,
+        Data::I64(v) => ints(op, v)?,
+        Data::U32(v) => ints(op, v)?,
+        Data::U8(v) => ints(op, v)?,
+        Data::Bool(_) => return None,
+    };
+    Some(like(x, data))
 }
 
 pub(crate) fn binary(op: Binary, a: &Array, b: &Array) -> Result<Option<Array>, Ill> {
@@ -111,7 +130,10 @@ pub(crate) fn binary(op: Binary, a: &Array, b: &Array) -> Result<Option<Array>, 
             Binary::Add => wrapping!(i64::wrapping_add),
             Binary::Sub => wrapping!(i64::wrapping_sub),
             Binary::Mul => wrapping!(i64::wrapping_mul),
-            _ => wrapping!(|a, b| op.reference_int(a, b)),
+            Binary::Div => wrapping!(i64::wrapping_div),
+            Binary::Maximum => wrapping!(i64::max),
+            Binary::Minimum => wrapping!(i64::min),
+            Binary::Pow => wrapping!(|a, b| Binary::Pow.reference_int(a, b)),
         }
     }
     if op == Binary::Div {

@@ -24,21 +24,27 @@ struct Nest {
 
 impl Nest {
     fn new(x: &Array, axes: Axes) -> Nest {
+        let first = axes.iter().next().unwrap_or(0);
+        if axes.iter().enumerate().any(|(position, axis)| axis != first + position) {
+            return Nest::of_rows(x, axes);
+        }
+        let product = |sizes: &[usize]| sizes.iter().product();
+        let (before, rest) = x.sizes().split_at(first);
+        let (reduced, after) = rest.split_at(axes.len());
+        let sizes = before.iter().chain(after).copied().collect();
+        let [outer, reduced, inner] = [before, reduced, after].map(product);
+        Nest { x: x.clone(), outer, reduced, inner, sizes }
+    }
+
+    /// With the reduced axes last: each element of the result has a run of its own.
+    fn of_rows(x: &Array, axes: Axes) -> Nest {
         let kept: Vec<usize> = (0..x.rank()).filter(|&axis| !axes.contains(axis)).collect();
         let sizes: Sizes = kept.iter().map(|&axis| x.sizes()[axis]).collect();
-        let list = axes.to_vec();
-        let first = list.first().copied().unwrap_or(0);
-        let together = list.iter().enumerate().all(|(position, &axis)| axis == first + position);
-        let product = |axes: &[usize]| axes.iter().map(|&axis| x.sizes()[axis]).product();
-        let reduced = product(&list);
-        if together {
-            let outer = x.sizes()[..first].iter().product();
-            let inner = x.sizes()[first + list.len()..].iter().product();
-            return Nest { x: x.clone(), outer, reduced, inner, sizes };
-        }
-        let outer = product(&kept);
-        let perm: Vec<usize> = kept.into_iter().chain(list).collect();
-        Nest { x: transpose(x, Axes::new(&perm)), outer, reduced, inner: 1, sizes }
+        let reduced = axes.iter().map(|axis| x.sizes()[axis]).product();
+        let outer = sizes.iter().product();
+        let perm: Vec<usize> = kept.into_iter().chain(axes.iter()).collect();
+        let x = if perm.is_sorted() { x.clone() } else { transpose(x, Axes::new(&perm)) };
+        Nest { x, outer, reduced, inner: 1, sizes }
     }
 
     fn result<T: Element>(&self, values: Vec<T>) -> Array {
@@ -46,8 +52,8 @@ impl Nest {
     }
 }
 
-/// Elements that add; integers wrap.
-trait Adds: Element {
+/// Elements that add; integers wrap, truth values `or`.
+pub(crate) trait Adds: Element {
     fn plus(self, other: Self) -> Self;
 }
 
@@ -69,6 +75,7 @@ adds! {
     i64, |a, b| a.wrapping_add(b);
     u32, |a, b| a.wrapping_add(b);
     u8, |a, b| a.wrapping_add(b);
+    bool, |a, b| a | b;
 }
 
 /// Σ x over the axes.
@@ -107,6 +114,13 @@ fn sums<T: Adds>(x: &[T], nest: &Nest) -> Vec<T> {
         }
     }
     y
+}
+
+/// Whether any x holds over the axes.
+pub(crate) fn any(x: &Array, axes: Axes) -> Option<Array> {
+    let nest = Nest::new(x, axes);
+    let values = nest.x.slice::<bool>().ok()?;
+    Some(nest.result(sums(values, &nest)))
 }
 
 /// The sum of a run. The depth of the recursion is the logarithm of its length.
@@ -157,7 +171,11 @@ pub(crate) fn max(x: &Array, axes: Axes) -> Option<Array> {
     match nest.x.data() {
         Data::F32(v) => Some(nest.result(largest(v, &nest))),
         Data::F64(v) => Some(nest.result(largest(v, &nest))),
-        _ => None,
+        Data::I32(v) => Some(nest.result(largest(v, &nest))),
+        Data::I64(v) => Some(nest.result(largest(v, &nest))),
+        Data::U32(v) => Some(nest.result(largest(v, &nest))),
+        Data::U8(v) => Some(nest.result(largest(v, &nest))),
+        Data::Bool(_) => None,
     }
 }
 
@@ -176,10 +194,7 @@ pub(crate) fn logsumexp(x: &Array, axes: Axes) -> Option<Array> {
             $nest.result(rows.collect::<Vec<$T>>())
         }};
     }
-    let nest = Nest::new(x, axes);
-    if nest.inner != 1 {
-        return None;
-    }
+    let nest = Nest::of_rows(x, axes);
     match nest.x.data() {
         Data::F32(v) => Some(run!(f32, v, &nest)),
         Data::F64(v) => Some(run!(f64, v, &nest)),

@@ -1,11 +1,12 @@
 //! Running a graph: it is checked, its dimensions get sizes, and its nodes are walked in order with
 //! the tape's kernels. A value is freed after its last reader.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use backprop_core::graph::records::ValueId;
-use backprop_core::{Array, Bindings, Error, Fault, Graph, NodeId, Op, Records, Tensor, Type, substitute};
+use backprop_core::{
+    Array, Bindings, Error, Fault, Graph, Node, NodeId, Op, Records, Tensor, Type, substitute,
+};
 use smallvec::SmallVec;
 
 /// A graph made ready to run: plain data, `Send + Sync`.
@@ -20,12 +21,13 @@ pub struct Executable {
 /// Makes `graph` ready to compute `outputs` from `inputs`.
 ///
 /// # Errors
-/// Every fault that an output depends on, each with its place; an input that is none, or that is
-/// missing.
+/// Every fault that an input or output depends on, each with its place; inputs that are missing, or given
+/// twice.
 pub fn compile(graph: &Graph, inputs: &[Tensor], outputs: &[Tensor]) -> Result<Executable, Error> {
     for tensor in inputs.iter().chain(outputs) {
         if tensor.context() != graph.id() {
-            return Err(Fault::new("compile", "an input or output belongs to another graph or tape").into());
+            let rule = format!("an input or output: {}", tensor.context().stray());
+            return Err(Fault::new("compile", rule).into());
         }
     }
     let records = (*graph.records()).clone();
@@ -61,8 +63,8 @@ pub fn compile_given(
 ) -> Result<Executable, Error> {
     let given = |rule: String| Err(Fault::new("compile", rule).into());
     for (position, &(old, new)) in givens.iter().enumerate() {
-        if old.context() != graph.id() || new.context() != graph.id() {
-            return given("a given value belongs to another graph or tape".to_string());
+        if let Some(stray) = [old, new].into_iter().find(|value| value.context() != graph.id()) {
+            return given(format!("a given value: {}", stray.context().stray()));
         }
         if let (Some(was), Some(is)) = (old.ty(), new.ty())
             && was != is
@@ -106,27 +108,35 @@ impl Executable {
     /// # Errors
     /// As [`compile`].
     pub fn new(records: Records, inputs: Vec<ValueId>, outputs: Vec<ValueId>) -> Result<Executable, Error> {
-        records.check(outputs.iter().copied())?;
-        let mut needed = vec![false; records.n_nodes()];
-        let mut stack: Vec<NodeId> = outputs.iter().map(|&output| records.producer(output)).collect();
-        let given: Vec<NodeId> = inputs.iter().map(|&input| records.producer(input)).collect();
-        given.iter().for_each(|&node| needed[node as usize] = true);
-        while let Some(id) = stack.pop() {
-            if std::mem::replace(&mut needed[id as usize], true) {
-                continue;
+        records.check(inputs.iter().chain(&outputs).copied())?;
+        let mut is_given = vec![false; records.n_values()];
+        let mut faults = Vec::new();
+        let about = |value: ValueId, what: &str| {
+            let mut fault = Fault::new("compile", format!("input {} is {what}", records.label(value)));
+            fault.place = Some(records.place(records.node(records.producer(value)).place));
+            fault
+        };
+        for &input in &inputs {
+            if std::mem::replace(&mut is_given[input as usize], true) {
+                faults.push(about(input, "given twice"));
             }
-            let node = records.node(id);
-            if matches!(node.op, Op::Input(_)) {
-                let mut fault = Fault::new(
-                    "compile",
-                    format!("input {} is needed but not given", records.label(node.first)),
-                );
-                fault.place = Some(records.place(node.place));
-                return Err(fault.into());
-            }
-            stack.extend(node.inputs.iter().map(|&input| records.producer(input)));
         }
-        let plan = plan(&records, &needed, &given, &outputs);
+        // Nodes that are computed: an output of several may be needed while another is given.
+        let mut needed = vec![false; records.n_nodes()];
+        let mut stack = outputs.clone();
+        while let Some(value) = stack.pop() {
+            let id = records.producer(value);
+            if !is_given[value as usize] && !std::mem::replace(&mut needed[id as usize], true) {
+                stack.extend(&records.node(id).inputs);
+            }
+        }
+        let is_missing = |(node, needed): &(&Node, &bool)| **needed && matches!(node.op, Op::Input(_));
+        let missing = records.nodes().iter().zip(&needed).filter(is_missing);
+        faults.extend(missing.map(|(node, _)| about(node.first, "needed but not given")));
+        if !faults.is_empty() {
+            return Err(Error::new(faults));
+        }
+        let plan = plan(&records, &needed, &outputs);
         Ok(Executable { records: Arc::new(records), inputs, outputs, plan })
     }
 
@@ -167,8 +177,11 @@ impl Executable {
                 backprop_cpu::eval(op, &arrays, &outputs).map_err(|ill| self.records.faulted(*id, ill))?;
             drop(arrays);
             for (value, array) in node.outputs().zip(computed) {
-                watch(value, &array);
-                values[value as usize] = Some(array);
+                // A value that was given stays.
+                if values[value as usize].is_none() {
+                    watch(value, &array);
+                    values[value as usize] = Some(array);
+                }
             }
             for &value in free {
                 values[value as usize] = None;
@@ -189,48 +202,8 @@ impl Executable {
             let rule = format!("{} inputs are wanted, but {} were given", self.inputs.len(), inputs.len());
             return Err(Fault::new("run", rule).into());
         }
-        let mut sizes: BTreeMap<String, usize> = BTreeMap::new();
-        let declared: Vec<(ValueId, Type)> =
-            self.inputs.iter().filter_map(|&input| Some((input, self.records.ty(input)?))).collect();
-        let wrong = |input: ValueId, ty: Type, array: &Array, why: String| -> Error {
-            let given = Type::new(array.dtype(), array.shape());
-            let label = self.records.label(input);
-            Fault::new("run", format!("input {label} is declared {ty}, but {given} was given{why}")).into()
-        };
-        for (&(input, ty), array) in declared.iter().zip(inputs) {
-            if ty.dtype != array.dtype() || ty.shape.rank() != array.rank() {
-                return Err(wrong(input, ty, array, String::new()));
-            }
-            // A bare name takes the size; everything else is checked below.
-            for (dim, &size) in ty.shape.iter().zip(array.sizes()) {
-                if let Some(name) = dim.as_name() {
-                    match sizes.insert(name.to_string(), size) {
-                        Some(before) if before != size => {
-                            return Err(wrong(
-                                input,
-                                ty,
-                                array,
-                                format!(", and {name} is {before} elsewhere"),
-                            ));
-                        }
-                        _ => {}
-                    }
-                }
-            }
-        }
-        for (&(input, ty), array) in declared.iter().zip(inputs) {
-            for (axis, (dim, &size)) in ty.shape.iter().zip(array.sizes()).enumerate() {
-                let expected = dim.eval(&sizes).map_err(|rule| Error::from(Fault::new("run", rule)))?;
-                if expected != size {
-                    let must = match dim.size() {
-                        Some(size) => size.to_string(),
-                        None => format!("{dim} = {expected}"),
-                    };
-                    return Err(wrong(input, ty, array, format!(": axis {axis} must be {must}")));
-                }
-            }
-        }
-        Ok(sizes)
+        let given: Vec<(ValueId, &Array)> = self.inputs.iter().copied().zip(inputs).collect();
+        Ok(self.records.sizes(&given, "run")?)
     }
 
     fn fault(&self, node: NodeId, rule: String) -> Error {
@@ -239,21 +212,11 @@ impl Executable {
 }
 
 /// The needed nodes in order; after each, the values that were read for the last time.
-fn plan(
-    records: &Records,
-    needed: &[bool],
-    given: &[NodeId],
-    outputs: &[ValueId],
-) -> Vec<(NodeId, SmallVec<[ValueId; 2]>)> {
+fn plan(records: &Records, needed: &[bool], outputs: &[ValueId]) -> Vec<(NodeId, SmallVec<[ValueId; 2]>)> {
     let mut kept = vec![false; records.n_values()];
     outputs.iter().for_each(|&output| kept[output as usize] = true);
-    let mut is_given = vec![false; records.n_nodes()];
-    given.iter().for_each(|&node| is_given[node as usize] = true);
     let mut plan = Vec::new();
-    for id in (0..records.n_nodes() as NodeId).rev() {
-        if !needed[id as usize] || is_given[id as usize] {
-            continue;
-        }
+    for id in (0..records.n_nodes() as NodeId).rev().filter(|&id| needed[id as usize]) {
         let node = records.node(id);
         let mut free = SmallVec::new();
         for value in node.outputs().chain(node.inputs.iter().copied()) {

@@ -427,7 +427,7 @@ fn escaped_handles_are_found_out() {
             );
             y + escaped.unwrap()
         },
-        &["the operand escaped its body"],
+        &["escaped its body"],
     );
     refuses(
         |a, _| {
@@ -438,7 +438,7 @@ fn escaped_handles_are_found_out() {
             });
             scan_n(2, a, |_, c| (c + escaped, ())).0
         },
-        &["the operand escaped its body"],
+        &["escaped its body"],
     );
     let (stale, ()) = scan_n(2, (), |_, ()| ((), ()));
     assert_eq!(stale, ());

@@ -1,7 +1,8 @@
-//! Graphs of a million nodes: built, differentiated, run and dropped without recursion, on a stack
-//! of 8 MB, in time linear in the nodes.
+//! Graphs of a million nodes: built, differentiated, printed, parsed, run and dropped without recursion,
+//! on a stack of 8 MB, in time linear in the nodes.
 
-use backprop_ad::grad_table;
+use backprop_ad::{GradTable, grad_table, jvp};
+use backprop_core::text::{Registry, parse, print};
 use backprop_core::{Array, Graph, Tensor};
 use backprop_run::{Tape, run};
 
@@ -36,26 +37,51 @@ fn dag(x: Tensor) -> Tensor {
     nodes[nodes.len() - 1]
 }
 
+/// Each node between the first target and z is looked at three times, and asked at most once.
+#[track_caller]
+fn is_linear(table: &GradTable, z: Tensor, forward_nodes: usize) {
+    let up_to_z = z.node().expect("z lives") as usize + 1;
+    assert_eq!(table.node_visits(), 3 * up_to_z);
+    assert!(table.bprop_calls() <= up_to_z && up_to_z <= forward_nodes, "{} bprops", table.bprop_calls());
+}
+
 fn check(build: fn(&[Tensor]) -> Tensor) {
     let (x, c) = (0.5, 1.0 + 1e-7);
+    let forward_nodes = N + 4;
     let tape = Tape::new();
     let eager = [tape.value(x), tape.value(c)];
     let z = build(&eager);
     let table = grad_table(z, &eager);
-    assert!(table.bprop_calls() <= tape.records().n_nodes(), "each node is asked at most once");
-    let values: Vec<Array> =
-        [z, table.gradients()[0], table.gradients()[1]].map(|t| t.value().expect("well-typed")).into();
-    let forward_nodes = N + 2;
-    assert!(tape.records().n_nodes() < 20 * forward_nodes, "gradient nodes grow linearly");
+    is_linear(&table, z, forward_nodes);
+    assert!(tape.records().n_nodes() < 6 * forward_nodes, "gradient nodes grow linearly");
+    let tangent = jvp(&[z], &[(eager[0], eager[0].ones_like())]).tangents()[0];
+    let values: Vec<Array> = [z, table.gradients()[0], table.gradients()[1], tangent]
+        .map(|t| t.value().expect("well-typed"))
+        .into();
+    let [slope, tangent] = [1, 3].map(|at| values[at].item().expect("one element"));
+    assert!((slope - tangent).abs() <= 1e-9 * slope.abs(), "reverse {slope}, forward {tangent}");
     drop(tape);
 
     let graph = Graph::new();
     let symbols = [graph.input("x", "f64[]"), graph.input("c", "f64[]")];
     let z = build(&symbols);
     let table = grad_table(z, &symbols);
+    is_linear(&table, z, forward_nodes);
     let outputs = [z, table.gradients()[0], table.gradients()[1]];
-    let computed =
-        run(&graph, &[("x", Array::scalar(x)), ("c", Array::scalar(c))], &outputs).expect("well-typed");
+    let given = [("x", Array::scalar(x)), ("c", Array::scalar(c))];
+    let computed = run(&graph, &given, &outputs).expect("well-typed");
+    assert!(computed.iter().zip(&values).all(|(a, b)| a.same_bits(b)), "{computed:?} {values:?}");
+
+    let named: Vec<(String, u32)> = outputs.iter().map(|y| (format!("out{}", y.id()), y.id())).collect();
+    let text = print(&graph.records(), &named).text;
+    drop(graph);
+    let back = parse(&text, "depth.graph", &|_| None, &Registry::new()).expect("it was printed");
+    assert!(back.print().text == text, "what was parsed prints differently");
+    drop(text);
+    let outputs: Vec<u32> = back.outputs.iter().map(|&(_, value)| value).collect();
+    let graph = Graph::from_records(back.records);
+    let outputs: Vec<Tensor> = outputs.into_iter().map(|value| graph.tensor(value)).collect();
+    let computed = run(&graph, &given, &outputs).expect("well-typed");
     assert!(computed.iter().zip(&values).all(|(a, b)| a.same_bits(b)), "{computed:?} {values:?}");
 }
 

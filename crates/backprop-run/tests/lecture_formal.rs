@@ -2,7 +2,7 @@
 
 use backprop_ad::{bprop, grad, grad_table};
 use backprop_core::ops::{Arrays, Bprop, Custom, Family, General, Gradient, Rule, Types, Unary};
-use backprop_core::{Array, Graph, Ill, Op, Seed, Tensor, Type, emit};
+use backprop_core::{Array, Graph, Ill, Op, Seed, Tensor, Type, cond, emit, scan, scan_n};
 use backprop_run::Tape;
 use backprop_run::lecture::*;
 
@@ -216,6 +216,14 @@ fn the_explicit_jacobian_and_the_flatten_rule_agree_with_bprop() {
     check_jacobian(|x| x.context_constant([[0.2, -0.1], [0.7, 0.3], [1.0, -2.0]]).matmul(x), matrix());
     check_jacobian(|x| x.matmul(x.context_constant([0.2, -0.1, 0.7])), matrix());
     check_jacobian(|x| x.pad([1, 0], [0, 2]), matrix());
+    // Every other op is held to this by `backprop-conformance`; control flow here.
+    check_jacobian(|x| cond(x.sum(()).gt(0.0), || x.tanh() * x, || -x), matrix());
+    check_jacobian(|x| cond(x.sum(()).gt(9.0), || x.tanh().sum(1), || x.square().sum(1)), matrix());
+    check_jacobian(|x| scan_n(3, x, |_, c| ((c * x).sin() + x, ())).0, matrix());
+    check_jacobian(
+        |x| scan(x.context_constant([0.2, -0.1, 0.7]), x, |c, row| ((c * row).cos() + c, ())).0,
+        matrix(),
+    );
     check_jacobian(|x| x.exp(), Array::scalar(0.4));
     check_jacobian(|x| x.exp(), Array::new([2, 0], Vec::<f64>::new()).unwrap());
 }

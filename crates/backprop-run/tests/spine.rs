@@ -91,6 +91,9 @@ fn zeros_have_reasons() {
     assert!(reason(x * through_ints, w).contains("not a float"), "{}", reason(x * through_ints, w));
     let frozen = tape.no_grad(|| w * w);
     assert!(reason(x * frozen, w).contains("no_grad"));
+    let of_nothing = vjp(&[], &[w]);
+    assert_eq!(of_nothing.gradients()[0].item().unwrap(), 0.0);
+    assert!(of_nothing.reason(0).is_some_and(|reason| reason.to_string().contains("does not depend on w")));
 }
 
 #[test]
@@ -196,4 +199,40 @@ fn records_that_are_being_read_do_not_stand_in_the_way() {
     let y = x.tanh().named("y");
     assert!(y.with_records(|records| (y * 2.0).id() as usize == records.n_values() + 1).unwrap());
     assert_eq!((records.n_nodes(), graph.records().n_nodes()), (1, 4));
+}
+
+#[test]
+fn nan_is_not_hidden() {
+    let tape = Tape::new();
+    let x = tape.value([1.0, f64::NAN, 3.0]);
+    assert!(x.norm().item().unwrap().is_nan() && x.max(()).item().unwrap().is_nan());
+    let [dx] = grad(x.norm(), [x]);
+    assert!(dx.value().unwrap().to_f64s().iter().all(|dx| dx.is_nan()));
+    // A gradient of zeros would look like one that is known.
+    let [dx] = grad(x.max(()), [x]);
+    assert!(dx.value().unwrap().to_f64s()[1] != 0.0);
+}
+
+#[test]
+fn casts_are_rusts_as() {
+    let tape = Tape::new();
+    // The third lies just above the middle of two f32, and as an f64 it lies on the middle.
+    let ints = [i64::MIN, -1, (1 << 60) + (1 << 36) + 1, i64::MAX, 300];
+    let floats = [f64::NAN, 300.7, -5.5, 1e300, f64::NEG_INFINITY];
+    let (i, x) = (tape.value(ints), tape.value(floats));
+    let cast = |x: Tensor, dtype| x.cast(dtype).value().unwrap();
+    use backprop_core::DType::*;
+    assert!(cast(i, F32).same_bits(&Array::from(ints.map(|i| i as f32))));
+    assert!(cast(i, F64).same_bits(&Array::from(ints.map(|i| i as f64))));
+    assert!(cast(i, I32).same_bits(&Array::from(ints.map(|i| i as i32))));
+    assert!(cast(i, U32).same_bits(&Array::from(ints.map(|i| i as u32))));
+    assert!(cast(i, U8).same_bits(&Array::from(ints.map(|i| i as u8))));
+    assert!(cast(i, Bool).same_bits(&Array::from(ints.map(|i| i != 0))));
+    assert!(cast(x, F32).same_bits(&Array::from(floats.map(|x| x as f32))));
+    assert!(cast(x, I32).same_bits(&Array::from(floats.map(|x| x as i32))));
+    assert!(cast(x, I64).same_bits(&Array::from(floats.map(|x| x as i64))));
+    assert!(cast(x, U32).same_bits(&Array::from(floats.map(|x| x as u32))));
+    assert!(cast(x, U8).same_bits(&Array::from(floats.map(|x| x as u8))));
+    assert!(cast(x, Bool).same_bits(&Array::from(floats.map(|x| x != 0.0))));
+    assert!(cast(x.gt(0.0), I32).same_bits(&Array::from([0, 1, 0, 1, 0])));
 }

@@ -1,7 +1,8 @@
 //! `hypot`: an op with its own kernel, bprop and jvp, in a crate of its own.
 
 use backprop::core::ops::{Arrays, Bprop, Differentiate, Family, General, Gradient, Rule, Types};
-use backprop::core::{Ill, with_dtype};
+use backprop::core::text::Registry;
+use backprop::core::{Element, Ill, with_dtype};
 use backprop::prelude::*;
 
 /// y = √(a² + b²) without overflow.      da = d·a/y      db = d·b/y
@@ -23,7 +24,7 @@ impl Rule for Hypot {
 
     fn infer(&self, inputs: &[Type]) -> Result<Types, Ill> {
         match inputs {
-            [a, b] if a == b && a.dtype.is_float() => Ok(smallvec::smallvec![*a]),
+            [a, b] if a == b && a.dtype.is_float() => Ok([*a].into_iter().collect()),
             _ => Err(Ill::new("needs two floats of one type")),
         }
     }
@@ -32,11 +33,10 @@ impl Rule for Hypot {
     fn eval(&self, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill> {
         let (a, b) = (inputs[0].to_f64s(), inputs[1].to_f64s());
         let y = with_dtype!(outputs[0].dtype, |T| {
-            use backprop::core::Element;
             let y: Vec<T> = a.iter().zip(&b).map(|(a, b)| T::from_f64(a.hypot(*b))).collect();
             Array::new(inputs[0].sizes(), y).map_err(|e| Ill::new(e.to_string()))?
         });
-        Ok(smallvec::smallvec![y])
+        Ok([y].into_iter().collect())
     }
 
     fn family(&self) -> Family<'_> {
@@ -60,6 +60,14 @@ impl General for Hypot {
         let terms = x.iter().zip(tx).filter_map(|(&x, &tx)| Some(tx? * x / y[0]));
         Some(vec![terms.reduce(|a, b| a + b)])
     }
+}
+
+/// Lets graph files name the op: `y = hypot(a, b)`.
+///
+/// # Errors
+/// There is an op called `hypot` already.
+pub fn register(registry: &mut Registry) -> Result<(), String> {
+    registry.add("hypot", |_| Ok(Custom::new(Hypot).into()))
 }
 
 /// √(a² + b²), element by element.

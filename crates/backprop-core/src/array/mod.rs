@@ -359,9 +359,10 @@ impl Array {
         if dtype == self.dtype() {
             return self.clone();
         }
-        let exact_ints = self.dtype().is_int() && dtype.is_int();
+        // Integers go by i64, which holds them all: by f64 an i64 would be rounded twice on its way to f32.
+        let by_i64 = self.dtype().is_int() && dtype != DType::Bool;
         with_dtype!(dtype, |T| with_data!(&self.data, |values| {
-            let converted: Vec<T> = if exact_ints {
+            let converted: Vec<T> = if by_i64 {
                 values.iter().map(|&x| T::from_i64_wrapping(x.to_i64())).collect()
             } else {
                 values.iter().map(|&x| T::from_f64(x.to_f64())).collect()

@@ -22,7 +22,7 @@ use super::smooth::Dependence;
 use crate::array::Array;
 use crate::ops::Op;
 use crate::tensor::Tensor;
-use crate::types::{Bindings, Type};
+use crate::types::{MapDim, Type};
 
 /// A step of a body's plan: a node, and the values that nobody reads after it.
 pub type Step = (NodeId, SmallVec<[ValueId; 2]>);
@@ -181,16 +181,16 @@ impl Body {
         self.outputs.iter().map(|output| mapping.get(output).copied().unwrap_or(stale)).collect()
     }
 
-    /// The body with the names of dimensions replaced by their sizes; `None` where it names none.
+    /// The body with the dimensions that its ops name replaced; `None` where that changes nothing.
     ///
     /// # Errors
-    /// A name without a size, or a size that comes out negative.
-    pub fn bind(&self, sizes: &Bindings) -> Result<Option<Body>, String> {
+    /// Those of `map`.
+    pub fn with_dims(&self, map: &MapDim) -> Result<Option<Body>, String> {
         let nodes = self.records.nodes();
         let mut bound: Vec<Option<Op>> = vec![None; nodes.len()];
         let producers = self.parameters.iter().map(|&value| self.records.producer(value));
         for id in producers.chain(self.plan.iter().map(|step| step.0)) {
-            bound[id as usize] = nodes[id as usize].op.bind(sizes)?;
+            bound[id as usize] = nodes[id as usize].op.rule().with_dims(map)?;
         }
         if bound.iter().all(Option::is_none) {
             return Ok(None);

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::fault::{Error, Fault};
+use super::fault::{Error, Fault, Ill};
 use super::place::{Line, Module, Place};
 use super::records::{Inputs, NodeId, Part, Records, RecordsCell, ValueId};
 use crate::array::Array;
@@ -277,12 +277,20 @@ impl ContextId {
     fn epitaph(self) -> &'static str {
         let closed = TABLE.with_borrow(|table| table.slots.get(self.index()).map(|slot| slot.closed));
         match closed {
-            Some(Closed::Body) => "the operand escaped its body: values of a body are only its own",
-            Some(Closed::Scope) => "the operand is stale: the scope that it was made in has ended",
+            Some(Closed::Body) => "it escaped its body: values of a body are only its own",
+            Some(Closed::Scope) => "it is stale: the scope that it was made in has ended",
             Some(Closed::Homeless) => {
                 "the loop belongs to no graph or tape: it starts from no tensor, or only from stale ones"
             }
-            _ => "the operand is stale: its graph or tape was dropped",
+            _ => "it is stale: its graph or tape was dropped",
+        }
+    }
+
+    /// Why a value of this context cannot be used in a context that it does not enclose.
+    pub fn stray(self) -> &'static str {
+        match self.get() {
+            Some(_) => "it belongs to another graph or tape",
+            None => self.epitaph(),
         }
     }
 
@@ -342,37 +350,41 @@ fn emit_across<E: Emit + ?Sized>(home: &E, op: Op, inputs: &[Tensor], place: &Pl
     }
     let emitted = home.emit(op, ids, place, part);
     if !refused.is_empty() {
-        let mut records = home.records().borrow_mut();
-        let node = records.last_node();
-        refuse(&mut records, node, &refused);
+        let node = home.records().borrow().last_node();
+        refuse(home, node, &refused);
     }
     emitted
 }
 
 /// Writes the fault of an operation whose operands do not belong here.
-fn refuse(records: &mut Records, node: NodeId, refused: &[(usize, Tensor)]) {
-    let (op, place, n_inputs) = {
-        let node = records.node(node);
-        (node.op.clone(), node.place, node.inputs.len())
-    };
-    let rules: Vec<String> = refused
-        .iter()
-        .map(|&(idx, operand)| {
-            let rule = match operand.context.get() {
-                Some(_) => "the operand belongs to another graph or tape",
-                None => operand.context.epitaph(),
-            };
-            format!("{} ({})", rule, op.role(idx, n_inputs))
+#[cold]
+fn refuse<E: Emit + ?Sized>(home: &E, node: NodeId, refused: &[(usize, Tensor)]) {
+    // What a foreign operand is called where it lives; of a stale one nothing is left.
+    let known = |operand: Tensor| {
+        operand.with_records(|own| {
+            let ty = own.ty(operand.value).map_or_else(|| "?".to_string(), |ty| ty.to_string());
+            (own.label(operand.value), ty, own.place(own.node(own.producer(operand.value)).place))
         })
-        .collect();
-    let mut fault = Fault::new(op.name(), rules.join("; "));
-    fault.place = Some(records.place(place));
+    };
+    let known: Vec<_> = refused.iter().map(|&(_, operand)| known(operand)).collect();
+    let mut records = home.records().borrow_mut();
+    let mut fault = records.describe_node(node, Ill::default());
+    let mut rules = Vec::with_capacity(refused.len());
+    for (&(idx, stray), known) in refused.iter().zip(known) {
+        let operand = &mut fault.operands[idx];
+        rules.push(format!("operand {}: {}", operand.role, stray.context.stray()));
+        (operand.name, operand.ty, operand.made_at) = match known {
+            Some((name, ty, place)) => (name, ty, Some(place)),
+            None => ("?".to_string(), "?".to_string(), None),
+        };
+    }
+    fault.rule = rules.join("; ");
     records.poison(node, fault);
 }
 
 /// The error of reading a value whose context is no more.
 pub(crate) fn stale(id: ContextId) -> Error {
-    Fault::new("read", id.epitaph()).into()
+    Fault::new("read", format!("the value: {}", id.epitaph())).into()
 }
 
 /// Runs `body` with the cursor of `context` changed, and puts it back.

@@ -7,6 +7,7 @@ pub mod fault;
 pub mod place;
 pub mod records;
 pub mod replay;
+mod sizes;
 pub mod smooth;
 
 use std::cell::{Cell, RefCell};
@@ -224,9 +225,17 @@ impl Graph {
     /// Checks that `values` and all that they depend on are well-typed.
     ///
     /// # Errors
-    /// Every fault among them, with its place.
+    /// Every fault among them, with its place; a value that is stale or belongs to another graph.
     pub fn check(&self, values: &[Tensor]) -> Result<(), Error> {
-        self.records().check(values.iter().map(|value| value.id()))
+        let strays = values.iter().filter(|value| value.context() != self.id());
+        let mut faults: Vec<Fault> = strays
+            .map(|value| Fault::new("check", format!("a value: {}", value.context().stray())))
+            .collect();
+        let own = values.iter().filter(|value| value.context() == self.id()).map(|value| value.id());
+        if let Err(error) = self.records().check(own) {
+            faults.extend(error.faults().iter().cloned());
+        }
+        if faults.is_empty() { Ok(()) } else { Err(Error::new(faults)) }
     }
 
     #[track_caller]

@@ -227,8 +227,21 @@ impl Records {
     }
 
     /// Declares that the dimension `name` equals `dim`, for the type rules from here on.
+    ///
+    /// It is kept as what it says beside the assumptions before it, so that their order does not matter:
+    /// after `B == 5`, `A == B` is `A == 5`; after `B == N`, `B == M` is `N == M`.
     pub fn assume(&mut self, name: &str, dim: Dim) {
-        self.assumptions.push((name.to_string(), dim));
+        let (left, right) = (self.assumed(Dim::named(name)), self.assumed(dim));
+        if left == right {
+            return;
+        }
+        let says_of = |name: Dim, of: Dim| {
+            let name = name.as_name().filter(|name| !of.names().iter().any(|own| own == name));
+            name.map(|name| (name.to_string(), of))
+        };
+        // Sides that are both no names (2*S and 3*T) make nothing equal; running checks them.
+        let said = says_of(left, right).or_else(|| says_of(right, left));
+        self.assumptions.push(said.unwrap_or_else(|| (name.to_string(), dim)));
         self.assumed_from.push(self.nodes.len() as NodeId);
     }
 
@@ -263,10 +276,18 @@ impl Records {
         first
     }
 
+    /// The op with the assumptions put in. An input keeps the type that it was declared with.
+    fn assumed_op(&self, op: Op) -> Op {
+        let is_input = matches!(op, Op::Input(_));
+        let assumed = op.rule().with_dims(&|dim| Ok(self.assumed(dim))).ok().flatten();
+        if is_input { op } else { assumed.unwrap_or(op) }
+    }
+
     /// Records one operation. An ill-typed one is recorded as well, with ill outputs and its fault.
     pub fn push(&mut self, op: Op, inputs: Inputs, place: Place, part: Part) -> NodeId {
         let node = self.nodes.len() as NodeId;
         let first = self.values.len() as ValueId;
+        let op = if self.assumptions.is_empty() { op } else { self.assumed_op(op) };
         match self.infer(&op, &inputs) {
             Some(Ok(Inferred::One(ty))) => self.values.push(Value { node, ty: Some(ty) }),
             Some(Ok(Inferred::Several(outputs))) => {
@@ -365,7 +386,8 @@ impl Records {
         self.describe_node(node, ill).into()
     }
 
-    fn describe_node(&self, node: NodeId, ill: Ill) -> Fault {
+    /// The fault of a node that breaks a rule.
+    pub(crate) fn describe_node(&self, node: NodeId, ill: Ill) -> Fault {
         let Node { op, inputs, place, .. } = self.node(node);
         self.describe(op, inputs, *place, ill)
     }

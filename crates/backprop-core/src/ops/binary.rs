@@ -1,11 +1,12 @@
 //! Pointwise ops of two operands of one type, and the broadcasting that `a + b` inserts.
 
 use super::family::{Family, Pointwise, Pull};
-use super::shape::{Broadcast, broadcast_shapes};
+use super::shape::broadcast_shapes;
 use super::unary::map_reference;
 use super::{Arrays, Op, Rule, Types, Unary, one, want, want_inputs};
 use crate::array::Array;
 use crate::graph::fault::Ill;
+use crate::graph::records::Records;
 use crate::number::Number;
 use crate::tensor::{IntoOperand, Tensor, emit};
 use crate::types::{Shape, Type};
@@ -251,18 +252,15 @@ fn shapes(a: Tensor, b: Tensor) -> (Option<Shape>, Option<Shape>) {
     if a.context() != b.context() {
         return (a.shape(), b.shape());
     }
-    let shape = |ty: Option<Type>| ty.map(|ty| ty.shape);
-    a.context().read(|records| (shape(records.ty(a.id())), shape(records.ty(b.id())))).unwrap_or((None, None))
+    let shape = |records: &Records, id| records.ty(id).map(|ty| records.assumed_type(ty).shape);
+    let both = |records: &Records| (shape(records, a.id()), shape(records, b.id()));
+    a.context().read(both).unwrap_or((None, None))
 }
 
 #[track_caller]
 fn stretched(a: Tensor, left: Shape, b: Tensor, right: Shape) -> (Tensor, Tensor) {
     match broadcast_shapes(left, right) {
-        Ok(shape) => {
-            let stretch =
-                |x: Tensor, own| if own == shape { x } else { emit(Broadcast { shape }, &[x]).one() };
-            (stretch(a, left), stretch(b, right))
-        }
+        Ok(shape) => (a.broadcast_to(shape), b.broadcast_to(shape)),
         Err(_) => (a, b),
     }
 }

@@ -272,10 +272,8 @@ impl Tensor {
             Ok(batch) => batch,
             Err(ill) => return self.ill("matmul", ill),
         };
-        let stretch = |x: Tensor, shape: Shape| {
-            let dims: Vec<Dim> = batch.iter().chain(&shape[shape.rank() - 2..]).copied().collect();
-            x.broadcast_to(Shape::new(&dims))
-        };
+        let stretched =
+            |shape: Shape| -> Vec<Dim> { batch.iter().chain(&shape[shape.rank() - 2..]).copied().collect() };
         let n_batch = batch.rank();
         let axes = Axes::new(&(0..n_batch).collect::<Vec<_>>());
         let op = Contract {
@@ -284,7 +282,9 @@ impl Tensor {
             lhs_batch: axes,
             rhs_batch: axes,
         };
-        emit(op, &[stretch(self, a), stretch(other, b)]).one()
+        let a = self.broadcast_to(Shape::new(&stretched(a)));
+        let b = other.broadcast_to(Shape::new(&stretched(b)));
+        emit(op, &[a, b]).one()
     }
 
     /// Both operands broadcast to their common shape.

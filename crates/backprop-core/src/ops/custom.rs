@@ -9,7 +9,7 @@ use crate::array::Array;
 use crate::graph::body::Body;
 use crate::graph::fault::Ill;
 use crate::tensor::{Tensor, emit};
-use crate::types::{Bindings, Type};
+use crate::types::{MapDim, Type};
 
 /// An op written outside this crate: a [`Rule`] that may be shared between threads.
 ///
@@ -75,8 +75,8 @@ impl Rule for Custom {
     fn eval(&self, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill> {
         self.0.eval(inputs, outputs)
     }
-    fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
-        self.0.bind(sizes)
+    fn with_dims(&self, map: &MapDim) -> Result<Option<Op>, String> {
+        self.0.with_dims(map)
     }
     fn family(&self) -> Family<'_> {
         self.0.family()

@@ -5,13 +5,13 @@
 use super::family::{Bprop, Family, General, Gradient, Linear};
 use super::reduce::groups;
 use super::{
-    Arrays, Attribute, Attributes, Axes, Op, Rule, Select, Types, one, want, want_axis, want_inputs,
+    Arrays, Attribute, Attributes, Axes, Op, Rule, Select, Types, map_dim, one, want, want_axis, want_inputs,
 };
 use crate::array::{Array, DType, Element};
 use crate::graph::fault::Ill;
 use crate::tensor::{Tensor, emit};
 use crate::text::Given;
-use crate::types::{Bindings, Dim, Shape, Type};
+use crate::types::{Dim, MapDim, Shape, Type};
 use crate::with_dtype;
 
 /// The slices of x at indices along an axis, as `numpy.take`:
@@ -272,8 +272,8 @@ impl Rule for OneHot {
         Ok(smallvec::smallvec![hot])
     }
 
-    fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
-        Ok(Some(OneHot { depth: Dim::Size(self.depth.eval(sizes)?), ..*self }.into()))
+    fn with_dims(&self, map: &MapDim) -> Result<Option<Op>, String> {
+        map_dim(self.depth, map, |depth| OneHot { depth, ..*self })
     }
 
     fn family(&self) -> Family<'_> {
@@ -420,7 +420,10 @@ impl Tensor {
     /// The index of the first largest element along `axis` (−1: the last).
     #[track_caller]
     pub fn argmax(self, axis: i64) -> Tensor {
-        self.along("argmax", axis, |x, axis| emit(ArgMax { axis }, &[x]).one())
+        match self.axis("argmax", axis) {
+            Ok(axis) => emit(ArgMax { axis }, &[self]).one(),
+            Err(ill) => ill,
+        }
     }
 
     /// The largest element along `axis` (−1: the last) and its index.
@@ -432,14 +435,16 @@ impl Tensor {
         (outputs.get(0), outputs.get(1))
     }
 
-    /// Runs `call` with `axis` counted from the front.
+    /// `axis` counted from the front, or the ill result of the call `name`.
+    ///
+    /// No closure takes the axis: what is called in a closure stands at a line of this crate.
     #[track_caller]
-    pub(crate) fn along(self, name: &str, axis: i64, call: impl FnOnce(Tensor, usize) -> Tensor) -> Tensor {
-        let Some(shape) = self.shape() else { return self.identity() };
+    pub(crate) fn axis(self, name: &str, axis: i64) -> Result<usize, Tensor> {
+        let Some(shape) = self.shape() else { return Err(self.identity()) };
         let counted = if axis < 0 { axis + shape.rank() as i64 } else { axis };
         match usize::try_from(counted) {
-            Ok(counted) if counted < shape.rank() => call(self, counted),
-            _ => self.ill(name, Ill::new(format!("axis {axis} is out of range for {shape}"))),
+            Ok(counted) if counted < shape.rank() => Ok(counted),
+            _ => Err(self.ill(name, Ill::new(format!("axis {axis} is out of range for {shape}")))),
         }
     }
 }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use super::attribute::Literal;
 use super::family::Family;
-use super::{Arrays, Attribute, Attributes, Op, Rule, Types, bind_shape, one, want_axis};
+use super::{Arrays, Attribute, Attributes, Op, Rule, Types, map_dim, map_shape, one, want_axis};
 use crate::array::{Array, DType, Element};
 use crate::graph::context::ContextId;
 use crate::graph::fault::Ill;
 use crate::graph::place::Line;
 use crate::tensor::Tensor;
 use crate::text::Given;
-use crate::types::{Bindings, Dim, Type};
+use crate::types::{Dim, MapDim, Type};
 use crate::with_dtype;
 
 /// A value that is given from outside: an input of a graph, a parameter of a body, an array on a tape.
@@ -175,8 +175,8 @@ impl Rule for Input {
     fn eval(&self, _inputs: &[&Array], _outputs: &[Type]) -> Result<Arrays, Ill> {
         Err(Ill::new("an input was not given"))
     }
-    fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
-        bind_shape(self.ty.shape, sizes, |shape| Input { ty: Type { shape, ..self.ty } })
+    fn with_dims(&self, map: &MapDim) -> Result<Option<Op>, String> {
+        map_shape(self.ty.shape, map, |shape| Input { ty: Type { shape, ..self.ty } })
     }
 
     fn family(&self) -> Family<'_> {
@@ -246,8 +246,8 @@ impl Rule for Full {
         });
         Ok(smallvec::smallvec![array])
     }
-    fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
-        bind_shape(self.ty.shape, sizes, |shape| Full { ty: Type { shape, ..self.ty }, ..*self })
+    fn with_dims(&self, map: &MapDim) -> Result<Option<Op>, String> {
+        map_shape(self.ty.shape, map, |shape| Full { ty: Type { shape, ..self.ty }, ..*self })
     }
 
     fn family(&self) -> Family<'_> {
@@ -289,13 +289,14 @@ impl Rule for Iota {
         let stride = crate::array::strides(sizes)[self.axis];
         let size = sizes[self.axis].max(1);
         let array = with_dtype!(self.ty.dtype, |T| {
-            let values: Vec<T> = (0..count).map(|i| T::from_f64(((i / stride) % size) as f64)).collect();
+            let values: Vec<T> =
+                (0..count).map(|i| T::from_i64_wrapping(((i / stride) % size) as i64)).collect();
             Array::new(sizes, values).expect("counted above")
         });
         Ok(smallvec::smallvec![array])
     }
-    fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
-        bind_shape(self.ty.shape, sizes, |shape| Iota { ty: Type { shape, ..self.ty }, ..*self })
+    fn with_dims(&self, map: &MapDim) -> Result<Option<Op>, String> {
+        map_shape(self.ty.shape, map, |shape| Iota { ty: Type { shape, ..self.ty }, ..*self })
     }
 
     fn family(&self) -> Family<'_> {
@@ -330,11 +331,8 @@ impl Rule for DimValue {
         let size = self.dim.size().ok_or_else(|| Ill::new(format!("dimension {} has no size", self.dim)))?;
         Ok(smallvec::smallvec![Array::scalar(size as i64)])
     }
-    fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
-        if self.dim.size().is_some() {
-            return Ok(None);
-        }
-        Ok(Some(DimValue { dim: Dim::Size(self.dim.eval(sizes)?) }.into()))
+    fn with_dims(&self, map: &MapDim) -> Result<Option<Op>, String> {
+        map_dim(self.dim, map, |dim| DimValue { dim })
     }
 
     fn family(&self) -> Family<'_> {

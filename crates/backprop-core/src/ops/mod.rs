@@ -40,7 +40,7 @@ pub use unary::Unary;
 use crate::array::Array;
 use crate::graph::body::Body;
 use crate::graph::fault::Ill;
-use crate::types::{Bindings, Shape, Type};
+use crate::types::{Bindings, Dim, MapDim, Shape, Type};
 
 /// The types of an op's outputs.
 pub type Types = smallvec::SmallVec<[Type; 2]>;
@@ -92,12 +92,13 @@ pub trait Rule: fmt::Debug {
         Vec::new()
     }
 
-    /// The op with the names of dimensions replaced by their sizes; `None` where it names none.
+    /// The op with each dimension that it names replaced; `None` where that changes nothing. An op whose
+    /// parameters hold dimensions says here where they are.
     ///
     /// # Errors
-    /// A name without a size, or a size that comes out negative.
-    fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
-        let _ = sizes;
+    /// Those of `map`.
+    fn with_dims(&self, map: &MapDim) -> Result<Option<Op>, String> {
+        let _ = map;
         Ok(None)
     }
 }
@@ -184,12 +185,12 @@ impl Op {
         self.rule().infer(inputs)
     }
 
-    /// The op with the names of dimensions replaced by their sizes; see [`Rule::bind`].
+    /// The op with the names of dimensions replaced by their sizes; `None` where it names none.
     ///
     /// # Errors
     /// A name without a size, or a size that comes out negative.
     pub fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
-        self.rule().bind(sizes)
+        self.rule().with_dims(&|dim| Ok(Dim::Size(dim.eval(sizes)?)))
     }
 
     /// How it is differentiated.
@@ -198,13 +199,25 @@ impl Op {
     }
 }
 
-/// The op that `with` makes of a shape with its names replaced; `None` where it has no names.
-pub(crate) fn bind_shape<T: Into<Op>>(
+/// The op that `with` makes of a shape with its dimensions replaced; `None` where nothing changes.
+pub(crate) fn map_shape<T: Into<Op>>(
     shape: Shape,
-    sizes: &Bindings,
+    map: &MapDim,
     with: impl FnOnce(Shape) -> T,
 ) -> Result<Option<Op>, String> {
-    Ok(shape.bind(sizes)?.map(|shape| with(shape).into()))
+    Ok(shape.with_dims(map)?.map(|shape| with(shape).into()))
+}
+
+/// As [`map_shape`], of one dimension.
+pub(crate) fn map_dim<T: Into<Op>>(
+    dim: Dim,
+    map: &MapDim,
+    with: impl FnOnce(Dim) -> T,
+) -> Result<Option<Op>, String> {
+    match dim {
+        Dim::Size(_) => Ok(None),
+        Dim::Poly(_) => Ok(Some(map(dim)?).filter(|&mapped| mapped != dim).map(|dim| with(dim).into())),
+    }
 }
 
 /// One output of type `ty`.

@@ -1,13 +1,13 @@
 //! Random ops: pure functions of an explicit key (see [`crate::random`]).
 
 use super::family::Family;
-use super::{Arrays, Op, Rule, Types, bind_shape, concat, one, want_inputs};
+use super::{Arrays, Op, Rule, Types, concat, map_shape, one, want_inputs};
 use crate::array::{Array, DType, element_count};
 use crate::graph::fault::Ill;
 use crate::random::{self, Key};
 use crate::tensor::{Tensor, emit};
 use crate::text::Given;
-use crate::types::{Bindings, Shape, Type};
+use crate::types::{MapDim, Shape, Type};
 
 /// Uniform in [0, 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -80,8 +80,8 @@ impl Rule for Uniform {
     fn eval(&self, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill> {
         draw(inputs, outputs, random::uniform_f32, random::uniform_f64)
     }
-    fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
-        bind_shape(self.ty.shape, sizes, |shape| Uniform { ty: Type { shape, ..self.ty } })
+    fn with_dims(&self, map: &MapDim) -> Result<Option<Op>, String> {
+        map_shape(self.ty.shape, map, |shape| Uniform { ty: Type { shape, ..self.ty } })
     }
 
     fn family(&self) -> Family<'_> {
@@ -112,8 +112,8 @@ impl Rule for Normal {
     fn eval(&self, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill> {
         draw(inputs, outputs, |key, i| random::normal(key, i) as f32, random::normal)
     }
-    fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
-        bind_shape(self.ty.shape, sizes, |shape| Normal { ty: Type { shape, ..self.ty } })
+    fn with_dims(&self, map: &MapDim) -> Result<Option<Op>, String> {
+        map_shape(self.ty.shape, map, |shape| Normal { ty: Type { shape, ..self.ty } })
     }
 
     fn family(&self) -> Family<'_> {

@@ -17,7 +17,7 @@ pub struct Sum {
 }
 
 /// The largest element over the axes; NaN if there is one. Equal largest elements share the
-/// gradient.
+/// gradient; where the largest is NaN, all elements do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Max {
     /// The axes, increasing.
@@ -209,7 +209,8 @@ impl General for Max {
     fn bprop(&self, at: &Bprop) -> Vec<Gradient> {
         let (x, y, d) = (at.x[0], at.y[0], at.d_or_zeros(0));
         let Some(dtype) = x.dtype() else { return vec![Gradient::Value(d)] };
-        let is_largest = x.eq(y.spread_as(x, self.axes));
+        // Not `x.eq(y)`: where y is NaN that holds nowhere, and a finite gradient of 0 would hide it.
+        let is_largest = x.lt(y.spread_as(x, self.axes)).not();
         let n_largest = is_largest.cast(dtype).sum_axes(self.axes);
         let share = (d / n_largest).spread_as(x, self.axes);
         vec![Gradient::Masked(emit(Select, &[is_largest, share, share.zeros_like()]).one(), is_largest)]

@@ -3,12 +3,12 @@
 use std::panic::Location;
 
 use super::family::{Family, Linear};
-use super::{Arrays, Attribute, Attributes, Axes, Op, Rule, Types, bind_shape, one, want_axis, want_inputs};
+use super::{Arrays, Attribute, Attributes, Axes, Op, Rule, Types, map_shape, one, want_axis, want_inputs};
 use crate::array::{Array, Sizes, strides};
 use crate::graph::fault::Ill;
 use crate::tensor::{Tensor, emit};
 use crate::text::Given;
-use crate::types::{Bindings, Dim, Shape, Type};
+use crate::types::{Dim, MapDim, Shape, Type};
 
 /// The same elements, in row-major order, under another shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,7 +42,8 @@ pub struct Slice {
     pub step: Shape,
 }
 
-/// Zeros (`false`) around and between the elements.
+/// Zeros (`false`) around and between the elements. Without elements there are `low` + `high` −
+/// `interior`: then the gaps between them are one less than none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Pad {
     /// How many before, for each axis.
@@ -111,8 +112,8 @@ impl Rule for Reshape {
         picked(inputs[0].reshape(sizes_of(outputs[0])).map_err(|e| Ill::new(e.to_string()))?)
     }
 
-    fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
-        bind_shape(self.shape, sizes, |shape| Reshape { shape })
+    fn with_dims(&self, map: &MapDim) -> Result<Option<Op>, String> {
+        map_shape(self.shape, map, |shape| Reshape { shape })
     }
 
     fn family(&self) -> Family<'_> {
@@ -252,8 +253,8 @@ impl Rule for Broadcast {
         picked(x.pick(sizes, walk(sizes, &repeated)))
     }
 
-    fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
-        bind_shape(self.shape, sizes, |shape| Broadcast { shape })
+    fn with_dims(&self, map: &MapDim) -> Result<Option<Op>, String> {
+        map_shape(self.shape, map, |shape| Broadcast { shape })
     }
 
     fn family(&self) -> Family<'_> {
@@ -333,11 +334,10 @@ impl Rule for Slice {
         picked(inputs[0].pick(sizes, |i| origin + at(i)))
     }
 
-    fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
-        let bound = [self.start, self.stop, self.step]
-            .map(|list| list.bind(sizes).map(|bound| bound.unwrap_or(list)));
-        let [start, stop, step] = bound;
-        Ok(Some(Slice { start: start?, stop: stop?, step: step? }.into()))
+    fn with_dims(&self, map: &MapDim) -> Result<Option<Op>, String> {
+        let mapped = |list: Shape| Ok::<_, String>(list.with_dims(map)?.unwrap_or(list));
+        let op = Slice { start: mapped(self.start)?, stop: mapped(self.stop)?, step: mapped(self.step)? };
+        Ok(Some(op).filter(|op| op != self).map(Op::from))
     }
 
     fn family(&self) -> Family<'_> {
@@ -355,10 +355,9 @@ impl Linear for Slice {
         let (mut high, mut interior) = (Vec::new(), Vec::new());
         for axis in 0..whole.rank() {
             let (start, stop, step) = (self.start[axis], self.stop[axis], self.step[axis]);
-            let used = match (step, part[axis]) {
-                (_, Dim::Size(0)) => Dim::Size(0),
-                (Dim::Size(1), _) => stop - start,
-                (_, n) => (n - 1) * step + 1,
+            let used = match step {
+                Dim::Size(1) => stop - start,
+                _ => (part[axis] - 1) * step + 1,
             };
             high.push(whole[axis] - start - used);
             interior.push(step - 1);
@@ -402,10 +401,8 @@ impl Rule for Pad {
         }
         let dims: Vec<Dim> = (0..x.rank())
             .map(|axis| {
-                let inner = match x[axis] {
-                    Dim::Size(0) => Dim::Size(0),
-                    n => n + (n - 1) * self.interior[axis],
-                };
+                // Of 0 elements too: a size that is only a name may turn out to be 0.
+                let inner = x[axis] + (x[axis] - 1) * self.interior[axis];
                 self.low[axis] + inner + self.high[axis]
             })
             .collect();
@@ -433,11 +430,10 @@ impl Rule for Pad {
         picked(with_zero.pick(sizes, |i| source(i).unwrap_or(x.len())))
     }
 
-    fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
-        let bound = [self.low, self.high, self.interior]
-            .map(|list| list.bind(sizes).map(|bound| bound.unwrap_or(list)));
-        let [low, high, interior] = bound;
-        Ok(Some(Pad { low: low?, high: high?, interior: interior? }.into()))
+    fn with_dims(&self, map: &MapDim) -> Result<Option<Op>, String> {
+        let mapped = |list: Shape| Ok::<_, String>(list.with_dims(map)?.unwrap_or(list));
+        let op = Pad { low: mapped(self.low)?, high: mapped(self.high)?, interior: mapped(self.interior)? };
+        Ok(Some(op).filter(|op| op != self).map(Op::from))
     }
 
     fn family(&self) -> Family<'_> {

@@ -163,6 +163,30 @@ impl Dim {
         usize::try_from(value).map_err(|_| format!("dimension {self} comes out as {value} for {bindings:?}"))
     }
 
+    /// The only name that has no binding, with the size that makes this dimension `size`: of `2*T + 1`
+    /// and 7 it is T with 3. `None` where no name, or more than one, has no binding, or where that name
+    /// does not stand alone (`T*T`, `T // 2`), or where no size fits.
+    pub fn solve(self, size: usize, bindings: &Bindings) -> Option<(String, usize)> {
+        let mut open = self.names().into_iter().filter(|name| !bindings.contains_key(name));
+        let name = open.next().filter(|_| open.next().is_none())?;
+        let is_name = |atom: &&Atom| atom.quotient.is_none() && atom.text == name;
+        let (mut slope, mut rest) = (Terms::new(), Terms::new());
+        for (monomial, &coefficient) in &self.terms() {
+            let others: Vec<Atom> = monomial.iter().filter(|atom| !is_name(atom)).cloned().collect();
+            match monomial.len() - others.len() {
+                0 => rest.insert(others, coefficient),
+                1 => slope.insert(others, coefficient),
+                _ => return None,
+            };
+        }
+        let (slope, rest) = (eval_terms(&slope, bindings).ok()?, eval_terms(&rest, bindings).ok()?);
+        let left = i64::try_from(size).ok()?.checked_sub(rest)?;
+        if left.checked_rem(slope)? != 0 {
+            return None;
+        }
+        Some((name, usize::try_from(left / slope).ok()?))
+    }
+
     /// The names that occur, each once, sorted.
     pub fn names(self) -> Vec<String> {
         fn visit(terms: &Terms, names: &mut Vec<String>) {
@@ -404,6 +428,28 @@ mod tests {
         assert_eq!(b.div_floor(2.into()), b.div_floor(2.into()));
         assert_ne!(b.div_floor(2.into()), b.div_floor(3.into()));
         assert_eq!(b.div_floor(0.into()), None);
+    }
+
+    #[test]
+    fn one_open_name_is_solved_for() {
+        let check = |text: &str, size: usize, expect: Option<usize>| {
+            let ty = crate::types::parse_type(&format!("f32[{text}]")).expect(text);
+            let solved = ty.shape[0].solve(size, &Bindings::from([("B".to_string(), 3)]));
+            assert_eq!(solved, expect.map(|size| ("T".to_string(), size)), "{text} = {size}");
+        };
+        check("T", 7, Some(7));
+        check("2*T + 1", 7, Some(3));
+        check("T - 4", 0, Some(4));
+        check("B*T - B", 6, Some(3));
+        check("T + (B // 2)", 5, Some(4));
+        check("8 - T", 3, Some(5));
+        check("2*T", 7, None);
+        check("T + 4", 3, None);
+        check("T*T", 9, None);
+        check("(T // 2)", 1, None);
+        check("T + N", 5, None);
+        check("(T // 2) + T", 3, None);
+        check("B", 3, None);
     }
 
     #[test]

@@ -16,6 +16,9 @@ pub(crate) use parse::{Reader, Wrong};
 
 use crate::array::{DType, MAX_RANK, Sizes, element_count};
 
+/// What stands for a dimension: its size, or what it is assumed to be.
+pub type MapDim<'a> = dyn Fn(Dim) -> Result<Dim, String> + 'a;
+
 /// The dimensions of a value, outermost first; rank 0 to 8.
 ///
 /// Shapes are interned for the life of the process: one is a pointer, copying and comparing cost
@@ -124,15 +127,16 @@ impl Shape {
         self.dims().iter().map(|dim| dim.eval(bindings)).collect()
     }
 
-    /// This shape with its names replaced by their sizes; `None` where it has none.
+    /// This shape with each dimension that is no number replaced; `None` where that changes nothing.
     ///
     /// # Errors
-    /// As [`Shape::eval`].
-    pub fn bind(self, bindings: &Bindings) -> Result<Option<Shape>, String> {
+    /// Those of `map`.
+    pub fn with_dims(self, map: &MapDim) -> Result<Option<Shape>, String> {
         if self.sizes().is_some() {
             return Ok(None);
         }
-        Ok(Some(Shape::of_sizes(&self.eval(bindings)?)))
+        let dims: Vec<Dim> = self.dims().iter().map(|&dim| map(dim)).collect::<Result<_, _>>()?;
+        Ok(Some(Shape::new(&dims)).filter(|&shape| shape != self))
     }
 
     /// This shape with dimension `axis` left out.

@@ -18,7 +18,7 @@ use crate::ops::{
 };
 use crate::tensor::{Outputs, Tensor};
 use crate::text::Given;
-use crate::types::{Bindings, Type};
+use crate::types::{MapDim, Type};
 
 /// y = then(x) where the condition holds, otherwise(x) where it does not. Operands: the condition
 /// (a bool scalar), then x: what both bodies take. Only the branch that is taken is run.
@@ -156,8 +156,8 @@ impl Rule for Cond {
         Ok(taken.eval(&arguments)?.into())
     }
 
-    fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
-        let (then, otherwise) = (self.then.bind(sizes)?, self.otherwise.bind(sizes)?);
+    fn with_dims(&self, map: &MapDim) -> Result<Option<Op>, String> {
+        let (then, otherwise) = (self.then.with_dims(map)?, self.otherwise.with_dims(map)?);
         if then.is_none() && otherwise.is_none() {
             return Ok(None);
         }

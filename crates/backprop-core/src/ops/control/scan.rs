@@ -17,7 +17,7 @@ use crate::ops::{
 };
 use crate::tensor::{Outputs, Tensor};
 use crate::text::Given;
-use crate::types::{Bindings, Dim, Shape, Type};
+use crate::types::{Dim, MapDim, Shape, Type};
 use crate::with_dtype;
 
 /// cₖ₊₁, yₖ = body(k, cₖ, xₖ, captures) for k = 0, 1, ..., length − 1.
@@ -331,13 +331,13 @@ impl Rule for Scan {
         Ok(results)
     }
 
-    fn bind(&self, sizes: &Bindings) -> Result<Option<Op>, String> {
-        let (body, length) = (self.body.bind(sizes)?, self.length.eval(sizes)?);
-        if body.is_none() && self.length.size().is_some() {
+    fn with_dims(&self, map: &MapDim) -> Result<Option<Op>, String> {
+        let (body, length) = (self.body.with_dims(map)?, map(self.length)?);
+        if body.is_none() && length == self.length {
             return Ok(None);
         }
         let body = body.map_or_else(|| self.body.clone(), Arc::new);
-        Ok(Some(Scan { body, length: Dim::Size(length), ..*self }.into()))
+        Ok(Some(Scan { body, length, ..*self }.into()))
     }
 
     fn family(&self) -> Family<'_> {
