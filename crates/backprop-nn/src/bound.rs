@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use backprop_core::graph::context::{ContextId, in_module};
 use backprop_core::graph::place::Line;
-use backprop_core::ops::{Constant, IllCall, Input, full};
+use backprop_core::ops::{Constant, Full, IllCall, Input, full};
 use backprop_core::{Array, DType, Ill, Tensor, Type, concat};
 use backprop_run::Bind;
 
@@ -165,8 +165,9 @@ impl Bound {
         self.state(STEP, Type::scalar(DType::I64))
     }
 
-    /// A fresh key for random ops, u32 \[4\]: the seed, a stream of this layer's own, the step. Two
-    /// calls give different keys; the same call of another run gives the same one.
+    /// A fresh key for random ops, u32 \[4\]: the seed, a stream of this layer's own, the step, and in
+    /// a loop the iteration. Two calls give different keys; the same call of another run gives the same
+    /// one.
     #[track_caller]
     pub fn key(&self) -> Tensor {
         let context = self.shared.context.innermost();
@@ -175,7 +176,8 @@ impl Bound {
         let seed = self.state(SEED, Type::new(DType::U32, [2usize]));
         let stream = self.leaf(Constant { array: Arc::new(Array::vector(vec![stream])) });
         let step = self.step().cast(DType::U32).reshape([1]);
-        concat(&[seed, stream, step], 0)
+        let key = concat(&[seed, stream, step], 0);
+        self.shared.context.iterations().into_iter().fold(key, Tensor::fold_in)
     }
 
     /// Σ|w| · `lambda` over the weights, to add to the objective J. Weights are the trainable
@@ -239,6 +241,7 @@ impl Bound {
         }
     }
 
+    /// Outside of any loop or branch that is being built: others ask for the same state.
     #[track_caller]
     fn bind_state(
         &self,
@@ -264,7 +267,10 @@ impl Bound {
                 }
             }
             Some(array) => self.leaf(Constant { array: Arc::new(array.clone()) }),
-            None => full(self.shared.context, ty, 0.0),
+            None => match Full::new(ty, 0.0) {
+                Ok(zeros) => self.leaf(zeros),
+                Err(ill) => self.leaf(IllCall::new("params", ill)),
+            },
         };
         self.shared.bound_states.borrow_mut().push(BoundState { name, slot_of, ty, tensor });
         tensor
@@ -272,6 +278,6 @@ impl Bound {
 
     #[track_caller]
     fn leaf(&self, op: impl Into<backprop_core::Op>) -> Tensor {
-        self.shared.context.emit(op.into(), &[], Line::Code(Location::caller())).one()
+        self.shared.context.emit_outside(op.into(), Line::Code(Location::caller())).one()
     }
 }

@@ -1,6 +1,6 @@
 //! Parameters, layers and steps: what they promise, in both modes.
 
-use backprop_core::{Array, DType, Error, Graph, Seed, Tensor, Type};
+use backprop_core::{Array, DType, Error, Graph, Seed, Tensor, Type, concat, scan_n};
 use backprop_nn::{
     Adam, AdamW, Bound, Declare, Dropout, Init, Layer, Linear, Optimizer, Params, Schedule, Sequential, Sgd,
     TrainStep, summary,
@@ -180,6 +180,58 @@ fn dropout_has_one_mask_in_both_modes_and_another_for_each_layer_and_step() {
     assert_eq!(same, x);
     let [all, none] = [1.0, 0.0].map(|p| both(&params, &x, layer("0", Dropout::new(p)))[0].clone().unwrap());
     assert!(all.to_f64s().iter().all(|&x| x == 0.0) && none == x);
+}
+
+/// Five iterations, in each of which dropout acts twice: on the carry, and in a loop of its own.
+struct Loops;
+
+impl Layer for Loops {
+    fn forward(&self, p: &Bound, x: Tensor) -> Tensor {
+        let half = Dropout::new(0.5);
+        let (_, rows) = scan_n(5usize, x, |_, carry| {
+            let (_, inner) = scan_n(3usize, x, |_, own| (own, p.run("inner", &half, own)));
+            let once = p.run("outer", &half, carry);
+            (carry, (inner, once))
+        });
+        let (inner, outer): (Tensor, Tensor) = rows;
+        concat(&[inner.reshape([15, 31]), outer], 0)
+    }
+}
+
+#[test]
+fn dropout_in_a_loop_draws_anew_in_each_iteration() {
+    let params = Loops.init(Seed(4)).unwrap();
+    let x = Array::full(DType::F32, &[31], 1.0).unwrap();
+    let [eager, graph] = both(&params, &x, |p, x| Loops.forward(p, x)).map(Result::unwrap);
+    assert!(eager.same_bits(&graph));
+    let rows: Vec<Vec<f64>> = eager.to_f64s().chunks(31).map(<[f64]>::to_vec).collect();
+    assert_eq!(rows.len(), 20);
+    for (position, row) in rows.iter().enumerate() {
+        assert!(!rows[..position].contains(row), "row {position} comes twice");
+    }
+}
+
+#[test]
+fn a_state_that_a_loop_asked_for_serves_the_step_around_it() {
+    // The seed and the step are first asked for inside the loop, then by the optimizer outside.
+    let net = Linear::new(3, 1);
+    let optimizer = Optimizer::from(Adam::new(0.1)).schedule(Schedule::warm_up_cosine(2, 9));
+    let [eager, graph] = MODES.map(|mode| {
+        let mut params = net.init(Seed(0)).unwrap();
+        for _ in 0..3 {
+            let x = [sample([5, 3])];
+            take_step(mode, &mut params, &optimizer, &x, |p, x| {
+                let (total, ()) = scan_n(4usize, p.get("bias").sum(()) * 0.0, |_, total| {
+                    let kept = p.run("mask", &Dropout::new(0.5), x[0]);
+                    (total + net.forward(p, kept).square().sum(()), ())
+                });
+                total
+            })
+            .unwrap();
+        }
+        params
+    });
+    assert!(eager.step() == 3 && eager.same_bits(&graph));
 }
 
 #[test]

@@ -103,6 +103,11 @@ pub trait Emit {
         false
     }
 
+    /// The iteration's number, where this is the body of a loop.
+    fn iteration(&self) -> Option<Tensor> {
+        None
+    }
+
     /// The numbers of a value.
     ///
     /// # Errors
@@ -235,6 +240,23 @@ impl ContextId {
     /// The innermost context that is open below this one: where its next operation lands.
     pub fn innermost(self) -> ContextId {
         TABLE.with_borrow(|table| table.innermost(self))
+    }
+
+    /// The iterations' numbers of the loops whose bodies are open below this context, outermost first.
+    pub fn iterations(self) -> Vec<Tensor> {
+        let bodies = std::iter::successors(self.inner(), |body| body.inner());
+        bodies.filter_map(|body| body.get()?.iteration()).collect()
+    }
+
+    /// Calls `op`, which has no operands, in this very context, though a body may be open below it.
+    pub fn emit_outside(self, op: Op, line: Line) -> Outputs {
+        match self.get() {
+            Some(emit) => {
+                let Emitted { first, n } = emit.call(op, &[], line);
+                Outputs { context: self, first, n }
+            }
+            None => self.emit(op, &[], line),
+        }
     }
 
     /// Whether values of this context may be used in `inner`.

@@ -8,6 +8,7 @@ use super::body::Body;
 use super::context::{self, Closed, ContextId, Emit};
 use super::place::{Line, Place};
 use super::records::{Inputs, Part, Records, ValueId};
+use crate::array::DType;
 use crate::ops::{Identity, Input, Op};
 use crate::random::Streams;
 use crate::tensor::Tensor;
@@ -64,6 +65,13 @@ impl OpenBody {
         let value = push_parameter(&mut self.context.records.borrow_mut(), ty, place);
         self.parameters.push(value);
         Tensor::new(self.id(), value)
+    }
+
+    /// The first parameter of a loop's body: the number of the iteration, an i64 scalar.
+    pub fn iteration(&mut self, line: Line) -> Tensor {
+        let k = self.parameter(Some(Type::scalar(DType::I64)), line);
+        self.context.iteration.set(Some(k.value));
+        k
     }
 
     /// Closes the body. Outputs may be values of the surroundings; a value that cannot be used here

@@ -49,6 +49,8 @@ pub struct GraphContext {
     captures: RefCell<Vec<(Tensor, ValueId)>>,
     /// For a body: the surrounding context.
     parent: Option<ContextId>,
+    /// For the body of a loop: the iteration's number.
+    iteration: Cell<Option<ValueId>>,
     kind: Closed,
 }
 
@@ -61,6 +63,7 @@ impl GraphContext {
             streams: RefCell::default(),
             captures: RefCell::default(),
             parent: None,
+            iteration: Cell::new(None),
             kind: Closed::Dropped,
         }
     }
@@ -93,6 +96,10 @@ impl Emit for GraphContext {
             records.fault(node, Ill::new(rule).hint("make it before the body; the body captures it"));
         }
         records.node(node).emitted()
+    }
+
+    fn iteration(&self) -> Option<Tensor> {
+        Some(Tensor::new(self.id, self.iteration.get()?))
     }
 
     fn is_no_grad(&self) -> bool {

@@ -9,7 +9,7 @@ use super::{home_of, told, want_parameter};
 use crate::array::{Array, DType, MAX_RANK};
 use crate::graph::body::Body;
 use crate::graph::context::ContextId;
-use crate::graph::draft::{Draft, draft};
+use crate::graph::draft::{Draft, OpenBody};
 use crate::graph::fault::Ill;
 use crate::graph::place::Line;
 use crate::ops::{
@@ -48,8 +48,8 @@ pub struct Scan {
 ///
 /// At least one tensor must be in `init` or `xs`: it says which graph or tape the loop belongs to.
 ///
-/// A random key inside a loop must be folded with the iteration, or all iterations draw the same
-/// numbers: use [`scan_indexed`] and [`Tensor::fold_in`].
+/// A random key of one's own must be folded with the iteration, or all iterations draw the same
+/// numbers: use [`scan_indexed`] and [`Tensor::fold_in`]. Layers such as dropout do so.
 ///
 /// ```
 /// use backprop_core::{Graph, scan};
@@ -188,7 +188,11 @@ impl Loop {
             true => ty.and_then(slice_type),
             false => ty,
         });
-        draft(home, line, std::iter::once(Some(Type::scalar(DType::I64))).chain(types), step)
+        let mut body = OpenBody::new(home);
+        let mut own = vec![body.iteration(line)];
+        own.extend(types.map(|ty| body.parameter(ty, line)));
+        let outputs = step(&own);
+        body.close(&outputs, line)
     }
 
     /// Calls `scan` on `operands`, for which `body` has its explicit parameters.
