@@ -44,7 +44,13 @@ pub fn formula(records: &Records, value: ValueId) -> String {
 /// The formula of `value` in which other values are called what `name` calls them.
 pub fn formula_with(records: &Records, value: ValueId, name: &dyn Fn(ValueId) -> Option<String>) -> String {
     let is_named = |at: ValueId| at != value && name(at).is_some();
-    let mut reader = Reader { algebra: algebra::Algebra::new(), records, names: name, read: HashMap::new() };
+    let mut reader = Reader {
+        algebra: algebra::Algebra::new(),
+        records,
+        names: name,
+        read: HashMap::new(),
+        in_body: false,
+    };
     for id in needed(records, &[value], is_named) {
         let node = records.node(id);
         for at in node.outputs().chain(node.inputs.iter().copied()) {
