@@ -463,3 +463,18 @@ fn long_chains_print_and_parse() {
     assert_eq!(back.records.n_nodes(), n + 1);
     assert_eq!(back.print().text, first);
 }
+
+/// With a look at the whole line for each name or type, these would take minutes.
+#[test]
+fn much_in_one_line_costs_its_length() {
+    let n = 200_000;
+    let names = vec!["\"a name\""; n].join(", ");
+    let text = format!(
+        "graph {{\n  \"a name\" = input : f64[2]\n  y = concat({names}) {{axis: 0}}\n  return y\n}}\n"
+    );
+    let records = read(&text).unwrap().records;
+    assert_eq!(records.nodes()[1].inputs.len(), n);
+    let types = vec!["f64[N, 2]"; n].join(", ");
+    let text = format!("graph {{\n  x = input : f64[2]\n  y = neg(x) : {types}\n  return y\n}}\n");
+    wrong(&text, &["y = neg(x)"]);
+}
