@@ -1,15 +1,11 @@
 //! Derivatives as formulas: what a lecturer would write on the board.
 
 use backprop_ad::grad;
-use backprop_core::{DType, Graph, Tensor, cond, formula, scan, scan_n};
-
-fn text(value: Tensor) -> String {
-    value.with_records(|records| formula(records, value.id())).unwrap()
-}
+use backprop_core::{DType, Graph, Tensor, cond, scan, scan_n};
 
 #[track_caller]
 fn check(value: Tensor, expect: &str) {
-    assert_eq!(text(value), expect);
+    assert_eq!(value.formula(), expect);
 }
 
 /// f(x) and its derivative for an x of this type.
@@ -175,12 +171,12 @@ fn the_text_is_no_longer_than_the_graph() {
     let x = g.input("x", "f64[]");
     // Written out, this is 2⁶⁰ terms.
     let y = (0..60).fold(x, |y, _| y * y.sin());
-    let text = formula(&g.records(), y.id());
+    let text = y.formula();
     assert!(text.lines().count() > 30 && text.len() < 6_000, "{text}");
     assert_eq!(text.lines().nth(1), Some("  where a = sin(x·sin(x)·sin(x·sin(x)))"), "{text}");
     // Deep, and not shared at all.
     let z = (0..30_000).fold(x, |z, _| z.sin() + x);
-    assert!(formula(&g.records(), z.id()).len() < 1_000_000);
+    assert!(z.formula().len() < 1_000_000);
 }
 
 #[test]
@@ -188,12 +184,12 @@ fn a_long_product_of_matrices_is_transposed_without_recursion() {
     let g = Graph::new();
     let (x, w) = (g.input("x", "f64[3, 3]"), g.input("w", "f64[3, 3]"));
     let deep = (0..10_000).fold(x, |y, _| y.matmul(w));
-    assert!(text(deep.t()).lines().count() > 100);
+    assert!(deep.t().formula().lines().count() > 100);
     let [dw] = grad(deep.sum(()), [w]);
-    assert!(text(dw).len() < 10_000_000);
+    assert!(dw.formula().len() < 10_000_000);
     // As a tree, this is 2³⁰ factors.
     let squared = (0..30).fold(x, |y, _| y.matmul(y));
-    assert!(text(squared.t()).lines().count() < 40);
+    assert!(squared.t().formula().lines().count() < 40);
     check(x.matmul(w).matmul(x).t(), "xᵀ·wᵀ·xᵀ");
     check(x.matmul(w.t()).t().t(), "x·wᵀ");
 }

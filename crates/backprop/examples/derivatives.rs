@@ -17,7 +17,7 @@ fn main() -> Result<(), Error> {
     let (w, x) = (g.input("w", "f64[]"), g.input("x", "f64[]"));
     let y = (w * x).tanh().named("y");
     let [dw] = grad(y, [w]);
-    println!("dy/dw = {}", formula(&g.records(), dw.id()));
+    println!("dy/dw = {}", dw.formula());
 
     // A Jacobian: for s = softmax(x) it is diag(s) − s·sᵀ.
     let x = tape.value([0.5, 1.0, 2.0]);
