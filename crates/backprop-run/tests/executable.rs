@@ -127,6 +127,8 @@ fn assumptions_hold_in_any_order_and_are_checked() {
         says(sum(assume), &["is assumed to be ", "5, but it is 4"]);
     }
     says(sum(&[("A", b)]), &["shapes differ"]);
+    let even = a.div_floor(2.into()).unwrap() * 2;
+    says(sum(&[("A", 5.into()), ("B", a), ("A", even)]), &["A is assumed to be 2*(A // 2) = 4, but it is 5"]);
     says(sum(&[("A", b), ("A", 5.into()), ("B", 6.into())]), &["B is assumed to be 6, but it is 5"]);
 }
 
