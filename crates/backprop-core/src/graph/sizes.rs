@@ -1,6 +1,6 @@
 //! The names of dimensions: what they are assumed to equal, and their sizes from the arrays that are given.
 
-use super::fault::Fault;
+use super::fault::{Error, Fault};
 use super::records::{NodeId, Records, ValueId};
 use crate::array::Array;
 use crate::ops::Op;
@@ -67,12 +67,15 @@ impl Records {
     ///
     /// # Errors
     /// An array of another type than its value; sizes that contradict each other or an assumption.
-    pub fn sizes(&self, given: &[(ValueId, &Array)], op: &str) -> Result<Bindings, Fault> {
-        let declared = |value: ValueId| self.ty(value).ok_or_else(|| Fault::new(op, "a given value is ill"));
+    pub fn sizes(&self, given: &[(ValueId, &Array)], op: &str) -> Result<Bindings, Error> {
+        let declared = |value: ValueId| {
+            self.ty(value).ok_or_else(|| Error::from(Fault::new(op, "a given value is ill")))
+        };
         let wrong = |value: ValueId, ty: Type, array: &Array, why: String| {
             let given = Type::new(array.dtype(), array.shape());
             let label = self.label(value);
-            Fault::new(op, format!("input {label} is declared {ty}, but {given} was given{why}"))
+            let rule = format!("input {label} is declared {ty}, but {given} was given{why}");
+            Error::from(Fault::new(op, rule))
         };
         let mut sizes = Bindings::new();
         let mut others: Vec<(Dim, usize)> = Vec::new();
@@ -117,7 +120,7 @@ impl Records {
                 && is != said
             {
                 let said = if dim.size().is_some() { said.to_string() } else { format!("{dim} = {said}") };
-                return Err(Fault::new(op, format!("{name} is assumed to be {said}, but it is {is}")));
+                return Err(Fault::new(op, format!("{name} is assumed to be {said}, but it is {is}")).into());
             }
         }
         Ok(sizes)
