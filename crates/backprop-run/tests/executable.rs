@@ -26,7 +26,8 @@ fn every_missing_or_repeated_input_is_named() {
     says(compile(&g, &[a, b, c, ill], &[z]), &["input: type `f64[`"]);
     let [x, y] = [("a", ones(&[2])), ("b", ones(&[2]))];
     says(run(&g, &[x.clone(), y.clone(), x, ("c", ones(&[2]))], &[z]), &["input a is given twice"]);
-    says(run(&g, &[y, ("d", ones(&[2]))], &[z]), &["no input called `d`"]);
+    let unknown = [y, ("d", ones(&[2])), ("e", ones(&[2]))];
+    says(run(&g, &unknown, &[z]), &["no input called `d`", "no input called `e`"]);
 }
 
 #[test]
