@@ -13,6 +13,7 @@ mod family;
 mod index;
 mod leaf;
 mod logic;
+mod part;
 mod random;
 mod reduce;
 mod select;
@@ -31,10 +32,11 @@ pub use family::{BilinearRule, Bprop, Differentiate, Family, General, Gradient, 
 pub use index::{ArgMax, Gather, MaxWithIndex, OneHot, ScatterAdd, check_indices};
 pub use leaf::{Constant, DimValue, Full, IllCall, Input, Iota, Missing, full};
 pub use logic::{Compare, Logic};
+pub use part::{Concat, Pad, Slice, concat};
 pub use random::{Normal, Uniform, key_of};
 pub use reduce::{Any, IntoAxes, LogSumExp, Max, Sum};
 pub use select::{Cast, Identity, Select, StopGradient};
-pub use shape::{Broadcast, Concat, IntoSizes, Pad, Reshape, Slice, Transpose, broadcast_shapes, concat};
+pub use shape::{Broadcast, IntoSizes, Reshape, Transpose, broadcast_shapes};
 pub use unary::Unary;
 
 use crate::array::Array;
