@@ -11,14 +11,16 @@
 //! failure. The golden values come from outside this project (`goldens/README.md`).
 //! `cargo test -p backprop-conformance` prints the matrix.
 
+mod bodies;
 pub mod checks;
 pub mod compare;
-mod dtypes;
+pub mod dtypes;
 pub mod functions;
 pub mod golden;
 pub mod golden_checks;
 mod masks;
 pub mod matrix;
+mod modes;
+pub mod narrow;
 pub mod random;
 pub mod rows;
-pub mod samples;

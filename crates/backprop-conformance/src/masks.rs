@@ -8,7 +8,7 @@ use backprop_run::Tape;
 use crate::checks::{floats, is_float, on_tape, read};
 use crate::compare::F64_SUM;
 use crate::rows::{Row, Sample};
-use crate::samples::wave;
+use backprop_core::ops::sample::wave;
 
 /// A pointwise or linear op keeps a mask; contractions and general ops drop it and may give NaN.
 pub(crate) fn is_strict(row: &Row) -> bool {

@@ -3,6 +3,7 @@
 use std::panic::Location;
 
 use super::family::{Family, Linear};
+use super::sample::{self, Registered, Sample};
 use super::{Arrays, Attribute, Attributes, Axes, Op, Rule, Types, bind_shape, one, want_axis, want_inputs};
 use crate::array::{Array, Sizes, strides};
 use crate::graph::fault::Ill;
@@ -75,10 +76,28 @@ pub(crate) fn walk<'a>(sizes: &'a [usize], source_strides: &'a [usize]) -> impl 
     move |i| (0..sizes.len()).map(|axis| (i / own[axis]) % sizes[axis] * source_strides[axis]).sum()
 }
 
-impl Reshape {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+impl Registered for Reshape {
+    fn names() -> Vec<&'static str> {
+        vec!["reshape"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         Ok(Reshape { shape: given.shape("shape")? }.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        let rows: [(&[usize], &[usize]); 6] = [
+            (&[2, 3], &[3, 2]),
+            (&[], &[1, 1]),
+            (&[1], &[]),
+            (&[6], &[2, 3]),
+            (&[2, 3, 5], &[5, 6]),
+            (&[0, 3], &[2, 0]),
+        ];
+        let row = |&(from, to): &(&[usize], &[usize])| {
+            (Reshape { shape: sample::shape(to) }.into(), vec![sample::wave(from, 0)])
+        };
+        rows.iter().map(row).collect()
     }
 }
 
@@ -126,10 +145,22 @@ impl Linear for Reshape {
     }
 }
 
-impl Transpose {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+impl Registered for Transpose {
+    fn names() -> Vec<&'static str> {
+        vec!["transpose"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         Ok(Transpose { perm: given.axes("perm")? }.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        let rows: [(&[usize], &[usize]); 4] =
+            [(&[3, 2], &[1, 0]), (&[], &[]), (&[2, 3, 5], &[1, 2, 0]), (&[0, 3], &[1, 0])];
+        let row = |&(sizes, perm): &(&[usize], &[usize])| {
+            (Transpose { perm: Axes::new(perm) }.into(), vec![sample::wave(sizes, 0)])
+        };
+        rows.iter().map(row).collect()
     }
 }
 
@@ -209,10 +240,29 @@ impl Broadcast {
     }
 }
 
-impl Broadcast {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+impl Registered for Broadcast {
+    fn names() -> Vec<&'static str> {
+        vec!["broadcast"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         Ok(Broadcast { shape: given.shape("shape")? }.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        let rows: [(&[usize], &[usize]); 7] = [
+            (&[1, 3], &[2, 3]),
+            (&[], &[]),
+            (&[], &[2, 3]),
+            (&[3, 1], &[2, 3, 5]),
+            (&[1, 3], &[0, 3]),
+            (&[0, 3], &[2, 0, 3]),
+            (&[2, 3], &[2, 3]),
+        ];
+        let row = |&(from, to): &(&[usize], &[usize])| {
+            (Broadcast { shape: sample::shape(to) }.into(), vec![sample::wave(from, 0)])
+        };
+        rows.iter().map(row).collect()
     }
 }
 
@@ -268,13 +318,30 @@ impl Linear for Broadcast {
     }
 }
 
-impl Slice {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+impl Registered for Slice {
+    fn names() -> Vec<&'static str> {
+        vec!["slice"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         let (start, stop) = (given.shape("start")?, given.shape("stop")?);
         let step = given.has("step").then(|| given.shape("step")).transpose()?;
         let ones = Shape::new(&vec![Dim::Size(1); start.rank()]);
         Ok(Slice { start, stop, step: step.unwrap_or(ones) }.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        let row = |sizes: &[usize], start: &[usize], stop: &[usize], step: &[usize]| -> Sample {
+            let [start, stop, step] = [start, stop, step].map(sample::shape);
+            (Slice { start, stop, step }.into(), vec![sample::wave(sizes, 0)])
+        };
+        vec![
+            row(&[7], &[1], &[6], &[2]),
+            row(&[], &[], &[], &[]),
+            row(&[3, 5], &[0, 2], &[2, 5], &[1, 2]),
+            row(&[5, 2], &[2, 0], &[2, 2], &[1, 1]),
+            row(&[0, 3], &[0, 1], &[0, 3], &[1, 1]),
+        ]
     }
 }
 
@@ -367,13 +434,29 @@ impl Linear for Slice {
     }
 }
 
-impl Pad {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+impl Registered for Pad {
+    fn names() -> Vec<&'static str> {
+        vec!["pad"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         let (low, high) = (given.shape("low")?, given.shape("high")?);
         let interior = given.has("interior").then(|| given.shape("interior")).transpose()?;
         let zeros = Shape::new(&vec![Dim::Size(0); low.rank()]);
         Ok(Pad { low, high, interior: interior.unwrap_or(zeros) }.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        let row = |sizes: &[usize], low: &[usize], high: &[usize], interior: &[usize]| -> Sample {
+            let [low, high, interior] = [low, high, interior].map(sample::shape);
+            (Pad { low, high, interior }.into(), vec![sample::wave(sizes, 0)])
+        };
+        vec![
+            row(&[3], &[1], &[2], &[0]),
+            row(&[], &[], &[], &[]),
+            row(&[3, 2], &[0, 1], &[2, 3], &[0, 2]),
+            row(&[0, 3], &[2, 0], &[1, 1], &[0, 0]),
+        ]
     }
 }
 
@@ -469,10 +552,21 @@ impl Linear for Pad {
     }
 }
 
-impl Concat {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+impl Registered for Concat {
+    fn names() -> Vec<&'static str> {
+        vec!["concat"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         Ok(Concat { axis: given.axis("axis", given.rank(0))? }.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        let row = |axis: usize, parts: &[&[usize]]| -> Sample {
+            let operands = parts.iter().enumerate();
+            (Concat { axis }.into(), operands.map(|(seed, sizes)| sample::wave(sizes, seed)).collect())
+        };
+        vec![row(0, &[&[3], &[2]]), row(1, &[&[2, 3], &[2, 1], &[2, 5]]), row(0, &[&[2, 3], &[0, 3]])]
     }
 }
 
