@@ -6,7 +6,7 @@ use backprop_run::Tape;
 
 use crate::compare::{F64_SUM, distance};
 use crate::functions::Function;
-use crate::masks::{is_strict, masks};
+use crate::masks::{Mask, masks};
 use crate::matrix::{Cell, Column};
 use crate::modes::{modes, round_trip};
 use crate::rows::{Row, Sample};
@@ -27,7 +27,7 @@ pub fn cell(row: &Row, column: Column) -> Cell {
             let differ = (1..sizes.len()).all(|axis| !sizes[..axis].contains(&sizes[axis]));
             sizes.len() >= 2 && differ && !sizes.contains(&0)
         }),
-        Column::Masks => each_smooth(row, &mut cell, |sample| masks(sample, is_strict(row))),
+        Column::Masks => each_smooth(row, &mut cell, |sample| masks(sample, Mask::of(row))),
         Column::Special => each(row, &mut cell, special),
         Column::Text => each(row, &mut cell, round_trip),
         // Golden values: `golden_checks` and `dtypes`.

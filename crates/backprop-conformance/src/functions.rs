@@ -9,7 +9,7 @@ use backprop_core::{Array, ContextId, Ill, Op, Tensor, Type};
 use serde_json::Value;
 
 use crate::bodies::body;
-use crate::golden::sizes;
+use crate::golden::{array, sizes};
 
 /// A function of tensors in a context.
 pub type Function = Rc<dyn Fn(ContextId, &[Tensor]) -> Vec<Tensor>>;
@@ -95,6 +95,11 @@ fn composite(name: &str, params: &Value) -> Option<Function> {
         return Some(Rc::new(move |_, x| body(x)));
     }
     Some(match name {
+        // Its array is no attribute.
+        "constant" => {
+            let own = array(&params["array"]);
+            Rc::new(move |context, _| vec![constant(context, own.clone())])
+        }
         "mean" => of(move |x| x[0].mean(axes)),
         "relu" => of(|x| x[0].relu()),
         "gelu" => of(|x| x[0].gelu()),

@@ -82,7 +82,7 @@ pub fn sizes(params: &Value, key: &str) -> Vec<usize> {
     list(&params[key]).iter().map(|size| size.as_u64().expect(DAMAGED) as usize).collect()
 }
 
-fn array(value: &Value) -> Array {
+pub(crate) fn array(value: &Value) -> Array {
     let dtype = DType::from_name(value["dtype"].as_str().expect(DAMAGED)).expect(DAMAGED);
     let element = |value: &Value| (value.as_bool().map(i64::from)).or(value.as_i64());
     with_dtype!(dtype, |T| {

@@ -104,10 +104,8 @@ impl Row {
             // On a tape an input is a value, which every sample is.
             Op::Input(_) => return Some(Reason::Leaf),
             Op::Constant(_) | Op::Full(_) | Op::Iota(_) | Op::DimValue(_) => {
-                let is_golden = matches!(op, Op::Iota(_)) && column == Value
-                    || matches!(op, Op::Iota(_) | Op::Full(_)) && column == DTypes;
-                let applies = is_golden || matches!(column, Empty | Rank0 | NonSquare | Modes | Text);
-                let is_one = matches!(op, Op::DimValue(_)) && matches!(column, Empty | NonSquare);
+                let applies = matches!(column, Value | DTypes | Empty | Rank0 | NonSquare | Modes | Text);
+                let is_one = matches!(op, Op::DimValue(_)) && matches!(column, DTypes | Empty | NonSquare);
                 let is_along = matches!(op, Op::Iota(_)) && column == Rank0;
                 return (!applies || is_one || is_along).then_some(Reason::Leaf);
             }

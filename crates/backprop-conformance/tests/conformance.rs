@@ -18,6 +18,9 @@ fn main() -> ExitCode {
         let mut golden = Golden::default();
         points.iter().filter(|op| op.name == row.name).for_each(|op| pointwise(op, &mut golden));
         cases.iter().filter(|own| own.op == row.name).for_each(|own| case(own, &mut golden));
+        // What reads no operand has a value in each type.
+        let leaves = typed.iter().filter(|own| own.op == row.name && own.inputs.is_empty());
+        leaves.for_each(|own| case(own, &mut golden));
         matrix
             .add(&row.name, Column::ALL.map(|column| (column, cell(row, column, &golden, &typed))).to_vec());
         matrix.measured(&row.name, golden.narrow.measured);

@@ -133,6 +133,10 @@ def cases():
         few = lambda *shape: some(rng, t, *shape)
         a, b = few(2, 7), few(2, 7)
         b[0, :3] = a[0, :3]
+        if t in WHOLE:
+            # Neighbours that f64 does not tell apart in 64 bits.
+            top = np.iinfo(LONG[t]).max
+            a[1, :3], b[1, :3] = [top, top - 1, top], [top - 1, top, top]
         for op, f in COMPARE.items():
             add(op, t, {}, [a, b], [f(a, b)])
         c, x = rng.random((3, 5)) < 0.5, few(3, 5)
@@ -165,6 +169,7 @@ def cases():
         add("cond", t, {"body": "either"}, [np.array(p), x, z], [x if p else z])
         value = {"f64": 0.1, "f32": 0.25, "i64": -(2**53) - 1, "i32": -(2**31), "u32": 2**32 - 1, "u8": 255, "bool": True}[t]
         add("full", t, {"type": f"{t}[2, 3]", "value": value}, [], [np.full((2, 3), value, dtype=x.dtype)])
+        add("constant", t, {"array": tensor(x)}, [], [x])
         if t != "bool":
             add("sum", t, {"axes": [1]}, [x], [summed(x, 1)])
             add("sum", t, {"axes": [0, 1]}, [x], [summed(x, (0, 1))])
@@ -187,6 +192,8 @@ def cases():
             add("scan", t, {"body": "any"}, [c, xs], steps(c, xs, np.logical_or))
         if t in FLOATS:
             add("logsumexp", t, {"axes": [1]}, [x], [logsumexp(x).astype(x.dtype)])
+    for n in (0, 1, 2, 7, 64, 1000, 2**31 + 5, 2**53 - 1):
+        add("dim_value", "i64", {"dim": n}, [], [np.array(n, dtype=np.int64)])
     return rows
 
 

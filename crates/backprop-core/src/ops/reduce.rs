@@ -58,19 +58,22 @@ fn not_empty(axes: Axes, ty: Type) -> Result<(), Ill> {
     }
 }
 
-/// Samples over no axis of rank 0, one axis, several axes, and nothing left.
+/// Samples over no axis of rank 0, one axis, several axes, and nothing left; and more elements than a
+/// kernel takes at a time.
 fn over_axes<T: Into<Op>>(
     make: impl Fn(Axes) -> T,
     shown: Array,
     operand: fn(&[usize], usize) -> Array,
 ) -> Vec<Sample> {
-    let rows: [(&[usize], &[usize]); 6] = [
+    let rows: [(&[usize], &[usize]); 8] = [
         (&[], &[]),
         (&[5], &[0]),
         (&[3, 2], &[1]),
         (&[2, 3, 5], &[0, 2]),
         (&[3, 2], &[0, 1]),
         (&[0, 3], &[1]),
+        (&[2091], &[0]),
+        (&[131, 7], &[0]),
     ];
     let call = |axes: &[usize], x: Array| (make(Axes::new(axes)).into(), vec![x]);
     [call(&[1], shown)].into_iter().chain(rows.map(|(sizes, axes)| call(axes, operand(sizes, 0)))).collect()

@@ -155,8 +155,13 @@ impl Registered for Transpose {
     }
 
     fn samples() -> Vec<Sample> {
-        let rows: [(&[usize], &[usize]); 4] =
-            [(&[3, 2], &[1, 0]), (&[], &[]), (&[2, 3, 5], &[1, 2, 0]), (&[0, 3], &[1, 0])];
+        let rows: [(&[usize], &[usize]); 5] = [
+            (&[3, 2], &[1, 0]),
+            (&[], &[]),
+            (&[2, 3, 5], &[1, 2, 0]),
+            (&[0, 3], &[1, 0]),
+            (&[71, 45], &[1, 0]),
+        ];
         let row = |&(sizes, perm): &(&[usize], &[usize])| {
             (Transpose { perm: Axes::new(perm) }.into(), vec![sample::wave(sizes, 0)])
         };

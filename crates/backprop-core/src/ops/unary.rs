@@ -147,7 +147,7 @@ impl Registered for Unary {
     }
 
     fn samples() -> Vec<Sample> {
-        let shown = sample::vector(&[0.5, 1.25, 4.0]);
+        let shown = sample::vector(&[0.5, 1.25, 2.0]);
         let of = |&op: &Unary| {
             [vec![(op.into(), vec![shown.clone()])], sample::over_shapes(op, 1, sample::wave)].concat()
         };
