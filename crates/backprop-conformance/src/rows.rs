@@ -1,7 +1,7 @@
 //! The rows of the matrix: every op of the registry, and every composite that has golden values.
 
 use backprop_core::ops::Family;
-use backprop_core::{Array, Op};
+use backprop_core::{Array, Op, Type};
 
 use crate::functions::{Function, named, of_op};
 use crate::golden::{Case, Pointwise};
@@ -88,7 +88,6 @@ impl Row {
         let Some(op) = &self.op else {
             return match (self.name.as_str(), column) {
                 (_, DTypes) => Some(Reason::ItsOps),
-                (_, Masks) => Some(Reason::ItsOps),
                 ("matmul" | "softmax" | "log_softmax" | "layer_norm" | "linear" | "cross_entropy", Rank0) => {
                     Some(Reason::NeedsAxis)
                 }
@@ -111,10 +110,6 @@ impl Row {
             }
             _ => {}
         }
-        let needs_axis = matches!(
-            op,
-            Op::Concat(_) | Op::Gather(_) | Op::ScatterAdd(_) | Op::ArgMax(_) | Op::MaxWithIndex(_)
-        );
         match column {
             Gradient | Order2 | Jvp | Differences | JacobianTimesD | Flatten | Masks if !has_derivative => {
                 Some(Reason::NoDerivative)
@@ -124,10 +119,19 @@ impl Row {
                 Some(Reason::NoFloats)
             }
             Special | F32 if matches!(op, Op::Uniform(_) | Op::Normal(_)) => Some(Reason::FixedOperand),
-            // A gather of rank 0 indices is there, but x itself has the axis.
-            Rank0 if needs_axis => Some(Reason::NeedsAxis),
+            Rank0 if self.needs_axis(op) => Some(Reason::NeedsAxis),
             _ => None,
         }
+    }
+
+    /// No operand of a sample has rank 0, and the type rule refuses that all have.
+    fn needs_axis(&self, op: &Op) -> bool {
+        let scalars = |sample: &Sample| -> Vec<Type> {
+            sample.inputs.iter().map(|x| Type::scalar(x.dtype())).collect()
+        };
+        let has_scalar = |sample: &Sample| sample.inputs.iter().any(|x| x.rank() == 0);
+        !self.samples.iter().any(has_scalar)
+            && self.samples.first().is_some_and(|sample| op.infer(&scalars(sample)).is_err())
     }
 }
 

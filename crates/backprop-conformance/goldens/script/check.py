@@ -1,13 +1,16 @@
 """Checks the committed JSON files by other means than the ones that made them; writes nothing.
 
-pointwise.json by differences at 200 digits, ops.json by differences and PyTorch, optimizers.json by NumPy.
+pointwise.json by differences at 200 digits, ops.json by differences and PyTorch, reductions.json by
+PyTorch, dtypes.json by JAX, optimizers.json by NumPy.
 """
 
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import torch
+from jax import lax
 from mpmath import mp, mpf
 
 import pointwise
@@ -104,7 +107,8 @@ def check_pointwise():
     for op, table in tables.items():
         check = check_unary if table["arity"] == 1 else check_binary
         check(op, table["points"])
-        check_library(op, table, table["arity"])
+        if op in LIBRARY:
+            check_library(op, table, table["arity"])
     check_pow_const(tables["pow"]["pow_const"])
     return sum(len(t["points"]) for t in tables.values())
 
@@ -132,7 +136,7 @@ def check_differences(f, case, rng):
     xs, d, dx, v, hvp = (arrays(case[k]) for k in ("inputs", "d", "dx", "v", "hvp"))
     value = lambda at: dot(d, [np.asarray(y) for y in f(*at)])
     u = [None if g is None else rng.standard_normal(g.shape) for g in dx]
-    size = 1 + abs(value(xs)) + sum(float(np.abs(y).sum()) for y in arrays(case["outputs"]))
+    size = 1 + abs(value(xs)) + sum(float(np.abs(y).sum()) for y in [*arrays(case["outputs"]), *(g * w for g, w in zip(dx, u) if g is not None)])
     h = 1e-5
     slope = (value(moved(xs, (h, u))) - value(moved(xs, (-h, u)))) / (2 * h)
     assert abs(slope - dot(dx, u)) < 1e-8 * size, (case["op"], case["params"], slope, dot(dx, u))
@@ -140,6 +144,7 @@ def check_differences(f, case, rng):
         h = 1e-4
         corner = lambda s, t: value(moved(xs, (s * h, u), (t * h, v)))
         bend = (corner(1, 1) - corner(1, -1) - corner(-1, 1) + corner(-1, -1)) / (4 * h * h)
+        size += sum(float(np.abs(g * w).sum()) for g, w in zip(hvp, u) if g is not None)
         assert abs(bend - dot(hvp, u)) < 1e-5 * size, (case["op"], case["params"], bend, dot(hvp, u))
 
 
@@ -249,6 +254,47 @@ def check_ops():
     return sum(seen.values()) + len(seen)
 
 
+def check_reductions():
+    cases = load("reductions.json")["cases"]
+    for case in cases:
+        check_torch(case)
+    return len(cases)
+
+
+# --- dtypes.json -------------------------------------------------------------------------------------
+
+JAX = {
+    "neg": jnp.negative, "abs": jnp.abs, "sign": jnp.sign, "square": lambda x: x * x, "add": jnp.add, "sub": jnp.subtract, "mul": jnp.multiply,
+    "maximum": jnp.maximum, "minimum": jnp.minimum, "eq": jnp.equal, "ne": jnp.not_equal, "lt": jnp.less, "le": jnp.less_equal, "gt": jnp.greater, "ge": jnp.greater_equal,
+    "select": jnp.where, "and": jnp.logical_and, "or": jnp.logical_or, "not": jnp.logical_not,
+}
+
+
+def check_dtypes():
+    """Those that JAX has in every type; whole numbers wrap there as well."""
+    n = 0
+    for case in load("dtypes.json")["cases"]:
+        xs, (want, *_), p = arrays(case["inputs"]), arrays(case["outputs"]), case["params"]
+        if case["op"] in JAX:
+            got = JAX[case["op"]](*xs)
+        elif case["op"] == "sum":
+            got = jnp.sum(xs[0], axis=tuple(p["axes"]), dtype=xs[0].dtype)
+        elif case["op"] == "max":
+            got = jnp.max(xs[0], axis=tuple(p["axes"]))
+        elif case["op"] == "contract":
+            got = lax.dot_general(*xs, ((p["lhs_contract"], p["rhs_contract"]), ((), ())))
+        elif case["op"] == "gather":
+            got = jnp.take(xs[0], xs[1], axis=p["axis"])
+        elif case["op"] == "scatter_add" and xs[0].dtype != bool:
+            got = jnp.asarray(xs[0]).at[xs[1]].add(xs[2])
+        else:
+            continue
+        n += 1
+        assert got.dtype == want.dtype and np.allclose(got, want, rtol=1e-6 if want.dtype == np.float32 else 1e-14, atol=1e-6 if want.dtype == np.float32 else 0), (case["op"], case["dtype"], got, want)
+        assert want.dtype.kind == "f" or np.array_equal(got, want), (case["op"], case["dtype"], got, want)
+    return n
+
+
 # --- optimizers.json -----------------------------------------------------------------------------------
 
 
@@ -322,4 +368,6 @@ def check_optimizers():
 if __name__ == "__main__":
     print("optimizers.json:", check_optimizers(), "trajectories agree")
     print("ops.json:", check_ops(), "cases agree")
+    print("reductions.json:", check_reductions(), "cases agree")
+    print("dtypes.json:", check_dtypes(), "cases agree")
     print("pointwise.json:", check_pointwise(), "points agree")
