@@ -3,8 +3,11 @@
 
 use backprop_core::{DType, Tensor, cond, scan, scan_indexed, scan_n, scan_reverse};
 
+/// A function of tensors that are at hand.
+type Body = fn(&[Tensor]) -> Vec<Tensor>;
+
 /// The function of a name in `ops.json` or `dtypes.json`; `None` for a name that is unknown.
-pub(crate) fn body(op: &str, name: &str) -> Option<fn(&[Tensor]) -> Vec<Tensor>> {
+pub(crate) fn body(op: &str, name: &str) -> Option<Body> {
     Some(match (op, name) {
         ("cond", "sin_or_cube") => |x| vec![cond(x[0], || x[1].sin() * x[2], || x[1] * x[1] * x[1] + x[2])],
         ("cond", "two_outputs") => |x| {

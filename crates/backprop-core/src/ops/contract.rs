@@ -110,7 +110,7 @@ impl Registered for Contract {
             let op = Contract { lhs_contract, rhs_contract, lhs_batch, rhs_batch };
             (op.into(), vec![sample::wave(a, 0), sample::wave(b, 1)])
         };
-        vec![
+        sample::shown(vec![
             row(&[2, 3], &[3, 1], [&[1], &[0]], [&[], &[]]),
             row(&[], &[], [&[], &[]], [&[], &[]]),
             row(&[3, 2], &[2, 5], [&[1], &[0]], [&[], &[]]),
@@ -119,7 +119,7 @@ impl Registered for Contract {
             row(&[0, 3], &[3, 2], [&[1], &[0]], [&[], &[]]),
             row(&[2, 0], &[0, 3], [&[1], &[0]], [&[], &[]]),
             row(&[3, 600], &[600, 5], [&[1], &[0]], [&[], &[]]),
-        ]
+        ])
     }
 }
 

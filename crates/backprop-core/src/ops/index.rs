@@ -116,7 +116,13 @@ impl Registered for Gather {
             let operands = vec![sample::wave(sizes, 0), sample::indices(at, sizes[axis])];
             (Gather { axis }.into(), operands)
         };
-        vec![row(0, &[5, 2], &[3]), row(0, &[5], &[]), row(1, &[2, 3, 5], &[7]), row(0, &[3, 2], &[0])]
+        sample::shown(vec![
+            row(0, &[3], &[2]),
+            row(0, &[5, 2], &[3]),
+            row(0, &[5], &[]),
+            row(1, &[2, 3, 5], &[7]),
+            row(0, &[3, 2], &[0]),
+        ])
     }
 }
 
@@ -180,13 +186,13 @@ impl Registered for ScatterAdd {
             let at = sample::indices(at, sizes[axis]);
             (ScatterAdd { axis }.into(), vec![sample::wave(sizes, 0), at, sample::wave(updates, 1)])
         };
-        vec![
+        sample::shown(vec![
             row(0, &[3], &[2], &[2]),
             row(0, &[5], &[], &[]),
             row(0, &[3, 2], &[5], &[5, 2]),
             row(1, &[2, 3, 5], &[7], &[2, 7, 5]),
             row(0, &[3, 2], &[0], &[0, 2]),
-        ]
+        ])
     }
 }
 

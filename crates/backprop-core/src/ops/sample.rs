@@ -54,6 +54,16 @@ pub(crate) fn indices(sizes: &[usize], below: usize) -> Array {
     filled(sizes, (0..n).map(|i| ((5 * i + 2) % below) as i64).collect())
 }
 
+/// The samples, the first one on 1, 2, 3, ...: fit to be shown.
+pub(crate) fn shown(mut samples: Vec<Sample>) -> Vec<Sample> {
+    for x in samples.first_mut().into_iter().flat_map(|(_, operands)| operands) {
+        if x.dtype() == DType::F64 {
+            *x = filled(x.sizes(), (1..=x.len()).map(|i| i as f64).collect());
+        }
+    }
+    samples
+}
+
 /// A vector to be shown.
 pub(crate) fn vector(values: &[f64]) -> Array {
     Array::vector(values)

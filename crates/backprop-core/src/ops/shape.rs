@@ -97,7 +97,7 @@ impl Registered for Reshape {
         let row = |&(from, to): &(&[usize], &[usize])| {
             (Reshape { shape: sample::shape(to) }.into(), vec![sample::wave(from, 0)])
         };
-        rows.iter().map(row).collect()
+        sample::shown(rows.iter().map(row).collect())
     }
 }
 
@@ -165,7 +165,7 @@ impl Registered for Transpose {
         let row = |&(sizes, perm): &(&[usize], &[usize])| {
             (Transpose { perm: Axes::new(perm) }.into(), vec![sample::wave(sizes, 0)])
         };
-        rows.iter().map(row).collect()
+        sample::shown(rows.iter().map(row).collect())
     }
 }
 
@@ -267,7 +267,7 @@ impl Registered for Broadcast {
         let row = |&(from, to): &(&[usize], &[usize])| {
             (Broadcast { shape: sample::shape(to) }.into(), vec![sample::wave(from, 0)])
         };
-        rows.iter().map(row).collect()
+        sample::shown(rows.iter().map(row).collect())
     }
 }
 
@@ -340,13 +340,13 @@ impl Registered for Slice {
             let [start, stop, step] = [start, stop, step].map(sample::shape);
             (Slice { start, stop, step }.into(), vec![sample::wave(sizes, 0)])
         };
-        vec![
+        sample::shown(vec![
             row(&[7], &[1], &[6], &[2]),
             row(&[], &[], &[], &[]),
             row(&[3, 5], &[0, 2], &[2, 5], &[1, 2]),
             row(&[5, 2], &[2, 0], &[2, 2], &[1, 1]),
             row(&[0, 3], &[0, 1], &[0, 3], &[1, 1]),
-        ]
+        ])
     }
 }
 
@@ -456,12 +456,12 @@ impl Registered for Pad {
             let [low, high, interior] = [low, high, interior].map(sample::shape);
             (Pad { low, high, interior }.into(), vec![sample::wave(sizes, 0)])
         };
-        vec![
+        sample::shown(vec![
             row(&[3], &[1], &[2], &[0]),
             row(&[], &[], &[], &[]),
             row(&[3, 2], &[0, 1], &[2, 3], &[0, 2]),
             row(&[0, 3], &[2, 0], &[1, 1], &[0, 0]),
-        ]
+        ])
     }
 }
 
@@ -571,7 +571,11 @@ impl Registered for Concat {
             let operands = parts.iter().enumerate();
             (Concat { axis }.into(), operands.map(|(seed, sizes)| sample::wave(sizes, seed)).collect())
         };
-        vec![row(0, &[&[3], &[2]]), row(1, &[&[2, 3], &[2, 1], &[2, 5]]), row(0, &[&[2, 3], &[0, 3]])]
+        sample::shown(vec![
+            row(0, &[&[3], &[2]]),
+            row(1, &[&[2, 3], &[2, 1], &[2, 5]]),
+            row(0, &[&[2, 3], &[0, 3]]),
+        ])
     }
 }
 
