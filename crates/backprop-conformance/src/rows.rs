@@ -1,7 +1,9 @@
 //! The rows of the matrix: every op of the registry, and every composite that has golden values.
 
+use std::rc::Rc;
+
 use backprop_core::ops::Family;
-use backprop_core::{Array, Op, Type};
+use backprop_core::{Array, DType, Op, Type};
 
 use crate::functions::{Function, named, of_op};
 use crate::golden::{Case, Pointwise};
@@ -38,6 +40,11 @@ pub fn rows(cases: &[Case], pointwise: &[Pointwise]) -> Vec<Row> {
             Some(row) => row.samples.push(sample),
             None => rows.push(Row { name, op: Some(op), samples: vec![sample] }),
         }
+    }
+    // Through an integer there is no derivative, forwards or backwards: that of y = ⌊x⌋·x is ⌊x⌋.
+    if let Some(row) = rows.iter_mut().find(|row| row.name == "cast") {
+        let f: Function = Rc::new(|_, x| vec![x[0].cast(DType::I64).cast(DType::F64) * x[0]]);
+        row.samples.push(Sample { f, op: None, inputs: vec![Array::vector(vec![1.5, 2.75, 3.25])] });
     }
     // Bodies differ more than operands do.
     for case in cases.iter().filter(|case| case.params["body"].is_string()) {
