@@ -247,11 +247,10 @@ impl Board<'_> {
         self.text.push('\n');
         self.line(0, "result");
         let z = self.table.entries().first().map_or("z".to_string(), |&(value, _)| self.called(value));
-        let targets = self.table.targets().to_vec();
-        for (idx, &target) in targets.iter().enumerate() {
-            let name = match Some(target.context()) == self.table.context() {
-                true => self.called(target.id()),
-                false => format!("target {idx}"),
+        for idx in 0..self.table.targets().len() {
+            let name = match self.table.target_id(idx) {
+                Some(target) => self.called(target),
+                None => format!("target {idx}"),
             };
             let line = match self.table.reason(idx) {
                 Some(reason) => format!("d{z}/d{name} = 0: {reason}"),

@@ -365,6 +365,50 @@ fn errors_say_what_was_found_and_expected() {
 }
 
 #[test]
+fn every_name_is_read_as_it_was_given() {
+    let names = [
+        "",
+        "a b",
+        "a\"b",
+        "a\\b",
+        "new\nline",
+        "\r",
+        "tab\t",
+        "nul\0",
+        "é",
+        "日本",
+        "%1",
+        "1",
+        "1.5",
+        "nan",
+        "-x",
+        "graph",
+        "return",
+        "body",
+        "x#y",
+        "a,b",
+        "a}b",
+        "@k",
+        "\u{feff}x",
+        "\u{2028}",
+        ":",
+        "a:b",
+        "\u{202e}rtl",
+        "no_grad",
+    ];
+    for name in names {
+        let g = Graph::new();
+        let x = g.input(name, "f64[]");
+        let large = g.constant(Array::vector(vec![1.5; 100])).named(&format!("{name}.large"));
+        let y = (x + large.sum(())).named(&format!("{name}2"));
+        let text = round_trip(&document(&g, &[(name, x), (&format!("{name}out"), y)]));
+        let back = read_printed(&document(&g, &[(name, x)]).print()).expect("it was printed");
+        assert_eq!(back.records.by_name(name), Some(x.id()), "{text}");
+        assert_eq!(back.outputs, [(name.to_string(), x.id())], "{text}");
+    }
+}
+
+#[test]
 fn a_line_of_a_file_is_the_place_of_its_node() {
     let document = read("graph {\n\n  x = input : f32[2]\n  y = relu(x)\n}").expect("it is right");
     let place = |node: usize| document.records.place(document.records.nodes()[node].place).to_string();

@@ -156,7 +156,8 @@ fn a_label_out_of_range_is_a_fault_with_its_value_and_place() {
 fn sizes_beyond_memory_are_refused() {
     let refuse = |inputs: usize, outputs: usize| {
         let net = Sequential::new().linear(inputs, outputs);
-        let error = net.init(Seed(0)).err().expect("it does not fit").to_string();
+        let Err(error) = net.init(Seed(0)) else { panic!("[{outputs}, {inputs}] fits") };
+        let error = error.to_string();
         assert!(error.contains("`0.weight`") && error.contains("does not fit into memory"), "{error}");
         assert_eq!(backprop_nn::summary(&net).len(), 1);
     };

@@ -126,6 +126,8 @@ fn scopes_free_and_leave_the_parent_valid() {
     let (stale, slope) = tape.scope(|scope| {
         let y = w * scope.value(5.0);
         let [dw] = grad(y, [w]);
+        assert_eq!(grad_table(y, &[]).of(w).map(|_| ()), None, "nobody asked for it");
+        assert_eq!(grad_table(y, &[w]).of(w).unwrap().item().unwrap(), 5.0);
         (y, dw.item().unwrap())
     });
     assert_eq!(slope, 5.0);
