@@ -6,7 +6,8 @@
 //!                                         └ anything else: the op's own definition
 //! ```
 //!
-//! A result's bits depend on the op, the sizes and the instruction set, never on timing.
+//! A result's bits depend on the op, the sizes, the instruction set and the system's libm (`exp`, `ln`,
+//! `tanh`, ... are its), never on timing.
 
 mod contract;
 mod control;

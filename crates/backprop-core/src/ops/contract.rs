@@ -32,8 +32,7 @@ fn free(rank: usize, contract: Axes, batch: Axes) -> Vec<usize> {
 }
 
 impl Contract {
-    /// The axes of an operand in the order batch, free, contracted (`k_last`) or batch, contracted,
-    /// free; and how many of each kind.
+    /// The axes of a that are neither summed nor batch axes.
     pub fn lhs_free(&self, rank: usize) -> Vec<usize> {
         free(rank, self.lhs_contract, self.lhs_batch)
     }

@@ -48,6 +48,10 @@ fn infer(axes: Axes, inputs: &[Type]) -> Result<Shape, Ill> {
             return Err(Ill::new(format!("axis {axis} is named twice")));
         }
     }
+    // In another order a kernel would add in another order: other bits for the same sum.
+    if !list.is_sorted() {
+        return Err(Ill::new(format!("the axes {list:?} do not increase")));
+    }
     Ok(inputs[0].shape.without(&list))
 }
 
@@ -376,7 +380,7 @@ impl<const N: usize> IntoAxes for [i64; N] {
 
 impl IntoAxes for Axes {
     fn into_axes(self, _rank: usize) -> Result<Axes, Ill> {
-        Ok(self)
+        Ok(self.sorted())
     }
 }
 
