@@ -35,5 +35,8 @@ fn main() -> Result<(), Error> {
     if let Some(reason) = table.reason(0) {
         println!("zero, because {reason}");
     }
+
+    // What backpropagation did, step by step, as on the board.
+    println!("{}", grad_table((x * x.sin()).sum(()), &[x]).explain());
     Ok(())
 }
