@@ -110,6 +110,8 @@ fn others() -> Vec<Sample> {
         Sample::new(Max { axes: a1 }, [m.clone()]),
         Sample::new(Any { axes: a0 }, [no]),
         Sample::new(LogSumExp { axes: a1 }, [m.clone()]),
+        Sample::new(LogSoftmax { axes: a1 }, [m.clone()]),
+        Sample::new(Norm, [m.clone()]),
         Sample::new(contract, [m, matrix([[1.0], [0.0], [2.0]])]),
         Sample::new(Uniform { ty: f64_of(&[3]) }, [key.clone()]),
         Sample::new(Normal { ty: f64_of(&[3]) }, [key]),

@@ -58,6 +58,8 @@ pub fn ops() -> Vec<Op> {
         Max { axes: none }.into(),
         Any { axes: none }.into(),
         LogSumExp { axes: none }.into(),
+        LogSoftmax { axes: none }.into(),
+        Norm.into(),
         Contract::default().into(),
         Uniform { ty: scalar }.into(),
         Normal { ty: scalar }.into(),
@@ -129,7 +131,7 @@ impl Row {
             return match (self.name.as_str(), column) {
                 (_, DTypes) => Some(Reason::ItsOps),
                 (_, Masks) => Some(Reason::ItsOps),
-                ("matmul" | "softmax" | "log_softmax" | "layer_norm" | "linear" | "cross_entropy", Rank0) => {
+                ("matmul" | "softmax" | "layer_norm" | "linear" | "cross_entropy", Rank0) => {
                     Some(Reason::NeedsAxis)
                 }
                 // A mean over nothing is 0/0.
@@ -178,7 +180,7 @@ impl Row {
                 dtype.is_number()
             }
             Some(Op::ArgMax(_) | Op::MaxWithIndex(_)) => dtype.is_number(),
-            Some(Op::LogSumExp(_)) => dtype.is_float(),
+            Some(Op::LogSumExp(_) | Op::LogSoftmax(_) | Op::Norm(_)) => dtype.is_float(),
             Some(Op::Logic(_) | Op::Any(_)) => dtype == DType::Bool,
             Some(Op::OneHot(_)) => dtype.is_int(),
             Some(Op::Uniform(_) | Op::Normal(_)) => dtype == DType::U32,

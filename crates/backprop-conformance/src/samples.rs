@@ -172,6 +172,8 @@ pub fn samples(op: &Op) -> Vec<Sample> {
         Op::Max(_) => over_axes(|axes| Max { axes }, wave),
         Op::Any(_) => over_axes(|axes| Any { axes }, truth),
         Op::LogSumExp(_) => over_axes(|axes| LogSumExp { axes }, wave),
+        Op::LogSoftmax(_) => over_axes(|axes| LogSoftmax { axes }, wave),
+        Op::Norm(_) => over_shapes(Norm, 1),
         Op::Contract(_) => {
             let row = |a: &[usize], b: &[usize], contract: [&[usize]; 2], batch: [&[usize]; 2]| -> Sample {
                 let op = Contract {

@@ -12,7 +12,9 @@ mod custom;
 mod family;
 mod index;
 mod leaf;
+mod log_softmax;
 mod logic;
+mod norm;
 mod random;
 mod reduce;
 mod select;
@@ -30,7 +32,9 @@ pub use custom::{Custom, OpRule};
 pub use family::{BilinearRule, Bprop, Differentiate, Family, General, Gradient, Linear, Pointwise, Pull};
 pub use index::{ArgMax, Gather, MaxWithIndex, OneHot, ScatterAdd, check_indices};
 pub use leaf::{Constant, DimValue, Full, IllCall, Input, Iota, Missing, full};
+pub use log_softmax::LogSoftmax;
 pub use logic::{Compare, Logic};
+pub use norm::Norm;
 pub use random::{Normal, Uniform, key_of};
 pub use reduce::{Any, IntoAxes, LogSumExp, Max, Sum};
 pub use select::{Cast, Identity, Select, StopGradient};
@@ -138,7 +142,7 @@ registry! {
     Unary Binary Compare Logic Select Cast StopGradient Identity
     Reshape Transpose Broadcast Slice Pad Concat
     Gather ScatterAdd OneHot ArgMax MaxWithIndex
-    Sum Max Any LogSumExp
+    Sum Max Any LogSumExp LogSoftmax Norm
     Contract
     Uniform Normal
     Cond Scan

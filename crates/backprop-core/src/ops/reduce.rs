@@ -1,7 +1,9 @@
 //! Reductions over axes: `sum`, `max`, `any`, `logsumexp`. The axes reduced are left out.
 
 use super::family::{Bprop, Differentiate, Family, General, Gradient, Linear};
-use super::{Arrays, Attributes, Axes, Op, Rule, Select, Types, one, want, want_axis, want_inputs};
+use super::{
+    Arrays, Attributes, Axes, LogSoftmax, Op, Rule, Select, Types, one, want, want_axis, want_inputs,
+};
 use crate::array::{Array, DType, Element, Sizes, strides};
 use crate::graph::fault::Ill;
 use crate::tensor::{Tensor, emit};
@@ -38,7 +40,7 @@ pub struct LogSumExp {
     pub axes: Axes,
 }
 
-fn infer(axes: Axes, inputs: &[Type]) -> Result<Shape, Ill> {
+pub(super) fn infer(axes: Axes, inputs: &[Type]) -> Result<Shape, Ill> {
     want_inputs(inputs, 1)?;
     let list = axes.to_vec();
     for (position, &axis) in list.iter().enumerate() {
@@ -230,7 +232,7 @@ impl Rule for LogSumExp {
     }
 
     fn equation(&self) -> (&'static str, &'static str) {
-        ("y = ln Σ eˣ over the axes", "dx = d·e^(x − y)")
+        ("y = ln Σ eˣ over the axes", "dx = d·eˣ/Σ eˣ")
     }
 
     fn attributes(&self) -> Attributes {
@@ -260,25 +262,26 @@ impl Rule for LogSumExp {
 impl General for LogSumExp {
     fn bprop(&self, at: &Bprop) -> Vec<Gradient> {
         let (x, d) = (at.x[0], at.d_or_zeros(0));
-        vec![Gradient::Value(d.spread_as(x, self.axes) * self.weights(x, at.y[0]))]
+        vec![Gradient::Value(d.spread_as(x, self.axes) * self.weights(x))]
     }
 
     fn jvp(
         &self,
         x: &[Tensor],
-        y: &[Tensor],
+        _y: &[Tensor],
         tx: &[Option<Tensor>],
         _engine: &dyn Differentiate,
     ) -> Option<Vec<Option<Tensor>>> {
-        let tangent = tx[0].map(|tx| (tx * self.weights(x[0], y[0])).sum_axes(self.axes));
+        let tangent = tx[0].map(|tx| (tx * self.weights(x[0])).sum_axes(self.axes));
         Some(vec![tangent])
     }
 }
 
 impl LogSumExp {
-    /// ∂y/∂x: the softmax.
-    fn weights(&self, x: Tensor, y: Tensor) -> Tensor {
-        (x - y.spread_as(x, self.axes)).exp()
+    /// ∂y/∂x: the softmax. Not e^(x−y): far from 0 the rounding of y would be a factor on all of them.
+    #[track_caller]
+    fn weights(&self, x: Tensor) -> Tensor {
+        emit(LogSoftmax { axes: self.axes }, &[x]).one().exp()
     }
 }
 

@@ -53,6 +53,7 @@ impl Registry {
         }
         registry.plain("select", Select);
         registry.plain("stop_gradient", StopGradient);
+        registry.plain("norm", Norm);
         registry.plain("identity", Identity);
         let with_attributes: &[(&str, Build)] = &[
             ("input", Input::from_attributes),
@@ -75,6 +76,7 @@ impl Registry {
             ("max", Max::from_attributes),
             ("any", Any::from_attributes),
             ("logsumexp", LogSumExp::from_attributes),
+            ("log_softmax", LogSoftmax::from_attributes),
             ("contract", Contract::from_attributes),
             ("cond", Cond::from_attributes),
             ("scan", Scan::from_attributes),
