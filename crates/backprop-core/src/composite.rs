@@ -3,7 +3,7 @@
 
 use crate::array::DType;
 use crate::graph::fault::Ill;
-use crate::ops::{Axes, IllCall};
+use crate::ops::{Axes, IllCall, IntoAxis};
 use crate::tensor::{Tensor, emit};
 
 impl Tensor {
@@ -27,7 +27,7 @@ impl Tensor {
 
     /// eˣ / Σ eˣ along `axis` (−1: the last).
     #[track_caller]
-    pub fn softmax(self, axis: i64) -> Tensor {
+    pub fn softmax(self, axis: impl IntoAxis) -> Tensor {
         self.log_softmax(axis).exp()
     }
 

@@ -1,7 +1,7 @@
 //! `log_softmax`: an op of its own, since x − ln Σ eˣ from `logsumexp` loses digits far from 0.
 
 use super::family::{Bprop, Differentiate, Family, General, Gradient};
-use super::reduce::{groups, infer};
+use super::reduce::{IntoAxis, groups, infer};
 use super::{Arrays, Attributes, Axes, Op, Rule, Types, one, want};
 use crate::array::Array;
 use crate::graph::fault::Ill;
@@ -88,7 +88,7 @@ impl General for LogSoftmax {
 impl Tensor {
     /// ln of the softmax along `axis` (−1: the last): x − ln Σ eˣ.
     #[track_caller]
-    pub fn log_softmax(self, axis: i64) -> Tensor {
+    pub fn log_softmax(self, axis: impl IntoAxis) -> Tensor {
         match self.axis("log_softmax", axis) {
             Ok(axis) => emit(LogSoftmax { axes: Axes::new(&[axis]) }, &[self]).one(),
             Err(ill) => ill,

@@ -31,12 +31,12 @@ pub use control::{Cond, Scan, Tree, cond, scan, scan_indexed, scan_n, scan_rever
 pub use custom::{Custom, OpRule};
 pub use family::{BilinearRule, Bprop, Differentiate, Family, General, Gradient, Linear, Pointwise, Pull};
 pub use index::{ArgMax, Gather, MaxWithIndex, OneHot, ScatterAdd, check_indices};
-pub use leaf::{Constant, DimValue, Full, IllCall, Input, Iota, Missing, full};
+pub use leaf::{Constant, DimValue, Full, IllCall, Input, Iota, Missing, full, iota};
 pub use log_softmax::LogSoftmax;
 pub use logic::{Compare, Logic};
 pub use norm::Norm;
 pub use random::{Normal, Uniform, key_of};
-pub use reduce::{Any, IntoAxes, LogSumExp, Max, Sum};
+pub use reduce::{Any, IntoAxes, IntoAxis, LogSumExp, Max, Sum};
 pub use select::{Cast, Identity, Select, StopGradient};
 pub use shape::{Broadcast, Concat, IntoSizes, Pad, Reshape, Slice, Transpose, broadcast_shapes, concat};
 pub use unary::Unary;

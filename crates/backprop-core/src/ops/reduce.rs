@@ -59,7 +59,7 @@ fn not_empty(axes: Axes, ty: Type) -> Result<(), Ill> {
     }
 }
 
-/// Calls `visit` with the elements that belong to each element of the result, in order.
+/// The sizes of the result and, for each of its elements, the elements of x that belong to it, in order.
 pub(crate) fn groups(x: &Array, axes: Axes) -> (Sizes, Vec<Vec<usize>>) {
     let kept: Vec<usize> = (0..x.rank()).filter(|&axis| !axes.contains(axis)).collect();
     let sizes: Sizes = kept.iter().map(|&axis| x.sizes()[axis]).collect();
@@ -285,50 +285,72 @@ impl LogSumExp {
     }
 }
 
+/// One axis, as a user writes it: counted from the front, or, below 0, from the end.
+pub trait IntoAxis: Copy {
+    /// The number, with its sign.
+    fn number(self) -> i64;
+
+    /// The axis of `shape`, counted from the front.
+    ///
+    /// # Errors
+    /// There is no such axis.
+    fn counted(self, shape: Shape) -> Result<usize, Ill> {
+        let (axis, rank) = (self.number(), shape.rank());
+        match usize::try_from(if axis < 0 { axis.saturating_add(rank as i64) } else { axis }) {
+            Ok(counted) if counted < rank => Ok(counted),
+            _ => Err(Ill::new(format!("axis {axis} is out of range for {shape}"))),
+        }
+    }
+}
+
+macro_rules! into_axis {
+    ($($number:ty)*) => {$(
+        impl IntoAxis for $number {
+            fn number(self) -> i64 {
+                i64::try_from(self).unwrap_or(i64::MAX)
+            }
+        }
+
+        impl IntoAxes for $number {
+            fn into_axes(self, shape: Shape) -> Result<Axes, Ill> {
+                [self].into_axes(shape)
+            }
+        }
+    )*};
+}
+
+into_axis! { i64 i32 usize }
+
 /// Axes of a reduction, as a user writes them.
 pub trait IntoAxes {
-    /// The axes, increasing, for an operand of this rank.
+    /// The axes, increasing, of an operand of this shape.
     ///
     /// # Errors
     /// An axis is out of range.
-    fn into_axes(self, rank: usize) -> Result<Axes, Ill>;
+    fn into_axes(self, shape: Shape) -> Result<Axes, Ill>;
 }
 
 /// Every axis.
 impl IntoAxes for () {
-    fn into_axes(self, rank: usize) -> Result<Axes, Ill> {
-        Ok(Axes::new(&(0..rank).collect::<Vec<_>>()))
-    }
-}
-
-/// One axis; −1 is the last.
-impl IntoAxes for i64 {
-    fn into_axes(self, rank: usize) -> Result<Axes, Ill> {
-        [self].into_axes(rank)
+    fn into_axes(self, shape: Shape) -> Result<Axes, Ill> {
+        Ok(Axes::new(&(0..shape.rank()).collect::<Vec<_>>()))
     }
 }
 
 /// Several axes; −1 is the last.
-impl<const N: usize> IntoAxes for [i64; N] {
-    fn into_axes(self, rank: usize) -> Result<Axes, Ill> {
-        if N > rank {
-            return Err(Ill::new(format!("{N} axes are named, but the rank is {rank}")));
+impl<A: IntoAxis, const N: usize> IntoAxes for [A; N] {
+    fn into_axes(self, shape: Shape) -> Result<Axes, Ill> {
+        if N > shape.rank() {
+            return Err(Ill::new(format!("{N} axes are named, but the rank is {}", shape.rank())));
         }
-        let mut axes = Vec::with_capacity(N);
-        for axis in self {
-            let counted = if axis < 0 { axis + rank as i64 } else { axis };
-            match usize::try_from(counted) {
-                Ok(counted) if counted < rank => axes.push(counted),
-                _ => return Err(Ill::new(format!("axis {axis} is out of range for rank {rank}"))),
-            }
-        }
+        let mut axes = self.iter().map(|axis| axis.counted(shape)).collect::<Result<Vec<usize>, Ill>>()?;
         axes.sort_unstable();
         Ok(Axes::new(&axes))
     }
 }
 
 impl IntoAxes for Axes {
-    fn into_axes(self, _rank: usize) -> Result<Axes, Ill> {
+    fn into_axes(self, _shape: Shape) -> Result<Axes, Ill> {
         Ok(self)
     }
 }
@@ -340,7 +362,7 @@ macro_rules! methods {
             #[track_caller]
             pub fn $name(self, axes: impl IntoAxes) -> Tensor {
                 let Some(shape) = self.shape() else { return self.identity() };
-                match axes.into_axes(shape.rank()) {
+                match axes.into_axes(shape) {
                     Ok(axes) => emit($op { axes }, &[self]).one(),
                     Err(ill) => self.ill(stringify!($name), ill),
                 }
@@ -391,7 +413,7 @@ impl Tensor {
     #[track_caller]
     pub fn mean(self, axes: impl IntoAxes) -> Tensor {
         let Some(ty) = self.ty() else { return self.identity() };
-        let axes = match axes.into_axes(ty.shape.rank()) {
+        let axes = match axes.into_axes(ty.shape) {
             Ok(axes) => axes,
             Err(ill) => return self.ill("mean", ill),
         };

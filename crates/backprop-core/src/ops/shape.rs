@@ -3,6 +3,7 @@
 use std::panic::Location;
 
 use super::family::{Family, Linear};
+use super::reduce::IntoAxis;
 use super::{Arrays, Attribute, Attributes, Axes, Op, Rule, Types, map_shape, one, want_axis, want_inputs};
 use crate::array::{Array, Sizes, strides};
 use crate::graph::fault::Ill;
@@ -608,13 +609,18 @@ impl Tensor {
         }
     }
 
-    /// Axes in the order `perm`.
+    /// Axes in the order `perm` (−1: the last).
     #[track_caller]
-    pub fn transpose(self, perm: &[usize]) -> Tensor {
-        if perm.len() > crate::array::MAX_RANK || perm.iter().any(|&axis| axis > u8::MAX as usize) {
-            return self.ill("transpose", Ill::new(format!("{perm:?} is no permutation of axes")));
+    pub fn transpose(self, perm: &[impl IntoAxis]) -> Tensor {
+        let Some(shape) = self.shape() else { return self.identity() };
+        let counted: Result<Vec<usize>, Ill> = perm.iter().map(|axis| axis.counted(shape)).collect();
+        match counted {
+            Ok(perm) if perm.len() <= shape.rank() => {
+                emit(Transpose { perm: Axes::new(&perm) }, &[self]).one()
+            }
+            Ok(perm) => self.ill("transpose", Ill::new(format!("{perm:?} is no permutation of axes"))),
+            Err(ill) => self.ill("transpose", ill),
         }
-        emit(Transpose { perm: Axes::new(perm) }, &[self]).one()
     }
 
     /// The last two axes swapped: the matrix transpose.
@@ -637,13 +643,14 @@ impl Tensor {
         if self.shape() == Some(shape) { self } else { emit(Broadcast { shape }, &[self]).one() }
     }
 
-    /// Elements `start..stop` along one axis, everything along the others.
+    /// Elements `start..stop` along one axis (−1: the last), everything along the others.
     #[track_caller]
-    pub fn slice_axis(self, axis: usize, start: impl Into<Dim>, stop: impl Into<Dim>) -> Tensor {
+    pub fn slice_axis(self, axis: impl IntoAxis, start: impl Into<Dim>, stop: impl Into<Dim>) -> Tensor {
         let Some(shape) = self.shape() else { return self.identity() };
-        if axis >= shape.rank() {
-            return self.ill("slice", Ill::new(format!("axis {axis} is out of range for {shape}")));
-        }
+        let axis = match self.axis("slice", axis) {
+            Ok(axis) => axis,
+            Err(ill) => return ill,
+        };
         let ones = vec![Dim::Size(1); shape.rank()];
         let zeros = Shape::new(&vec![Dim::Size(0); shape.rank()]);
         let (start, stop) = (zeros.with(axis, start.into()), shape.with(axis, stop.into()));
@@ -664,15 +671,17 @@ impl Tensor {
         emit(Pad { low, high: high.into(), interior }, &[self]).one()
     }
 
-    /// A new axis of size 1 at `axis`.
+    /// A new axis of size 1 at `axis` (−1: behind the last).
     #[track_caller]
-    pub fn unsqueeze(self, axis: usize) -> Tensor {
+    pub fn unsqueeze(self, axis: impl IntoAxis) -> Tensor {
         let Some(shape) = self.shape() else { return self.identity() };
-        if axis > shape.rank() || shape.rank() == crate::array::MAX_RANK {
+        let (axis, rank) = (axis.number(), shape.rank());
+        let place = usize::try_from(if axis < 0 { axis.saturating_add(rank as i64 + 1) } else { axis });
+        let Some(place) = place.ok().filter(|&place| place <= rank && rank < crate::array::MAX_RANK) else {
             return self.ill("unsqueeze", Ill::new(format!("no place for a new axis {axis} in {shape}")));
-        }
+        };
         let mut dims = shape.to_vec();
-        dims.insert(axis, Dim::Size(1));
+        dims.insert(place, Dim::Size(1));
         emit(Reshape { shape: Shape::new(&dims) }, &[self]).one()
     }
 
@@ -684,12 +693,15 @@ impl Tensor {
     }
 }
 
-/// The operands one after another along `axis`.
+/// The operands one after another along `axis` (−1: the last).
 ///
 /// # Panics
 /// There is no operand.
 #[track_caller]
-pub fn concat(operands: &[Tensor], axis: usize) -> Tensor {
+pub fn concat(operands: &[Tensor], axis: impl IntoAxis) -> Tensor {
     assert!(!operands.is_empty(), "concat of nothing, called at {}", Location::caller());
-    emit(Concat { axis }, operands).one()
+    match operands[0].axis("concat", axis) {
+        Ok(axis) => emit(Concat { axis }, operands).one(),
+        Err(ill) => ill,
+    }
 }
