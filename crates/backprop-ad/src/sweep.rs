@@ -80,6 +80,7 @@ pub struct Step {
 pub struct GradTable {
     context: Option<ContextId>,
     targets: Vec<Tensor>,
+    resolved: Vec<Option<ValueId>>,
     gradients: Vec<Tensor>,
     reasons: Vec<Option<Reason>>,
     entries: Vec<(ValueId, Tensor)>,
@@ -97,6 +98,7 @@ impl GradTable {
         GradTable {
             context: None,
             targets: targets.to_vec(),
+            resolved: Vec::new(),
             gradients: Vec::new(),
             reasons: vec![None; targets.len()],
             entries: Vec::new(),
@@ -128,8 +130,14 @@ impl GradTable {
 
     /// The gradient of any value of G', targets or not.
     pub fn of(&self, value: Tensor) -> Option<Tensor> {
-        let value = (Some(value.context()) == self.context).then_some(value.id())?;
+        // In a scope of a tape, values of the tape have entries as well.
+        let value = local(&self.context?.get()?, value)?;
         self.entries.iter().find(|(own, _)| *own == value).map(|&(_, gradient)| gradient)
+    }
+
+    /// The number of target `idx` in the records that were walked.
+    pub(crate) fn target_id(&self, idx: usize) -> Option<ValueId> {
+        self.resolved.get(idx).copied().flatten()
     }
 
     /// Every entry, in the order in which the algorithm completed it (z first).
@@ -228,6 +236,7 @@ fn sweep(outputs: &[(Tensor, Tensor)], targets: &[Tensor]) -> GradTable {
     GradTable {
         context: Some(home.id()),
         targets: targets.to_vec(),
+        resolved,
         gradients,
         reasons,
         entries,

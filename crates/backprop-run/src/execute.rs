@@ -92,11 +92,15 @@ pub fn compile_given(
 /// As [`compile`] and [`Executable::run`]; a name that is no input.
 pub fn run(graph: &Graph, inputs: &[(&str, Array)], outputs: &[Tensor]) -> Result<Vec<Array>, Error> {
     let mut handles = Vec::with_capacity(inputs.len());
+    let mut unknown = Vec::new();
     for (name, _) in inputs {
         match graph.get(name) {
             Some(input) => handles.push(input),
-            None => return Err(Fault::new("run", format!("the graph has no input called `{name}`")).into()),
+            None => unknown.push(Fault::new("run", format!("the graph has no input called `{name}`"))),
         }
+    }
+    if !unknown.is_empty() {
+        return Err(Error::new(unknown));
     }
     let arrays: Vec<Array> = inputs.iter().map(|(_, array)| array.clone()).collect();
     compile(graph, &handles, outputs)?.run(&arrays)
@@ -203,7 +207,7 @@ impl Executable {
             return Err(Fault::new("run", rule).into());
         }
         let given: Vec<(ValueId, &Array)> = self.inputs.iter().copied().zip(inputs).collect();
-        Ok(self.records.sizes(&given, "run")?)
+        self.records.sizes(&given, "run")
     }
 
     fn fault(&self, node: NodeId, rule: String) -> Error {

@@ -2,6 +2,7 @@
 //! that they can be differentiated.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::panic::Location;
 use std::rc::Rc;
 
@@ -13,6 +14,7 @@ use backprop_core::ops::{Arrays, Full, IllCall, Input, IntoAxis, Literal, iota};
 use backprop_core::random::Streams;
 use backprop_core::{
     Array, ContextId, Emit, Error, Fault, Ill, IntoType, NodeId, Op, Part, Records, Tensor, Type, ValueId,
+    with_data,
 };
 
 /// A tape: what is called on its tensors is computed at once.
@@ -170,10 +172,15 @@ impl Tape {
         body()
     }
 
-    /// The bytes that the values of the tape hold.
+    /// The bytes that the values of the tape hold; what several of them share counts once.
     pub fn bytes(&self) -> usize {
         let values = self.context.shared.values.borrow();
-        values.iter().flatten().map(|array| array.len() * array.dtype().size()).sum()
+        let mut seen = HashSet::new();
+        let own = values
+            .iter()
+            .flatten()
+            .filter(|array| seen.insert(with_data!(array.data(), |elements| elements.as_ptr().cast::<u8>())));
+        own.map(|array| array.len() * array.dtype().size()).sum()
     }
 }
 

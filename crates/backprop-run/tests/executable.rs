@@ -26,7 +26,8 @@ fn every_missing_or_repeated_input_is_named() {
     says(compile(&g, &[a, b, c, ill], &[z]), &["input: type `f64[`"]);
     let [x, y] = [("a", ones(&[2])), ("b", ones(&[2]))];
     says(run(&g, &[x.clone(), y.clone(), x, ("c", ones(&[2]))], &[z]), &["input a is given twice"]);
-    says(run(&g, &[y, ("d", ones(&[2]))], &[z]), &["no input called `d`"]);
+    let unknown = [y, ("d", ones(&[2])), ("e", ones(&[2]))];
+    says(run(&g, &unknown, &[z]), &["no input called `d`", "no input called `e`"]);
 }
 
 #[test]
@@ -127,6 +128,8 @@ fn assumptions_hold_in_any_order_and_are_checked() {
         says(sum(assume), &["is assumed to be ", "5, but it is 4"]);
     }
     says(sum(&[("A", b)]), &["shapes differ"]);
+    let even = a.div_floor(2.into()).unwrap() * 2;
+    says(sum(&[("A", 5.into()), ("B", a), ("A", even)]), &["A is assumed to be 2*(A // 2) = 4, but it is 5"]);
     says(sum(&[("A", b), ("A", 5.into()), ("B", 6.into())]), &["B is assumed to be 6, but it is 5"]);
 }
 

@@ -226,47 +226,6 @@ impl Records {
         }
     }
 
-    /// Declares that the dimension `name` equals `dim`, for the type rules from here on.
-    ///
-    /// It is kept as what it says beside the assumptions before it, so that their order does not matter:
-    /// after `B == 5`, `A == B` is `A == 5`; after `B == N`, `B == M` is `N == M`.
-    pub fn assume(&mut self, name: &str, dim: Dim) {
-        let (left, right) = (self.assumed(Dim::named(name)), self.assumed(dim));
-        if left == right {
-            return;
-        }
-        let says_of = |name: Dim, of: Dim| {
-            let name = name.as_name().filter(|name| !of.names().iter().any(|own| own == name));
-            name.map(|name| (name.to_string(), of))
-        };
-        // Sides that are both no names (2*S and 3*T) make nothing equal; running checks them.
-        let said = says_of(left, right).or_else(|| says_of(right, left));
-        self.assumptions.push(said.unwrap_or_else(|| (name.to_string(), dim)));
-        self.assumed_from.push(self.nodes.len() as NodeId);
-    }
-
-    /// Whether two dimensions are equal under the assumptions.
-    pub fn same_dim(&self, a: Dim, b: Dim) -> bool {
-        a == b || self.assumed(a) == self.assumed(b)
-    }
-
-    /// The dimension with the assumptions put in.
-    pub fn assumed(&self, dim: Dim) -> Dim {
-        match dim {
-            Dim::Size(_) => dim,
-            Dim::Poly(_) => self.assumptions.iter().fold(dim, |dim, (name, by)| dim.substitute(name, *by)),
-        }
-    }
-
-    /// The type with the assumptions put in.
-    pub fn assumed_type(&self, ty: Type) -> Type {
-        if self.assumptions.is_empty() {
-            return ty;
-        }
-        let dims: Vec<Dim> = ty.shape.iter().map(|&dim| self.assumed(dim)).collect();
-        Type { dtype: ty.dtype, shape: crate::types::Shape::new(&dims) }
-    }
-
     /// Records one operation with one output, whose type is known to be `ty`.
     #[inline]
     pub fn push_typed(&mut self, op: Op, inputs: Inputs, ty: Type, place: &Place, part: Part) -> ValueId {
@@ -274,13 +233,6 @@ impl Records {
         self.values.push(Value { node, ty: Some(ty) });
         self.nodes.push(Node { op, inputs, first, n_outputs: 1, place: *place, part });
         first
-    }
-
-    /// The op with the assumptions put in. An input keeps the type that it was declared with.
-    fn assumed_op(&self, op: Op) -> Op {
-        let is_input = matches!(op, Op::Input(_));
-        let assumed = op.rule().with_dims(&|dim| Ok(self.assumed(dim))).ok().flatten();
-        if is_input { op } else { assumed.unwrap_or(op) }
     }
 
     /// Records one operation. An ill-typed one is recorded as well, with ill outputs and its fault.
@@ -449,11 +401,6 @@ impl Records {
     /// What is wrong with this node itself.
     pub fn fault_of(&self, node: NodeId) -> Option<&Fault> {
         self.faults.get(&node)
-    }
-
-    /// The dimensions that were declared equal, in order.
-    pub fn assumptions(&self) -> &[(String, Dim)] {
-        &self.assumptions
     }
 
     /// The name of a file of [`Line::File`].

@@ -1,7 +1,8 @@
 //! `log_softmax`: an op of its own, since x − ln Σ eˣ from `logsumexp` loses digits far from 0.
 
 use super::family::{Bprop, Differentiate, Family, General, Gradient};
-use super::reduce::{IntoAxis, groups, infer};
+use super::reduce::{IntoAxis, groups, infer, over_axes};
+use super::sample::{self, Registered, Sample};
 use super::{Arrays, Attributes, Axes, Op, Rule, Types, one, want};
 use crate::array::Array;
 use crate::graph::fault::Ill;
@@ -17,14 +18,21 @@ pub struct LogSoftmax {
     pub axes: Axes,
 }
 
-impl LogSoftmax {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+impl Registered for LogSoftmax {
+    fn names() -> Vec<&'static str> {
+        vec!["log_softmax"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         let axes = match given.has("axis") {
             true => Axes::new(&[given.axis("axis", given.rank(0))?]),
             false => given.axes_or_all("axes")?,
         };
         Ok(LogSoftmax { axes }.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        over_axes(|axes| LogSoftmax { axes }, sample::matrix(), sample::wave)
     }
 }
 

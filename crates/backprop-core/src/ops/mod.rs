@@ -15,8 +15,10 @@ mod leaf;
 mod log_softmax;
 mod logic;
 mod norm;
+mod part;
 mod random;
 mod reduce;
+pub mod sample;
 mod select;
 mod shape;
 mod unary;
@@ -35,16 +37,19 @@ pub use leaf::{Constant, DimValue, Full, IllCall, Input, Iota, Missing, full, io
 pub use log_softmax::LogSoftmax;
 pub use logic::{Compare, Logic};
 pub use norm::Norm;
+pub use part::{Concat, Pad, Slice, concat};
 pub use random::{Normal, Uniform, key_of};
 pub use reduce::{Any, IntoAxes, IntoAxis, LogSumExp, Max, Sum};
 pub use select::{Cast, Identity, Select, StopGradient};
-pub use shape::{Broadcast, Concat, IntoSizes, Pad, Reshape, Slice, Transpose, broadcast_shapes, concat};
+pub use shape::{Broadcast, IntoSizes, Reshape, Transpose, broadcast_shapes};
 pub use unary::Unary;
 
 use crate::array::Array;
 use crate::graph::body::Body;
 use crate::graph::fault::Ill;
+use crate::text::Given;
 use crate::types::{Bindings, Dim, MapDim, Shape, Type};
+use sample::{Registered, Sample};
 
 /// The types of an op's outputs.
 pub type Types = smallvec::SmallVec<[Type; 2]>;
@@ -107,6 +112,9 @@ pub trait Rule: fmt::Debug {
     }
 }
 
+/// Builds an op of a name from what a text gives for it.
+pub(crate) type FromText = fn(&str, &Given) -> Result<Op, String>;
+
 /// Writes the enum of ops from the list of their types.
 macro_rules! registry {
     ($($variant:ident)*) => {
@@ -120,6 +128,21 @@ macro_rules! registry {
         impl Op {
             /// The names of the variants, for checks that cover them all.
             pub const VARIANTS: &'static [&'static str] = &[$(stringify!($variant),)*];
+
+            /// Calls on which listings and checks try every op of this crate: for each name some, the
+            /// first one fit to be shown.
+            pub fn samples() -> Vec<Sample> {
+                [$(<$variant as Registered>::samples(),)*].concat()
+            }
+
+            /// The names that a text has for the ops of this crate, and how each is built.
+            pub(crate) fn texts() -> Vec<(&'static str, FromText)> {
+                let mut all: Vec<(&'static str, FromText)> = Vec::new();
+                $(all.extend(<$variant as Registered>::names().into_iter().map(|name| {
+                    (name, <$variant as Registered>::from_text as FromText)
+                }));)*
+                all
+            }
 
             /// The op's own rules.
             pub fn rule(&self) -> &dyn Rule {

@@ -1,10 +1,12 @@
 //! `norm`: an op of its own, since the squares of √Σx² leave the range long before the norm does.
 
 use super::family::{Bprop, Family, General, Gradient};
-use super::{Arrays, Rule, Select, Types, one, want, want_inputs};
+use super::sample::{self, Registered, Sample};
+use super::{Arrays, Op, Rule, Select, Types, one, want, want_inputs};
 use crate::array::Array;
 use crate::graph::fault::Ill;
 use crate::tensor::{Tensor, emit};
+use crate::text::Given;
 use crate::types::{Shape, Type};
 
 /// y = √Σx² over all elements.
@@ -12,6 +14,21 @@ use crate::types::{Shape, Type};
 /// At 0 it has no derivative; the gradient there is 0, as the subgradient of least norm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Norm;
+
+impl Registered for Norm {
+    fn names() -> Vec<&'static str> {
+        vec!["norm"]
+    }
+
+    fn from_text(_name: &str, _given: &Given) -> Result<Op, String> {
+        Ok(Norm.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        let shown = (Norm.into(), vec![sample::matrix()]);
+        [vec![shown], sample::over_shapes(Norm, 1, sample::wave)].concat()
+    }
+}
 
 impl Rule for Norm {
     fn name(&self) -> &str {
