@@ -223,6 +223,8 @@ fn every_op() -> Document {
         x.sum(()),
         x.max(1),
         x.logsumexp([0, 1]),
+        x.log_softmax(0),
+        x.norm(),
         truths[0].any(0),
     ]);
     made.push(backprop_core::emit(backprop_core::ops::Sum { axes: Default::default() }, &[x]).one());

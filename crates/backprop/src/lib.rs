@@ -78,14 +78,14 @@ pub mod prelude {
     pub use backprop_ad::{GradTable, grad, grad_table, hessian, jacobian, jvp, vjp};
     pub use backprop_core::ops::Custom;
     pub use backprop_core::{
-        Array, DType, Dim, Error, Graph, Op, Seed, Shape, Tensor, Type, concat, cond, scan, scan_n,
-        substitute,
+        Array, DType, Dim, Error, Graph, Op, Seed, Shape, Tensor, Type, concat, cond, scan, scan_indexed,
+        scan_n, scan_reverse, substitute,
     };
     pub use backprop_nn::{
         Activation, Adam, AdamW, Bound, Declare, Dropout, Init, Layer, LayerNorm, Linear, Optimizer, Params,
         Schedule, Sequential, Sgd, Slots, TrainStep, UpdateRule, Updates,
     };
-    pub use backprop_run::{Executable, Tape, check, compile, run};
+    pub use backprop_run::{Executable, Tape, check, compile, compile_given, run};
     pub use backprop_train::data::Dataset;
     pub use backprop_train::{Engine, Fit, Loss, Plan, evaluate, evaluate_by, fit, predict};
 }

@@ -1,6 +1,7 @@
 //! Ops that take a part of a value, or put parts together: slice, pad, concat. All linear, all exact.
 
 use super::family::{Family, Linear};
+use super::reduce::IntoAxis;
 use super::sample::{self, Registered, Sample};
 use super::shape::{picked, sizes_of, walk};
 use super::{Arrays, Attribute, Attributes, Op, Rule, Types, one, want_axis, want_inputs};
@@ -359,13 +360,14 @@ impl Linear for Concat {
 }
 
 impl Tensor {
-    /// Elements `start..stop` along one axis, everything along the others.
+    /// Elements `start..stop` along one axis (−1: the last), everything along the others.
     #[track_caller]
-    pub fn slice_axis(self, axis: usize, start: impl Into<Dim>, stop: impl Into<Dim>) -> Tensor {
+    pub fn slice_axis(self, axis: impl IntoAxis, start: impl Into<Dim>, stop: impl Into<Dim>) -> Tensor {
         let Some(shape) = self.shape() else { return self.identity() };
-        if axis >= shape.rank() {
-            return self.ill("slice", Ill::new(format!("axis {axis} is out of range for {shape}")));
-        }
+        let axis = match self.axis("slice", axis) {
+            Ok(axis) => axis,
+            Err(ill) => return ill,
+        };
         let ones = vec![Dim::Size(1); shape.rank()];
         let zeros = Shape::new(&vec![Dim::Size(0); shape.rank()]);
         let (start, stop) = (zeros.with(axis, start.into()), shape.with(axis, stop.into()));
@@ -387,9 +389,16 @@ impl Tensor {
     }
 }
 
-/// The operands one after another along `axis`. Of no operand there is no result: reading it is an
+/// The operands one after another along `axis` (−1: the last). Of no operand there is no result: reading it is an
 /// error.
 #[track_caller]
-pub fn concat(operands: &[Tensor], axis: usize) -> Tensor {
-    emit(Concat { axis }, operands).one()
+pub fn concat(operands: &[Tensor], axis: impl IntoAxis) -> Tensor {
+    let counted = match operands.first() {
+        Some(first) => first.axis("concat", axis),
+        None => Ok(0),
+    };
+    match counted {
+        Ok(axis) => emit(Concat { axis }, operands).one(),
+        Err(ill) => ill,
+    }
 }
