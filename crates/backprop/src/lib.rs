@@ -53,6 +53,9 @@
 //!
 //! How networks are made and trained, step by step: `docs/networks.md`. Twelve short programs:
 //! `crates/backprop/examples`.
+//!
+//! In the examples beside single items the crates stand under their own names: `backprop_core::Graph`
+//! is `backprop::core::Graph` here, and most of what they use is in the [`prelude`].
 
 // The pages for users: their programs compile and run.
 #[cfg(doctest)]

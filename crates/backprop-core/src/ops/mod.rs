@@ -259,7 +259,8 @@ pub(crate) fn want_inputs(inputs: &[Type], n: usize) -> Result<(), Ill> {
     if inputs.len() == n {
         return Ok(());
     }
-    Err(Ill::new(format!("takes {n} operands, but {} were given", inputs.len())))
+    let operands = if n == 1 { "operand" } else { "operands" };
+    Err(Ill::new(format!("takes {n} {operands}, but {} were given", inputs.len())))
 }
 
 /// Refuses an axis that is not there.

@@ -239,7 +239,10 @@ impl Rule for Max {
     }
 
     fn infer(&self, inputs: &[Type]) -> Result<Types, Ill> {
-        let shape = infer(self.axes, inputs)?;
+        let shape = infer(self.axes, inputs).map_err(|ill| match inputs.len() {
+            2 => ill.hint("the larger of two values is maximum"),
+            _ => ill,
+        })?;
         want(inputs[0].dtype.is_number(), 0, inputs[0], "numbers")?;
         not_empty(self.axes, inputs[0])?;
         Ok(one(Type { dtype: inputs[0].dtype, shape }))
