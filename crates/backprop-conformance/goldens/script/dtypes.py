@@ -192,6 +192,8 @@ def cases():
             add("scan", t, {"body": "any"}, [c, xs], steps(c, xs, np.logical_or))
         if t in FLOATS:
             add("logsumexp", t, {"axes": [1]}, [x], [logsumexp(x).astype(x.dtype)])
+            add("log_softmax", t, {"axes": [1]}, [x], [(x - logsumexp(x)[:, None]).astype(x.dtype)])
+            add("norm", t, {}, [x], [np.linalg.norm(x.astype(np.float64)).astype(x.dtype)])
     for n in (0, 1, 2, 7, 64, 1000, 2**31 + 5, 2**53 - 1):
         add("dim_value", "i64", {"dim": n}, [], [np.array(n, dtype=np.int64)])
     return rows
