@@ -53,6 +53,9 @@
 //!
 //! How networks are made and trained, step by step: `docs/networks.md`. Twelve short programs:
 //! `crates/backprop/examples`.
+//!
+//! In the examples beside single items the crates stand under their own names: `backprop_core::Graph`
+//! is `backprop::core::Graph` here, and most of what they use is in the [`prelude`].
 
 // The pages for users: their programs compile and run.
 #[cfg(doctest)]
@@ -75,7 +78,7 @@ pub use backprop_train as train;
 
 /// What most programs need.
 pub mod prelude {
-    pub use backprop_ad::{explain, grad, grad_table, hessian, jacobian, jvp, vjp};
+    pub use backprop_ad::{GradTable, explain, grad, grad_table, hessian, jacobian, jvp, vjp};
     pub use backprop_core::ops::Custom;
     pub use backprop_core::{
         Array, DType, Dim, Error, Graph, Op, Seed, Shape, Tensor, Type, concat, cond, formula, scan, scan_n,
