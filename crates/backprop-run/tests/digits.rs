@@ -3,6 +3,9 @@
 //! The numbers are mpmath's at 40 digits (`mp.dps = 40`), of operands rounded to f32 where the test
 //! is in f32; the command stands at each table.
 
+// Digits as mpmath printed them.
+#![allow(clippy::excessive_precision)]
+
 use backprop_ad::grad;
 use backprop_core::{Array, DType, Graph, Tensor, Type};
 use backprop_run::{Tape, run};
