@@ -287,7 +287,7 @@ fn ill_values_print_and_are_refused() {
     let x = g.input("x", "f32[2, 3]");
     let y = x.matmul(x).named("y");
     let text = print(&g.records(), &[("y".to_string(), y.id())]).text;
-    assert!(text.contains(": ?  # contract: inner dimensions differ"), "{text}");
+    assert!(text.contains(": ?  # matmul: inner dimensions differ"), "{text}");
     let error = read(&text).expect_err("it was ill").to_string();
     assert!(error.contains("the graph was printed with a fault"), "{error}");
 }

@@ -386,7 +386,7 @@ fn ill_bodies_report_every_fault() {
         &[
             "scan: the body is ill",
             "add: ",
-            "contract: inner dimensions differ",
+            "matmul: inner dimensions differ",
             "f64[3]",
             "f64[4]",
             "control.rs:",

@@ -476,7 +476,7 @@ impl Records {
             })
             .collect();
         Fault {
-            op: op.name().to_string(),
+            op: ill.called.unwrap_or(op.name()).to_string(),
             rule: ill.rule,
             operands,
             place: Some(self.place(place)),
