@@ -42,7 +42,7 @@ pub fn jvp(outputs: &[Tensor], inputs: &[(Tensor, Tensor)]) -> Tangents {
     let output_ids: Vec<Option<ValueId>> = outputs.iter().map(|&output| local(&home, output)).collect();
     let known_outputs: Vec<ValueId> = output_ids.iter().flatten().copied().collect();
     let targets: Vec<ValueId> = known.iter().map(|&(x, _)| x).collect();
-    let pruned = Pruned::new(&home.records().borrow(), &known_outputs, &targets);
+    let pruned = Pruned::new(&home.records().snapshot(), &known_outputs, &targets);
     let mut table: Vec<Option<Tensor>> = vec![None; pruned.n_values()];
     for &(x, t) in &known {
         if let Some(at) = pruned.index(x) {
@@ -51,7 +51,7 @@ pub fn jvp(outputs: &[Tensor], inputs: &[(Tensor, Tensor)]) -> Tangents {
     }
     let get = |table: &[Option<Tensor>], value: ValueId| pruned.index(value).and_then(|at| table[at]);
     for id in pruned.first..pruned.end {
-        let records = home.records().borrow();
+        let records = home.records().snapshot();
         let node = records.node(id);
         if !node.outputs().any(|output| pruned.contains(output) && get(&table, output).is_none()) {
             continue;

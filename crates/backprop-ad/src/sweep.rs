@@ -198,7 +198,7 @@ fn sweep(outputs: &[(Tensor, Tensor)], targets: &[Tensor]) -> GradTable {
     }
     let known_outputs: Vec<ValueId> = output_ids.into_iter().flatten().collect();
     let known_targets: Vec<ValueId> = resolved.iter().flatten().copied().collect();
-    let pruned = Pruned::new(&home.records().borrow(), &known_outputs, &known_targets);
+    let pruned = Pruned::new(&home.records().snapshot(), &known_outputs, &known_targets);
 
     let mut table = Table { cotangents: vec![None; pruned.n_values()], steps: Vec::new() };
     for (&output, &(_, d)) in known_outputs.iter().zip(outputs) {
@@ -219,7 +219,7 @@ fn sweep(outputs: &[(Tensor, Tensor)], targets: &[Tensor]) -> GradTable {
         let (gradient, reason) = match (cotangent, known) {
             (Some(cotangent), _) => (cotangent.d, None),
             (None, Some(value)) => {
-                let why = reason::find(&home.records().borrow(), &pruned, value);
+                let why = reason::find(&home.records().snapshot(), &pruned, value);
                 (zeros_for(target), Some(why))
             }
             (None, None) => {
@@ -300,7 +300,8 @@ fn visit(
     table: &mut Table,
     entries: &mut Vec<(ValueId, Tensor)>,
 ) -> bool {
-    let records = home.records().borrow();
+    // Rules may be a user's: nothing is borrowed while they are asked.
+    let records = home.records().snapshot();
     let node = records.node(id);
     let mut any = false;
     let d: smallvec::SmallVec<[Option<Cotangent>; 2]> = node

@@ -9,11 +9,12 @@ use backprop_core::array::pool;
 use backprop_core::graph::context::{self, Closed, Cursor, Emitted};
 use backprop_core::graph::place::{Line, Place};
 use backprop_core::graph::records::{Inputs, RecordsCell};
-use backprop_core::ops::{Arrays, Full, IllCall, Input, Literal};
+use backprop_core::ops::{Full, IllCall, Input, Literal};
 use backprop_core::random::Streams;
 use backprop_core::{
-    Array, ContextId, Emit, Error, Fault, Ill, IntoType, NodeId, Op, Part, Records, Tensor, Type, ValueId,
+    Array, ContextId, Emit, Error, Fault, Ill, IntoType, Op, Part, Records, Tensor, Type, ValueId,
 };
+use smallvec::SmallVec;
 
 /// A tape: what is called on its tensors is computed at once.
 ///
@@ -168,19 +169,42 @@ impl Tape {
 impl Shared {
     /// Records a node and computes its outputs.
     fn push(&self, op: Op, inputs: Inputs, place: &Place, part: Part) -> Emitted {
-        let mut records = self.records.borrow_mut();
-        let mut values = self.values.borrow_mut();
         let part = if self.no_grad.get() { Part::NoGrad } else { part };
         // The usual case, whose cost is that of a small operation: nothing is wrong, there is a
         // kernel, and the node is written once, after the numbers are known.
-        if let Some((ty, array)) = eval_one(&records, &values, &op, &inputs) {
-            values.push(Some(array));
-            return Emitted { first: records.push_typed(op, inputs, ty, place, part), n: 1 };
+        if !matches!(op, Op::Custom(_) | Op::Cond(_) | Op::Scan(_)) {
+            let mut records = self.records.borrow_mut();
+            let mut values = self.values.borrow_mut();
+            if let Some((ty, array)) = eval_one(&records, &values, &op, &inputs) {
+                values.push(Some(array));
+                return Emitted { first: records.push_typed(op, inputs, ty, place, part), n: 1 };
+            }
         }
-        let node = records.push(op, inputs, *place, part);
-        match eval(&records, &values, node) {
+        self.push_any(op, inputs, place, part)
+    }
+
+    /// As [`Shared::push`], for what has no kernel. The op, or one in its bodies, may be a user's: its
+    /// code runs on copies of the operands' handles while nothing is borrowed, and when it panics,
+    /// nothing has been recorded.
+    fn push_any(&self, op: Op, inputs: Inputs, place: &Place, part: Part) -> Emitted {
+        let records = self.records.snapshot();
+        let pending = records.consider(op, inputs, *place, part);
+        let operands: Option<SmallVec<[Array; 4]>> = {
+            let values = self.values.borrow();
+            pending.inputs().iter().map(|&input| values[input as usize].clone()).collect()
+        };
+        let computed = pending.types().zip(operands).map(|(types, operands)| {
+            let operands: SmallVec<[&Array; 4]> = operands.iter().collect();
+            let computed = backprop_cpu::eval(pending.op(), &operands, types);
+            computed.map_err(|ill| records.describe_pending(&pending, ill))
+        });
+        drop(records);
+        let mut records = self.records.borrow_mut();
+        let mut values = self.values.borrow_mut();
+        let node = records.record(pending);
+        match computed {
             Some(Ok(arrays)) => values.extend(arrays.into_iter().map(Some)),
-            Some(Err(ill)) => records.fault(node, ill),
+            Some(Err(fault)) => records.poison(node, fault),
             None => {}
         }
         values.resize(records.n_values(), None);
@@ -207,15 +231,6 @@ fn eval_one(
         _ => run(&inputs.iter().map(|&input| value(input)).collect::<Option<Vec<_>>>()?),
     };
     Some((ty, array?))
-}
-
-/// The outputs of a node, or what is wrong with its data; `None` when something before it is ill.
-fn eval(records: &Records, values: &[Option<Array>], node: NodeId) -> Option<Result<Arrays, Ill>> {
-    let node = records.node(node);
-    let inputs: Option<Vec<&Array>> =
-        node.inputs.iter().map(|&input| values[input as usize].as_ref()).collect();
-    let types: Option<Vec<Type>> = node.outputs().map(|output| records.ty(output)).collect();
-    Some(backprop_cpu::eval(&node.op, &inputs?, &types?))
 }
 
 impl Emit for TapeContext {

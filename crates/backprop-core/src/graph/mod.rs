@@ -89,8 +89,8 @@ impl Emit for GraphContext {
     fn emit(&self, op: Op, inputs: Inputs, place: &Place, part: Part) -> Emitted {
         let part = if self.is_no_grad() { Part::NoGrad } else { part };
         let stray = self.kind != Closed::Dropped && matches!(op, Op::Input(_));
+        let node = self.records.push(op, inputs, *place, part);
         let mut records = self.records.borrow_mut();
-        let node = records.push(op, inputs, *place, part);
         if stray {
             let rule = "an input belongs to the graph, not to a body";
             records.fault(node, Ill::new(rule).hint("make it before the body; the body captures it"));
