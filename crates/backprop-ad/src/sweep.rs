@@ -84,7 +84,8 @@ pub struct GradTable {
     gradients: Vec<Tensor>,
     reasons: Vec<Option<Reason>>,
     entries: Vec<(ValueId, Tensor)>,
-    steps: Vec<Step>,
+    pruned: Pruned,
+    table: Table,
     bprop_calls: usize,
     node_visits: usize,
 }
@@ -102,7 +103,8 @@ impl GradTable {
             gradients: Vec::new(),
             reasons: vec![None; targets.len()],
             entries: Vec::new(),
-            steps: Vec::new(),
+            pruned: Pruned::default(),
+            table: Table::default(),
             bprop_calls: 0,
             node_visits: 0,
         }
@@ -132,7 +134,7 @@ impl GradTable {
     pub fn of(&self, value: Tensor) -> Option<Tensor> {
         // In a scope of a tape, values of the tape have entries as well.
         let value = local(&self.context?.get()?, value)?;
-        self.entries.iter().find(|(own, _)| *own == value).map(|&(_, gradient)| gradient)
+        self.table.get(&self.pruned, value).map(|cotangent| cotangent.d)
     }
 
     /// The number of target `idx` in the records that were walked.
@@ -147,7 +149,7 @@ impl GradTable {
 
     /// Every contribution, in the order in which it was added.
     pub fn steps(&self) -> &[Step] {
-        &self.steps
+        &self.table.steps
     }
 
     /// How often an op's `bprop` was called: at most once for each node of G'.
@@ -155,8 +157,8 @@ impl GradTable {
         self.bprop_calls
     }
 
-    /// How often the algorithm looked at a node: twice to prune and once to sweep, for each node
-    /// between the first target and z.
+    /// How often the algorithm looked at a node: twice to prune and once to sweep, for each ancestor
+    /// of z from the first target on.
     pub fn node_visits(&self) -> usize {
         self.node_visits
     }
@@ -206,7 +208,7 @@ fn sweep(outputs: &[(Tensor, Tensor)], targets: &[Tensor]) -> GradTable {
     }
     let (mut bprop_calls, mut node_visits) = (0, pruned.visits);
     let mut entries = Vec::new();
-    for id in (pruned.first..pruned.end).rev() {
+    for &id in pruned.nodes().iter().rev() {
         node_visits += 1;
         bprop_calls += usize::from(visit(&home, &pruned, id, &mut table, &mut entries));
     }
@@ -240,7 +242,8 @@ fn sweep(outputs: &[(Tensor, Tensor)], targets: &[Tensor]) -> GradTable {
         gradients,
         reasons,
         entries,
-        steps: table.steps,
+        pruned,
+        table,
         bprop_calls,
         node_visits,
     }
@@ -270,6 +273,7 @@ fn zeros_for(target: Tensor) -> Tensor {
     }
 }
 
+#[derive(Default)]
 struct Table {
     cotangents: Vec<Option<Cotangent>>,
     steps: Vec<Step>,

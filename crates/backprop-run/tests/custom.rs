@@ -98,10 +98,9 @@ fn a_caught_panic_in_an_evaluation_leaves_the_tape_as_it_was() {
     let x = tape.value(Array::from([2.0, -3.0]));
     let taken = tape.value(Array::from(true));
     let n = tape.records().n_values();
-    for call in [
-        &|| same(Same::Panics, x) as Tensor,
-        &|| cond(taken, || vec![same(Same::Panics, x)], || vec![x * 1.0])[0] as Tensor,
-    ] as [&dyn Fn() -> Tensor; 2]
+    for call in [&|| same(Same::Panics, x) as Tensor, &|| {
+        cond(taken, || vec![same(Same::Panics, x)], || vec![x * 1.0])[0] as Tensor
+    }] as [&dyn Fn() -> Tensor; 2]
     {
         assert!(catch_unwind(AssertUnwindSafe(call)).is_err());
     }
