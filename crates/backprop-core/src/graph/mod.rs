@@ -46,7 +46,7 @@ pub struct GraphContext {
     cursor: Cell<Cursor>,
     streams: RefCell<Streams>,
     /// For a body: values of the surrounding context, with the parameters that stand for them.
-    captures: RefCell<Vec<(Tensor, ValueId)>>,
+    captures: RefCell<draft::Captures>,
     /// For a body: the surrounding context.
     parent: Option<ContextId>,
     /// For the body of a loop: the iteration's number.
@@ -107,10 +107,10 @@ impl Emit for GraphContext {
     }
 
     fn capture(&self, outer: Tensor) -> ValueId {
-        let known = self.captures.borrow().iter().find(|(own, _)| own.is(outer)).map(|&(_, value)| value);
+        let known = self.captures.borrow().get(outer);
         known.unwrap_or_else(|| {
             let value = draft::parameter(&mut self.records.borrow_mut(), outer);
-            self.captures.borrow_mut().push((outer, value));
+            self.captures.borrow_mut().insert(outer, value);
             value
         })
     }
