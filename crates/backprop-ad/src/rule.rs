@@ -61,10 +61,13 @@ pub(crate) fn pull_back(
                 }
             })
         }
-        Family::Linear(rule) => for_each_slot(&|slot, Cotangent { d, mask }| {
-            let mask = mask.map(|mask| rule.transpose(slot, x, mask));
-            Some(Cotangent { d: rule.transpose(slot, x, d), mask })
-        }),
+        Family::Linear(rule) => {
+            let Some(Cotangent { d, mask }) = d[0] else { return vec![None; x.len()] };
+            let masks = mask.map(|mask| rule.transposes(x, mask, wanted));
+            let moved = rule.transposes(x, d, wanted).into_iter().enumerate();
+            let mask = |slot: usize| masks.as_ref().and_then(|masks| masks[slot]);
+            moved.map(|(slot, d)| Some(Cotangent { d: d?, mask: mask(slot) })).collect()
+        }
         Family::Bilinear(rule) => for_each_slot(&|slot, Cotangent { d, .. }| {
             Some(Cotangent::new(match slot {
                 0 => rule.transpose_lhs(x[0], x[1], d),

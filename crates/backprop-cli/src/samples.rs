@@ -98,8 +98,14 @@ fn others() -> Vec<Sample> {
         Sample::new(Reshape { shape: shape(&[3, 2]) }, [m.clone()]),
         Sample::new(Transpose { perm: Axes::new(&[1, 0]) }, [m.clone()]),
         Sample::new(Broadcast { shape: shape(&[2, 3]) }, [matrix([[1.0, 2.0, 3.0]])]),
-        Sample::new(Slice { start: shape(&[0]), stop: shape(&[3]), step: shape(&[2]) }, [ones.clone()]),
-        Sample::new(Pad { low: shape(&[1]), high: shape(&[2]), interior: shape(&[0]) }, [ones.clone()]),
+        Sample::new(
+            Slice { start: [0usize].into(), stop: [3usize].into(), step: [2usize].into() },
+            [ones.clone()],
+        ),
+        Sample::new(
+            Pad { low: [1usize].into(), high: [2usize].into(), interior: [0usize].into() },
+            [ones.clone()],
+        ),
         concat,
         Sample::new(Gather { axis: 0 }, [ones.clone(), at.clone()]),
         Sample::new(ScatterAdd { axis: 0 }, [ones.clone(), at.clone(), vector([10.0, 20.0])]),

@@ -42,7 +42,10 @@ pub fn named(name: &str, params: &Value) -> Option<Function> {
         "reshape" => Reshape { shape: shape("shape") }.into(),
         "broadcast" => Broadcast { shape: shape("shape") }.into(),
         "transpose" => Transpose { perm: list("perm") }.into(),
-        "slice" => Slice { start: shape("start"), stop: shape("stop"), step: shape("step") }.into(),
+        "slice" => {
+            Slice { start: shape("start").into(), stop: shape("stop").into(), step: shape("step").into() }
+                .into()
+        }
         "gather" => Gather { axis }.into(),
         "scatter_add" => ScatterAdd { axis }.into(),
         "one_hot" => OneHot {

@@ -111,7 +111,7 @@ pub fn samples(op: &Op) -> Vec<Sample> {
         }
         Op::Slice(_) => {
             let row = |sizes: &[usize], start: &[usize], stop: &[usize], step: &[usize]| -> Sample {
-                let op = Slice { start: shape(start), stop: shape(stop), step: shape(step) };
+                let op = Slice { start: start.into(), stop: stop.into(), step: step.into() };
                 (op.into(), vec![wave(sizes, 0)])
             };
             vec![
@@ -124,7 +124,7 @@ pub fn samples(op: &Op) -> Vec<Sample> {
         }
         Op::Pad(_) => {
             let row = |sizes: &[usize], low: &[usize], high: &[usize], interior: &[usize]| -> Sample {
-                let op = Pad { low: shape(low), high: shape(high), interior: shape(interior) };
+                let op = Pad { low: low.into(), high: high.into(), interior: interior.into() };
                 (op.into(), vec![wave(sizes, 0)])
             };
             vec![

@@ -281,6 +281,7 @@ impl Check<'_> {
                 match attribute {
                     Attribute::Dim(dim) => wrong.extend(unspeakable(dim)),
                     Attribute::Shape(shape) => wrong.extend(shape.iter().find_map(|&dim| unspeakable(dim))),
+                    Attribute::Dims(dims) => wrong.extend(dims.iter().find_map(|&dim| unspeakable(dim))),
                     _ => {}
                 }
             }
