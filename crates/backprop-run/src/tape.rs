@@ -9,7 +9,7 @@ use backprop_core::array::pool;
 use backprop_core::graph::context::{self, Closed, Cursor, Emitted};
 use backprop_core::graph::place::{Line, Place};
 use backprop_core::graph::records::{Inputs, RecordsCell};
-use backprop_core::ops::{Full, IllCall, Input, Literal};
+use backprop_core::ops::{Full, IllCall, Input, Literal, Tree};
 use backprop_core::random::Streams;
 use backprop_core::{
     Array, ContextId, Emit, Error, Fault, Ill, IntoType, Op, Part, Records, Tensor, Type, ValueId,
@@ -110,14 +110,16 @@ impl Tape {
     /// An array on the tape; gradients with respect to it can be asked for.
     #[track_caller]
     pub fn value(&self, array: impl Into<Array>) -> Tensor {
+        self.hold(array.into(), Line::Code(Location::caller()), Part::Forward)
+    }
+
+    fn hold(&self, array: Array, line: Line, part: Part) -> Tensor {
         let home = self.innermost();
         let shared = &self.context.shared;
-        let array = array.into();
         let ty = Type::new(array.dtype(), array.shape());
-        let module = self.context.cursor.get().module;
-        let place = Place { line: Line::Code(Location::caller()), module };
+        let place = Place { line, module: self.context.cursor.get().module };
         let mut records = shared.records.borrow_mut();
-        let node = records.push(Input { ty }.into(), Inputs::new(), place, Part::Forward);
+        let node = records.push(Input { ty }.into(), Inputs::new(), place, part);
         shared.values.borrow_mut().push(Some(array));
         Tensor::new(home, records.node(node).first)
     }
@@ -144,6 +146,59 @@ impl Tape {
         let shared = self.context.shared.clone();
         let scope = Tape::open(Some(self.id().innermost()), shared, cursor, Closed::Scope);
         body(&scope)
+    }
+
+    /// As [`Tape::scope`], and the tensors that `body` returns live on, on this tape: all else is freed.
+    /// For computing without derivatives ([`Tape::no_grad`]). A tape that records would lose them at
+    /// the scope's end, so there the results are ill, and say so.
+    ///
+    /// ```
+    /// use backprop_run::Tape;
+    /// let tape = Tape::new();
+    /// let x = tape.value(0.5);
+    /// let y = tape.no_grad(|| tape.scope_keeping(|_| (x * 2.0).exp()));
+    /// assert_eq!(y.item()?, 1f64.exp());
+    /// # Ok::<(), backprop_core::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn scope_keeping<T: Tree>(&self, body: impl FnOnce(&Tape) -> T) -> T {
+        let line = Line::Code(Location::caller());
+        let (results, values) = self.scope(|scope| {
+            let results = body(scope);
+            // Values of the surroundings stay what they are.
+            let keep = |result: Tensor| (result.context() == scope.id()).then(|| result.value());
+            let is_own = scope.id() != self.id();
+            let values: Vec<_> = results
+                .leaves()
+                .into_iter()
+                .map(|result| (result, is_own.then(|| keep(result)).flatten()))
+                .collect();
+            (results, values)
+        });
+        let kept: Vec<Tensor> = values
+            .into_iter()
+            .map(|(result, value)| value.map_or(result, |value| self.keep(value, line)))
+            .collect();
+        results.rebuild(&mut kept.into_iter())
+    }
+
+    /// A result of a scope that has ended.
+    fn keep(&self, value: Result<Array, Error>, line: Line) -> Tensor {
+        let home = self.innermost();
+        let refused = |ill: Ill| home.emit(IllCall::new("scope", ill).into(), &[], line).one();
+        match value {
+            Err(error) => {
+                let faults: Vec<String> = error.faults().iter().map(ToString::to_string).collect();
+                refused(Ill::new(faults.join("; ")))
+            }
+            Ok(_) if !self.context.shared.no_grad.get() => refused(
+                Ill::new(
+                    "a tensor cannot leave a scope of a tape that records: its derivative would be lost",
+                )
+                .hint("compute it under no_grad, or return its numbers: value()"),
+            ),
+            Ok(array) => self.hold(array, line, Part::NoGrad),
+        }
     }
 
     /// Runs `body` without recording derivatives: what it computes is a constant to `grad`.
