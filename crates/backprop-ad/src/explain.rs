@@ -5,40 +5,53 @@ use std::fmt::Write;
 
 use backprop_core::graph::records::{Node, NodeId, Records, ValueId};
 use backprop_core::graph::replay::needed;
-use backprop_core::{Array, DType, Op, Tensor, formula_with};
+use backprop_core::{Array, DType, Op, Tensor};
 
 use crate::sweep::{GradTable, Step};
 
-/// How backpropagation filled `table`, in words: the forward values, then each consumer's
-/// `op.bprop(inputs, X, D)` in the order in which the algorithm asked for it, the sums over several
-/// paths, and the gradients of the targets or why they are zero.
-///
-/// With `values`, which gives a tensor's numbers where there are some, every line ends in numbers; on a
-/// tape that is `&|tensor| tensor.value().ok()`. Values without a name are called u₁, u₂, ... (or v₁, ... where u1 is taken); numbers,
-/// sizes and conditions stand for themselves.
-///
-/// ```
-/// use backprop_ad::{explain, grad_table};
-/// use backprop_core::Graph;
-/// let g = Graph::new();
-/// let x = g.input("x", "f64[]");
-/// let z = x.tanh().named("z");
-/// let text = explain(&grad_table(z, &[x]), &g.records(), None);
-/// assert!(text.contains("tanh.bprop(inputs, x, D) = D·(1 − z²)"));
-/// ```
-pub fn explain(
-    table: &GradTable,
-    records: &Records,
-    values: Option<&dyn Fn(Tensor) -> Option<Array>>,
-) -> String {
-    if table.context().is_none() {
-        return "nothing was differentiated: the result is ill, or its graph is no more\n".to_string();
+impl GradTable {
+    /// How backpropagation filled the table, in words: the forward values, then each consumer's
+    /// `op.bprop(inputs, X, D)` in the order in which the algorithm asked for it, the sums over several
+    /// paths, and the gradients of the targets or why they are zero.
+    ///
+    /// On a tape, every line ends in numbers. Values without a name are called u₁, u₂, ... (or v₁, ...
+    /// where u1 is taken); numbers, sizes and conditions stand for themselves.
+    ///
+    /// ```
+    /// use backprop_ad::grad_table;
+    /// use backprop_core::Graph;
+    /// let g = Graph::new();
+    /// let x = g.input("x", "f64[]");
+    /// let z = x.tanh().named("z");
+    /// assert!(grad_table(z, &[x]).explain().contains("tanh.bprop(inputs, x, D) = D·(1 − z²)"));
+    /// ```
+    pub fn explain(&self) -> String {
+        let numbers = |tensor: Tensor| tensor.value().ok();
+        let z = self.context().zip(self.entries().first()).map(|(home, &(z, _))| Tensor::new(home, z));
+        match z.and_then(numbers) {
+            Some(_) => self.on_the_board(Some(&numbers)),
+            None => self.on_the_board(None),
+        }
     }
-    let mut board = Board { table, records, values, names: HashMap::new(), text: String::new() };
-    board.forward();
-    board.backward();
-    board.targets();
-    board.text
+
+    /// As [`GradTable::explain`], with the numbers that a run of the graph gave: `values` says those of
+    /// a tensor, where there are some.
+    pub fn explain_with(&self, values: &dyn Fn(Tensor) -> Option<Array>) -> String {
+        self.on_the_board(Some(values))
+    }
+
+    fn on_the_board(&self, values: Option<&dyn Fn(Tensor) -> Option<Array>>) -> String {
+        let Some(home) = self.context().and_then(|home| home.get()) else {
+            return "nothing was differentiated: the result is ill, or its graph is no more\n".to_string();
+        };
+        let records = home.records().snapshot();
+        let mut board =
+            Board { table: self, records: &records, values, names: HashMap::new(), text: String::new() };
+        board.forward();
+        board.backward();
+        board.targets();
+        board.text
+    }
 }
 
 struct Board<'a> {
@@ -265,7 +278,8 @@ impl Board<'_> {
             return name.clone();
         }
         let name = |at: ValueId| more.get(&at).or_else(|| self.names.get(&at)).cloned();
-        let text = formula_with(self.records, value, &name);
+        let text = self.table.context().map(|home| Tensor::new(home, value).formula_with(&name));
+        let text = text.unwrap_or_default();
         let mut lines = text.lines().map(str::trim);
         let first = lines.next().unwrap_or_default().to_string();
         lines.fold(first, |text, line| text + ", " + line)

@@ -20,7 +20,6 @@ mod rule;
 mod sweep;
 
 pub use bprop::bprop;
-pub use explain::explain;
 pub use jacobian::{hessian, jacobian};
 pub use jvp::{Tangents, jvp};
 pub use reason::Reason;

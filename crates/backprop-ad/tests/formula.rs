@@ -1,12 +1,11 @@
 //! Derivatives as formulas: what a lecturer would write on the board.
 
 use backprop_ad::grad;
-use backprop_core::{DType, Graph, Tensor, cond, formula, scan};
+use backprop_core::{DType, Graph, Tensor, cond, scan, scan_n};
 
 #[track_caller]
 fn check(value: Tensor, expect: &str) {
-    let text = value.with_records(|records| formula(records, value.id())).unwrap();
-    assert_eq!(text, expect);
+    assert_eq!(value.formula(), expect);
 }
 
 /// f(x) and its derivative for an x of this type.
@@ -172,12 +171,53 @@ fn the_text_is_no_longer_than_the_graph() {
     let x = g.input("x", "f64[]");
     // Written out, this is 2⁶⁰ terms.
     let y = (0..60).fold(x, |y, _| y * y.sin());
-    let text = formula(&g.records(), y.id());
+    let text = y.formula();
     assert!(text.lines().count() > 30 && text.len() < 6_000, "{text}");
     assert_eq!(text.lines().nth(1), Some("  where a = sin(x·sin(x)·sin(x·sin(x)))"), "{text}");
     // Deep, and not shared at all.
     let z = (0..30_000).fold(x, |z, _| z.sin() + x);
-    assert!(formula(&g.records(), z.id()).len() < 1_000_000);
+    assert!(z.formula().len() < 1_000_000);
+}
+
+#[test]
+fn a_long_product_of_matrices_is_transposed_without_recursion() {
+    let g = Graph::new();
+    let (x, w) = (g.input("x", "f64[3, 3]"), g.input("w", "f64[3, 3]"));
+    let deep = (0..10_000).fold(x, |y, _| y.matmul(w));
+    assert!(deep.t().formula().lines().count() > 100);
+    let [dw] = grad(deep.sum(()), [w]);
+    assert!(dw.formula().len() < 10_000_000);
+    // As a tree, this is 2³⁰ factors.
+    let squared = (0..30).fold(x, |y, _| y.matmul(y));
+    assert!(squared.t().formula().lines().count() < 40);
+    check(x.matmul(w).matmul(x).t(), "xᵀ·wᵀ·xᵀ");
+    check(x.matmul(w.t()).t().t(), "x·wᵀ");
+}
+
+#[test]
+fn what_differs_in_a_body_or_a_parameter_is_not_one() {
+    let g = Graph::new();
+    let (c, x, v) = (g.input("c", "bool[]"), g.input("x", "f64[]"), g.input("v", "f64[2]"));
+    let branch = |of: fn(Tensor) -> Tensor| cond(c, || of(x), || x);
+    check(branch(Tensor::sin) - branch(Tensor::cos), "select(c, sin(x), x) − select(c, cos(x), x)");
+    let loops = |of: fn(Tensor) -> Tensor| scan_n(3, x, |_, h| (of(h), ())).0;
+    check(loops(Tensor::sin) - loops(Tensor::cos), "scan(x) − scan(x)");
+    check(loops(Tensor::sin) - loops(Tensor::sin), "0");
+    // Arrays inside of bodies have the same number there.
+    let other = cond(c, || v + g.constant([1.0, 2.0]), || v + g.constant([3.0, 4.0]));
+    check(other, "select(c, v + constant, v + constant)");
+    check(other - cond(c, || v, || v), "select(c, v + constant, v + constant) − select(c, v, v)");
+    let counts = |axis| x.broadcast_to([2usize, 2]).iota_like(axis, DType::F64);
+    check(counts(0) - counts(1), "iota − iota");
+    // An axis of size 1 is not written, but it counts.
+    let m = g.input("m", "f64[3, 3]");
+    check(m.reshape([1i64, 3, 3]).sum(1) - m.sum(1), "Σ₁(m) − Σ₁(m)");
+    let key = g.constant(vec![1u32, 2, 3, 4]).named("key");
+    check(key.uniform(DType::F64, [2usize]) - key.uniform(DType::F64, [2usize]), "0");
+    check(
+        key.uniform(DType::F64, [2usize]).sum(()) - key.uniform(DType::F64, [3usize]).sum(()),
+        "Σ(uniform(key)) − Σ(uniform(key))",
+    );
 }
 
 #[test]

@@ -3,10 +3,12 @@
 use backprop_core::{Array, DType, Element, with_dtype};
 use serde_json::Value;
 
-/// A case of `ops.json`.
+/// A case of `ops.json`, `reductions.json` or `dtypes.json`.
 pub struct Case {
     /// The op's name there.
     pub op: String,
+    /// In `dtypes.json`: the element type of the operands that share one.
+    pub dtype: Option<DType>,
     /// Its parameters.
     pub params: Value,
     /// What is special about the case.
@@ -44,6 +46,18 @@ pub struct Pointwise {
 /// A case of `random.json`: counter, key, the four words.
 pub type Words = ([u32; 4], [u32; 2], [u32; 4]);
 
+/// What the random ops draw under a key, from element 0 on.
+pub struct Draws {
+    /// The key operand.
+    pub key: [u32; 4],
+    /// Of `uniform` in f32.
+    pub uniform_f32: Vec<f64>,
+    /// Of `uniform` in f64.
+    pub uniform_f64: Vec<f64>,
+    /// Of `normal` in f64.
+    pub normal: Vec<f64>,
+}
+
 const DAMAGED: &str = "the committed golden values are as their README says";
 
 fn parse(text: &str) -> Value {
@@ -68,7 +82,7 @@ pub fn sizes(params: &Value, key: &str) -> Vec<usize> {
     list(&params[key]).iter().map(|size| size.as_u64().expect(DAMAGED) as usize).collect()
 }
 
-fn array(value: &Value) -> Array {
+pub(crate) fn array(value: &Value) -> Array {
     let dtype = DType::from_name(value["dtype"].as_str().expect(DAMAGED)).expect(DAMAGED);
     let element = |value: &Value| (value.as_bool().map(i64::from)).or(value.as_i64());
     with_dtype!(dtype, |T| {
@@ -87,11 +101,21 @@ fn optional(value: &Value) -> Option<Vec<Option<Array>>> {
     value.as_array().map(|list| list.iter().map(one).collect())
 }
 
-/// The cases of `ops.json`.
+/// The cases of `ops.json` and `reductions.json`.
 pub fn cases() -> Vec<Case> {
-    let root = parse(include_str!("../goldens/ops.json"));
+    let both = [include_str!("../goldens/ops.json"), include_str!("../goldens/reductions.json")];
+    both.into_iter().flat_map(cases_of).collect()
+}
+
+/// The cases of `dtypes.json`.
+pub fn typed_cases() -> Vec<Case> {
+    cases_of(include_str!("../goldens/dtypes.json"))
+}
+
+fn cases_of(text: &str) -> Vec<Case> {
     let case = |case: &Value| Case {
         op: case["op"].as_str().expect(DAMAGED).to_string(),
+        dtype: case["dtype"].as_str().and_then(DType::from_name),
         params: case["params"].clone(),
         note: case["note"].as_str().unwrap_or_default().to_string(),
         inputs: list(&case["inputs"]).iter().map(array).collect(),
@@ -101,7 +125,7 @@ pub fn cases() -> Vec<Case> {
         v: optional(&case["v"]),
         hvp: optional(&case["hvp"]),
     };
-    list(&root["cases"]).iter().map(case).collect()
+    list(&parse(text)["cases"]).iter().map(case).collect()
 }
 
 /// The ops of `pointwise.json`.
@@ -122,14 +146,28 @@ pub fn pointwise() -> Vec<Pointwise> {
     .collect()
 }
 
+fn u32s<const N: usize>(value: &Value) -> [u32; N] {
+    std::array::from_fn(|at| value[at].as_u64().expect(DAMAGED) as u32)
+}
+
 /// The known answers of `random.json`.
 pub fn words() -> Vec<Words> {
-    fn words<const N: usize>(value: &Value) -> [u32; N] {
-        std::array::from_fn(|at| value[at].as_u64().expect(DAMAGED) as u32)
-    }
     let root = parse(include_str!("../goldens/random.json"));
     list(&root["cases"])
         .iter()
-        .map(|case| (words(&case["counter"]), words(&case["key"]), words(&case["out"])))
+        .map(|case| (u32s(&case["counter"]), u32s(&case["key"]), u32s(&case["out"])))
         .collect()
+}
+
+/// The draws of `random.json`.
+pub fn draws() -> Vec<Draws> {
+    let root = parse(include_str!("../goldens/random.json"));
+    let numbers = |value: &Value| list(value).iter().map(number).collect();
+    let draw = |value: &Value| Draws {
+        key: u32s(&value["key"]),
+        uniform_f32: numbers(&value["uniform_f32"]),
+        uniform_f64: numbers(&value["uniform_f64"]),
+        normal: numbers(&value["normal"]),
+    };
+    list(&root["draws"]).iter().map(draw).collect()
 }

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use crate::compare::f32_stated;
+
 /// A check that every op undergoes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Column {
-    /// Values in every element type that the type rule accepts; refusal of the others.
+    /// Golden values in every element type that it takes; refusal of the others.
     DTypes,
     /// Values against golden ones.
     Value,
@@ -13,9 +15,11 @@ pub enum Column {
     Gradient,
     /// Hessian-vector products against golden ones.
     Order2,
+    /// f32 against f64, orders 0 to 2.
+    F32,
     /// NaN, infinities, signed zeros.
     Special,
-    /// Tape, graph and reference evaluation agree.
+    /// Tape, graph and reference evaluation agree, orders 0 to 2.
     Modes,
     /// ⟨D, J·t⟩ = ⟨Jᵀ·D, t⟩.
     Jvp,
@@ -25,7 +29,7 @@ pub enum Column {
     JacobianTimesD,
     /// The gradient of f∘reshape is the reshaped gradient of f.
     Flatten,
-    /// Printed and parsed, it is the same and gives the same bits.
+    /// Printed and parsed, it and its derivatives have the same ops and give the same bits.
     Text,
     /// An operand without elements.
     Empty,
@@ -39,13 +43,14 @@ pub enum Column {
 
 impl Column {
     /// Every column, in order.
-    pub const ALL: [Column; 15] = {
+    pub const ALL: [Column; 16] = {
         use Column::*;
         [
             DTypes,
             Value,
             Gradient,
             Order2,
+            F32,
             Special,
             Modes,
             Jvp,
@@ -66,6 +71,7 @@ impl Column {
             Column::Value => "value",
             Column::Gradient => "grad",
             Column::Order2 => "order2",
+            Column::F32 => "f32",
             Column::Special => "special",
             Column::Modes => "modes",
             Column::Jvp => "jvp",
@@ -88,8 +94,6 @@ pub enum Reason {
     NoDerivative,
     /// Reads no value.
     Leaf,
-    /// Stands for a broken call and has no value.
-    AlwaysIll,
     /// Hands its operand on: there is nothing to be golden.
     Identity,
     /// A composite: the ops that it consists of are held to this.
@@ -100,28 +104,15 @@ pub enum Reason {
     FixedOperand,
     /// Not defined for operands without elements.
     NotOfNothing,
-    /// Its operands are integers or truth values: none is special.
-    NoSpecial,
-    /// The text form is not part of this tree yet.
-    TextNotMerged,
+    /// Its operands are integers or truth values.
+    NoFloats,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Reason; 10] = {
+    pub const ALL: [Reason; 8] = {
         use Reason::*;
-        [
-            NoDerivative,
-            Leaf,
-            AlwaysIll,
-            Identity,
-            ItsOps,
-            NeedsAxis,
-            FixedOperand,
-            NotOfNothing,
-            NoSpecial,
-            TextNotMerged,
-        ]
+        [NoDerivative, Leaf, Identity, ItsOps, NeedsAxis, FixedOperand, NotOfNothing, NoFloats]
     };
 
     /// The letter in a cell.
@@ -133,14 +124,12 @@ impl Reason {
         match self {
             Reason::NoDerivative => "has no derivative: integers, truth values or steps",
             Reason::Leaf => "reads no value",
-            Reason::AlwaysIll => "stands for a broken call and has no value",
             Reason::Identity => "hands its operand on",
             Reason::ItsOps => "a composite: its ops are held to this",
             Reason::NeedsAxis => "has an axis, so there is no rank 0",
             Reason::FixedOperand => "its operand has one fixed type and shape",
             Reason::NotOfNothing => "not defined for operands without elements",
-            Reason::NoSpecial => "its operands are integers or truth values: none is special",
-            Reason::TextNotMerged => "the text form is not part of this tree yet",
+            Reason::NoFloats => "its operands are integers or truth values",
         }
     }
 }
@@ -193,12 +182,21 @@ impl Default for Cell {
 #[derive(Debug, Default)]
 pub struct Matrix {
     rows: Vec<(String, Vec<(Column, Cell)>)>,
+    /// How far f32 is from f64, by name.
+    measured: Vec<(String, f64)>,
 }
 
 impl Matrix {
     /// Adds an op's cells.
     pub fn add(&mut self, name: &str, cells: Vec<(Column, Cell)>) {
         self.rows.push((name.to_string(), cells));
+    }
+
+    /// Notes how far f32 results of an op were from those of f64.
+    pub fn measured(&mut self, name: &str, units: f64) {
+        if units > 0.0 {
+            self.measured.push((name.to_string(), units));
+        }
     }
 
     /// Every cell that is empty or holds something wrong, in words; a row lacks no column.
@@ -254,6 +252,11 @@ impl fmt::Display for Matrix {
         for reason in used {
             write!(f, "\n{}: {}", reason.letter(), reason.text())?;
         }
-        Ok(())
+        let far = self.measured.iter().map(|(name, units)| format!("{name} {units:.1}/{}", f32_stated(name)));
+        write!(
+            f,
+            "\nf32 from f64 in units in the last place of max(1, |f64|∞), orders 0 to 2, measured/stated: {}",
+            far.collect::<Vec<_>>().join(", ")
+        )
     }
 }

@@ -4,12 +4,40 @@ use backprop_core::random::philox;
 use backprop_core::{Array, DType, Op};
 use backprop_run::Tape;
 
+use crate::compare::{F32_SUM, F64_SUM, distance_of};
 use crate::golden;
 use crate::matrix::Cell;
 
-/// The generator's known answers, and the moments of what the op draws.
+/// What the op makes of the generator's words.
+fn draws(op: &Op, cell: &mut Cell) {
+    for golden::Draws { key, uniform_f32, uniform_f64, normal } in golden::draws() {
+        let tape = Tape::new();
+        let operand = tape.value(Array::from(key));
+        let n = normal.len();
+        let drawn: Vec<(DType, Vec<f64>, backprop_core::Tensor)> = match op {
+            Op::Normal(_) => [DType::F32, DType::F64]
+                .map(|dtype| (dtype, normal.clone(), operand.normal(dtype, [n])))
+                .into(),
+            _ => vec![
+                (DType::F32, uniform_f32, operand.uniform(DType::F32, [n])),
+                (DType::F64, uniform_f64, operand.uniform(DType::F64, [n])),
+            ],
+        };
+        for (dtype, want, drawn) in drawn {
+            let got = drawn.value().map_or_else(|_| Vec::new(), |array| array.to_f64s());
+            let bound = if dtype == DType::F32 { F32_SUM.into() } else { F64_SUM };
+            // A uniform number is a multiple of a power of two: exact.
+            let bound = if matches!(op, Op::Uniform(_)) { 0.0 } else { bound };
+            let is_right = got.len() == n && distance_of(&got, &want) <= bound;
+            cell.count(is_right, || format!("{dtype} under {key:?}: {got:?} is not {want:?}"));
+        }
+    }
+}
+
+/// The generator's known answers, what the op makes of them, and the moments of what it draws.
 pub fn value(op: &Op) -> Cell {
     let mut cell = Cell::new();
+    draws(op, &mut cell);
     for (counter, key, words) in golden::words() {
         let got = philox(counter, key);
         cell.count(got == words, || format!("{counter:?} under {key:?}: {got:?} is not {words:?}"));

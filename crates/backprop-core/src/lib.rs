@@ -22,7 +22,6 @@ pub mod types;
 pub mod verify;
 
 pub use array::{Array, ArrayError, DType, Data, Element, Sizes};
-pub use formula::{formula, formula_with};
 pub use graph::Graph;
 pub use graph::body::Body;
 pub use graph::context::{ContextId, Emit};

@@ -63,14 +63,13 @@ impl Outputs {
     }
 }
 
-/// Calls `op` on `inputs`, of which there is at least one.
-///
-/// # Panics
-/// There is no input: an op without operands is called on a context ([`ContextId::emit`]).
+/// Calls `op` on `inputs`, where the first one lives. Without any the result belongs nowhere, and says
+/// so when it is read; an op that has no operands is called on a context ([`ContextId::emit`]).
 #[track_caller]
 #[inline]
 pub fn emit(op: impl Into<Op>, inputs: &[Tensor]) -> Outputs {
-    inputs[0].context.emit(op.into(), inputs, Line::Code(Location::caller()))
+    let home = inputs.first().map_or_else(context::nowhere, |input| input.context);
+    home.emit(op.into(), inputs, Line::Code(Location::caller()))
 }
 
 impl Tensor {

@@ -1,11 +1,11 @@
 //! The text form: what is printed reads back as the same graph, what is wrong is said with its
 //! place, and no text makes the parser panic.
 
-use backprop_core::ops::{Arrays, Attribute, Attributes, Custom, Family, Op, Rule, Types};
+use backprop_core::ops::{Arrays, Attribute, Attributes, Axes, Custom, Family, Op, Rule, Sum, Types};
 use backprop_core::text::{Document, Given, ParseError, Printed, Registry, parse, print};
 use backprop_core::verify::verify;
 use backprop_core::{
-    Array, DType, Dim, Graph, Ill, Shape, Tensor, Type, concat, cond, scan_indexed, scan_reverse,
+    Array, DType, Dim, Graph, Ill, Shape, Tensor, Type, concat, cond, emit, scan_indexed, scan_reverse,
 };
 
 fn read(text: &str) -> Result<Document, ParseError> {
@@ -506,4 +506,34 @@ fn long_chains_print_and_parse() {
     let back = read(&first).expect("it was printed");
     assert_eq!(back.records.n_nodes(), n + 1);
     assert_eq!(back.print().text, first);
+}
+
+/// With a look at the whole line for each name or type, these would take minutes.
+#[test]
+fn much_in_one_line_costs_its_length() {
+    let n = 200_000;
+    let names = vec!["\"a name\""; n].join(", ");
+    let text = format!(
+        "graph {{\n  \"a name\" = input : f64[2]\n  y = concat({names}) {{axis: 0}}\n  return y\n}}\n"
+    );
+    let records = read(&text).unwrap().records;
+    assert_eq!(records.nodes()[1].inputs.len(), n);
+    let types = vec!["f64[N, 2]"; n].join(", ");
+    let text = format!("graph {{\n  x = input : f64[2]\n  y = neg(x) : {types}\n  return y\n}}\n");
+    wrong(&text, &["y = neg(x)"]);
+}
+
+#[test]
+fn axes_of_a_reduction_increase() {
+    let text = |axes: &str| {
+        format!(
+            "graph {{\n  x = input : f64[2, 3, 5]\n  y = sum(x) {{axes: {axes}}} : f64[3]\n  return y\n}}\n"
+        )
+    };
+    check(&text("[-1, 0]"), &text("[0, 2]"));
+    let g = Graph::new();
+    let x = g.input("x", "f64[2, 3, 5]");
+    assert!(x.sum(Axes::new(&[2, 0])).get_operation() == x.sum([0, 2]).get_operation());
+    let y = emit(Sum { axes: Axes::new(&[2, 0]) }, &[x]).one();
+    assert!(g.check(&[y]).unwrap_err().to_string().contains("the axes [2, 0] do not increase"));
 }

@@ -6,7 +6,8 @@
 //!                                         └ anything else: the op's own definition
 //! ```
 //!
-//! A result's bits depend on the op, the sizes and the instruction set, never on timing.
+//! A result's bits depend on the op, the sizes, the instruction set and the system's libm (`exp`, `ln`,
+//! `tanh`, ... are its), never on timing.
 
 mod contract;
 mod control;
@@ -77,7 +78,7 @@ pub fn eval_one(op: &Op, inputs: &[&Array], outputs: &[Type]) -> Result<Option<A
 }
 
 /// From this number of elements on, it is asked first whether there is memory.
-const LARGE: usize = 1 << 28;
+const LARGE: usize = 1 << 22;
 
 /// Refuses a result that there is no memory for, instead of ending the process.
 #[cold]
@@ -87,7 +88,9 @@ fn want_memory(ty: Type, n_elements: Option<usize>) -> Result<(), Ill> {
             "{ty} has a size that is only a name: where numbers are computed, every size is a number"
         )));
     }
-    let bytes = n_elements.and_then(|n| n.checked_mul(ty.dtype.size()));
+    // A kernel takes a buffer of the pool, whose sizes are powers of two.
+    let room = n_elements.and_then(|n| n.max(1).checked_next_power_of_two());
+    let bytes = room.and_then(|n| n.checked_mul(ty.dtype.size()));
     let fits = bytes.is_some_and(|bytes| Vec::<u8>::new().try_reserve_exact(bytes).is_ok());
     if fits { Ok(()) } else { Err(Ill::new(format!("a result of type {ty} does not fit into memory"))) }
 }

@@ -6,7 +6,8 @@ use backprop_core::{Array, Data, Element, Ill};
 
 /// Floats, with the functions of the tables.
 trait Float: Element + std::ops::Neg<Output = Self> {
-    fn unary(op: Unary) -> fn(&[Self]) -> Data;
+    /// `None` for an op without a line here: its own definition runs.
+    fn unary(op: Unary) -> Option<fn(&[Self]) -> Data>;
     fn binary(op: Binary) -> fn(&[Self], &[Self]) -> Data;
 }
 
@@ -29,8 +30,10 @@ macro_rules! each {
 macro_rules! floats {
     ($($T:ident erf $erf:expr;)*) => {$(
         impl Float for $T {
-            fn unary(op: Unary) -> fn(&[$T]) -> Data {
-                match op {
+            fn unary(op: Unary) -> Option<fn(&[$T]) -> Data> {
+                // The last arm is for ops that are new in the table.
+                #[allow(unreachable_patterns)]
+                Some(match op {
                     Unary::Neg => each!($T, |x| -x),
                     Unary::Abs => each!($T, |x| x.abs()),
                     Unary::Sign => each!($T, |x| if x == 0.0 || x.is_nan() { x } else { x.signum() }),
@@ -55,7 +58,8 @@ macro_rules! floats {
                     Unary::Floor => each!($T, |x| x.floor()),
                     Unary::Ceil => each!($T, |x| x.ceil()),
                     Unary::Round => each!($T, |x| x.round_ties_even()),
-                }
+                    _ => return None,
+                })
             }
 
             fn binary(op: Binary) -> fn(&[$T], &[$T]) -> Data {
@@ -105,8 +109,8 @@ pub(crate) fn unary(op: Unary, x: &Array) -> Option<Array> {
         })
     }
     let data = match x.data() {
-        Data::F32(v) => f32::unary(op)(v),
-        Data::F64(v) => f64::unary(op)(v),
+        Data::F32(v) => f32::unary(op)?(v),
+        Data::F64(v) => f64::unary(op)?(v),
         Data::I32(v) => ints(op, v)?,
         Data::I64(v) => ints(op, v)?,
         Data::U32(v) => ints(op, v)?,

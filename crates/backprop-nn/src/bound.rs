@@ -177,14 +177,22 @@ impl Bound {
         let stream = self.leaf(Constant { array: Arc::new(Array::vector(vec![stream])) });
         let step = self.step().cast(DType::U32).reshape([1]);
         let key = concat(&[seed, stream, step], 0);
-        self.shared.context.iterations().into_iter().fold(key, Tensor::fold_in)
+        let mut key = key;
+        for k in self.shared.context.iterations() {
+            key = key.fold_in(k);
+        }
+        key
     }
 
     /// Σ|w| · `lambda` over the weights, to add to the objective J. Weights are the trainable
     /// parameters with two axes or more: biases and scales are left out.
     #[track_caller]
     pub fn l1(&self, lambda: f64) -> Tensor {
-        self.penalty(|w| w.abs().sum(()) * lambda)
+        let mut terms = self.weights();
+        for term in &mut terms {
+            *term = term.abs().sum(()) * lambda;
+        }
+        self.total(&terms)
     }
 
     /// Σw² · `lambda`/2 over the weights (as for [`Bound::l1`]), to add to the objective J.
@@ -196,16 +204,32 @@ impl Bound {
     /// (Loshchilov, Hutter 2019, "Decoupled weight decay regularization").
     #[track_caller]
     pub fn l2(&self, lambda: f64) -> Tensor {
-        self.penalty(|w| w.square().sum(()) * (lambda / 2.0))
+        let mut terms = self.weights();
+        for term in &mut terms {
+            *term = term.square().sum(()) * (lambda / 2.0);
+        }
+        self.total(&terms)
+    }
+
+    /// The trainable parameters with two axes or more.
+    fn weights(&self) -> Vec<Tensor> {
+        let pairs = self.shared.entries.iter().zip(&self.shared.tensors);
+        let weights = pairs.filter(|(entry, _)| entry.trainable && entry.array.rank() >= 2);
+        weights.map(|(_, &w)| w).collect()
     }
 
     #[track_caller]
-    fn penalty(&self, of: impl Fn(Tensor) -> Tensor) -> Tensor {
-        let pairs = self.shared.entries.iter().zip(&self.shared.tensors);
-        let weights = pairs.filter(|(entry, _)| entry.trainable && entry.array.rank() >= 2);
-        let total = weights.map(|(_, &w)| of(w)).reduce(|sum, term| sum + term);
-        let dtype = self.shared.entries.first().map_or(DType::F32, |entry| entry.array.dtype());
-        total.unwrap_or_else(|| full(self.shared.context, Type::scalar(dtype), 0.0))
+    fn total(&self, terms: &[Tensor]) -> Tensor {
+        let Some((&first, rest)) = terms.split_first() else {
+            let dtype = self.shared.entries.first().map_or(DType::F32, |entry| entry.array.dtype());
+            return full(self.shared.context, Type::scalar(dtype), 0.0);
+        };
+        // A closure would hide the caller's line.
+        let mut total = first;
+        for &term in rest {
+            total = total + term;
+        }
+        total
     }
 
     /// The state called `name`; zeros where the store has none yet.

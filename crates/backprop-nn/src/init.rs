@@ -59,7 +59,7 @@ impl Init {
     /// # Errors
     /// The sizes do not fit into memory.
     pub fn draw(self, seed: Seed, path: &str, sizes: &[usize]) -> Result<Array, ArrayError> {
-        let count = backprop_core::array::element_count(sizes)? as u64;
+        let count = backprop_core::array::want_room::<f32>(sizes)? as u64;
         let key: Key = [seed.0 as u32, (seed.0 >> 32) as u32, random::stream(path, 0), 0];
         let uniform = |bound: f64| -> Vec<f32> {
             (0..count).map(|i| ((2.0 * random::uniform_f64(key, i) - 1.0) * bound) as f32).collect()

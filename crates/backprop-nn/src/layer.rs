@@ -36,6 +36,10 @@ pub trait Layer {
     }
 
     /// Computes its output. `p` holds the parameters that it declared, under their names.
+    ///
+    /// Called by itself, its operations stand at the caller's line; called by [`Bound::run`] or by
+    /// [`Sequential`](crate::Sequential), at the line where the layer was made.
+    #[track_caller]
     fn forward(&self, p: &Bound, x: Tensor) -> Tensor;
 
     /// One line for a table of layers: `Linear(64, 128)`.
@@ -91,7 +95,9 @@ impl Declare {
     /// A parameter of the layer's own.
     pub fn parameter(&mut self, name: &str, sizes: &[usize], init: Init) {
         if let Some(row) = self.rows.iter_mut().find(|row| row.path == self.prefix) {
-            row.n_parameters += sizes.iter().product::<usize>();
+            // A size that cannot be held is refused by `init`.
+            let count = sizes.iter().fold(1usize, |count, &size| count.saturating_mul(size));
+            row.n_parameters = row.n_parameters.saturating_add(count);
         }
         self.parameters.push(Declared { path: join(&self.prefix, name), sizes: sizes.to_vec(), init });
     }

@@ -2,7 +2,7 @@
 //! The numbers and their script: crates/backprop-conformance/goldens.
 
 use backprop_ad::grad;
-use backprop_core::{Array, Graph, Tensor, Type};
+use backprop_core::{Array, Graph, Seed, Tensor, Type};
 use backprop_nn::{Activation, Bound, Layer, LayerNorm, Linear, Params, Sequential};
 use backprop_run::{Tape, run};
 use serde_json::Value;
@@ -150,4 +150,18 @@ fn a_label_out_of_range_is_a_fault_with_its_value_and_place() {
             assert!(error.contains(&bad.to_string()) && error.contains("layers.rs:"), "{error}");
         }
     }
+}
+
+#[test]
+fn sizes_beyond_memory_are_refused() {
+    let refuse = |inputs: usize, outputs: usize| {
+        let net = Sequential::new().linear(inputs, outputs);
+        let Err(error) = net.init(Seed(0)) else { panic!("[{outputs}, {inputs}] fits") };
+        let error = error.to_string();
+        assert!(error.contains("`0.weight`") && error.contains("does not fit into memory"), "{error}");
+        assert_eq!(backprop_nn::summary(&net).len(), 1);
+    };
+    refuse(64, 4_000_000_000_000);
+    refuse(usize::MAX, 7);
+    refuse(usize::MAX, 0);
 }

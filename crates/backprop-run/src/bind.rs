@@ -54,8 +54,12 @@ impl Bind for Graph {
         let known = self
             .get(name)
             .filter(|known| known.ty() == Some(ty) && matches!(known.get_operation(), Some(Op::Input(_))));
-        known.unwrap_or_else(|| {
-            self.id().emit(Input { ty }.into(), &[], Line::Code(Location::caller())).one().named(name)
-        })
+        // A closure would hide the caller's line.
+        match known {
+            Some(known) => known,
+            None => {
+                self.id().emit(Input { ty }.into(), &[], Line::Code(Location::caller())).one().named(name)
+            }
+        }
     }
 }

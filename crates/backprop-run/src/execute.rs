@@ -20,11 +20,14 @@ pub struct Executable {
     /// The nodes that the outputs need, in order; with the values that nobody reads afterwards.
     plan: Vec<(NodeId, SmallVec<[ValueId; 2]>)>,
     /// The plan for the inputs' types of the last runs, the newest last.
-    specialised: Mutex<Vec<(Box<[Type]>, Arc<[Bound]>)>>,
+    specialised: Mutex<Vec<Specialised>>,
 }
 
 /// How many sets of sizes are kept: the batches, the last and smaller one, those of the test, and more.
 const MAX_SPECIALISED: usize = 8;
+
+/// The plan for inputs of these types.
+type Specialised = (Box<[Type]>, Arc<[Bound]>);
 
 /// A step of the plan for known sizes.
 struct Bound {

@@ -2,6 +2,7 @@
 //! that they can be differentiated.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::panic::Location;
 use std::rc::Rc;
 
@@ -12,7 +13,7 @@ use backprop_core::graph::records::{Inputs, RecordsCell};
 use backprop_core::ops::{Full, IllCall, Input, Literal, Tree};
 use backprop_core::random::Streams;
 use backprop_core::{
-    Array, ContextId, Emit, Error, Fault, Ill, IntoType, Op, Part, Records, Tensor, Type, ValueId,
+    Array, ContextId, Emit, Error, Fault, Ill, IntoType, Op, Part, Records, Tensor, Type, ValueId, with_data,
 };
 use smallvec::SmallVec;
 
@@ -214,10 +215,15 @@ impl Tape {
         body()
     }
 
-    /// The bytes that the values of the tape hold.
+    /// The bytes that the values of the tape hold; what several of them share counts once.
     pub fn bytes(&self) -> usize {
         let values = self.context.shared.values.borrow();
-        values.iter().flatten().map(|array| array.len() * array.dtype().size()).sum()
+        let mut seen = HashSet::new();
+        let own = values
+            .iter()
+            .flatten()
+            .filter(|array| seen.insert(with_data!(array.data(), |elements| elements.as_ptr().cast::<u8>())));
+        own.map(|array| array.len() * array.dtype().size()).sum()
     }
 }
 
@@ -251,7 +257,7 @@ impl Shared {
         let computed = pending.types().zip(operands).map(|(types, operands)| {
             let operands: SmallVec<[&Array; 4]> = operands.iter().collect();
             let computed = backprop_cpu::eval(pending.op(), &operands, types);
-            computed.map_err(|ill| records.describe_pending(&pending, ill))
+            computed.map_err(|ill| Box::new(records.describe_pending(&pending, ill)))
         });
         drop(records);
         let mut records = self.records.borrow_mut();
@@ -259,7 +265,7 @@ impl Shared {
         let node = records.record(pending);
         match computed {
             Some(Ok(arrays)) => values.extend(arrays.into_iter().map(Some)),
-            Some(Err(fault)) => records.poison(node, fault),
+            Some(Err(fault)) => records.poison(node, *fault),
             None => {}
         }
         values.resize(records.n_values(), None);

@@ -174,6 +174,25 @@ fn order_1_alone_does_not_see_a_wrong_second_order() {
 }
 
 #[test]
+fn an_op_of_another_crate_can_be_called_on_nothing() {
+    let y = Custom::new(Cube(Slip::None)).call(&[]);
+    assert!(y.value().unwrap_err().to_string().contains("belongs to no graph or tape"));
+}
+
+#[test]
+fn many_entries_of_one_kind_are_summed_up() {
+    let f = |x: &[Tensor]| vec![x[0].log().sum(()) + x[1].abs().sum(())];
+    let report = check(f, &[Array::from([-1.0, -2.0, 1.0]), Array::from([0.0, 0.0, 3.0])]).unwrap();
+    assert_eq!(report.kinks.len(), 8, "{report}");
+    let text = report.to_string();
+    assert_eq!(text.lines().count(), 9, "{text}");
+    assert!(
+        text.contains("entries: the function is not finite") && text.contains("\n    and 3 more\n"),
+        "{text}"
+    );
+}
+
+#[test]
 fn kinks_are_reported_and_are_no_errors() {
     let kinks = |f: fn(&[Tensor]) -> Vec<Tensor>, input: Array| {
         let report = check(f, &[input]).unwrap();

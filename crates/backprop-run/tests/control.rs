@@ -2,7 +2,9 @@
 
 use backprop_ad::{grad, grad_table, jvp, vjp};
 use backprop_core::ops::Rule;
-use backprop_core::{Array, Dim, Graph, Op, Tensor, Type, cond, scan, scan_indexed, scan_n, scan_reverse};
+use backprop_core::{
+    Array, Dim, Graph, Op, Tensor, Type, concat, cond, scan, scan_indexed, scan_n, scan_reverse,
+};
 use backprop_run::{Tape, run};
 
 /// The results of `f` on a tape and through a graph, which must agree to the bit.
@@ -457,6 +459,19 @@ fn a_loop_needs_a_live_tensor_to_belong_to() {
     assert!(z.value().unwrap_err().to_string().contains("stale"));
     let z = cond(stale, || stale, || x);
     assert!(z.value().unwrap_err().to_string().contains("stale"));
+}
+
+#[test]
+fn a_call_on_nothing_belongs_nowhere() {
+    let graph = Graph::new();
+    let x = graph.input("x", "f64[3]");
+    let y = concat(&[], 0);
+    assert!(y.value().unwrap_err().to_string().contains("belongs to no graph or tape"));
+    let z = x * 2.0 + y;
+    assert!(
+        graph.check(&[z]).unwrap_err().to_string().contains("operand rhs: it belongs to no graph or tape")
+    );
+    assert!(!y.is(concat(&[], 0)));
 }
 
 #[test]

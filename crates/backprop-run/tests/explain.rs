@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use backprop_ad::{explain, grad_table};
+use backprop_ad::grad_table;
 use backprop_core::{Array, Graph, Tensor, cond, scan};
 use backprop_run::{Tape, compile};
 
@@ -13,10 +13,6 @@ fn check(text: &str, expect: &str) {
     assert_eq!(text.join("\n"), expect.trim_start_matches('\n').trim_end());
 }
 
-fn numbers(tensor: Tensor) -> Option<Array> {
-    tensor.value().ok()
-}
-
 #[test]
 fn with_numbers() {
     let tape = Tape::new();
@@ -24,7 +20,7 @@ fn with_numbers() {
     let z = (x * y + x.sin()).named("z");
     let table = grad_table(z, &[x, y, w]);
     check(
-        &explain(&table, &tape.records(), Some(&numbers)),
+        &table.explain(),
         "
 forward
   x = 2
@@ -67,7 +63,7 @@ fn without_numbers() {
     let z = (x * x + y.tanh().named("h") * x).named("z");
     let table = grad_table(z, &[x]);
     check(
-        &explain(&table, &g.records(), None),
+        &table.explain(),
         "
 forward
   x: f64[]
@@ -107,7 +103,7 @@ fn a_relu_layer_with_matrices() {
     let x = tape.value([[1.0, -2.0, 0.5], [3.0, 1.0, 2.0]]).named("x");
     let (w, b) = (tape.value([0.5, 1.0, -1.0]).named("w"), tape.value(0.1).named("b"));
     let loss = (x.matmul(w) + b).relu().sum(()).named("L");
-    let text = explain(&grad_table(loss, &[w, b]), &tape.records(), Some(&numbers));
+    let text = grad_table(loss, &[w, b]).explain();
     for line in [
         "  u₁ = x·w = [−2, 0.5]",
         "  u₂ = broadcast(b) = [0.1, 0.1]",
@@ -141,7 +137,7 @@ fn sizes_conditions_and_bodies() {
             numbers.insert(value, array.clone());
         })
         .unwrap();
-    let text = explain(&table, &g.records(), Some(&|tensor: Tensor| numbers.get(&tensor.id()).cloned()));
+    let text = table.explain_with(&|tensor: Tensor| numbers.get(&tensor.id()).cloned());
     for line in [
         "  last, all = scan(h, x) = 0.8981, [0, 0.4621]",
         "  c = (last > 0) = true",
@@ -165,7 +161,7 @@ fn names_of_the_user_are_not_taken() {
     let g = Graph::new();
     let x = g.input("x", "f64[]");
     let z = ((x.sin().named("u1") * x).exp() + x.cos().named("v")).named("z");
-    let text = explain(&grad_table(z, &[x]), &g.records(), None);
+    let text = grad_table(z, &[x]).explain();
     for line in ["  u1 = sin(x)", "  s₁ = u1·x", "  s₂ = exp(s₁)", "  v = cos(x)"] {
         assert!(text.lines().any(|own| own == line), "{line}\n{text}");
     }
@@ -176,11 +172,21 @@ fn what_is_ill_is_said_so() {
     let tape = Tape::new();
     let x = tape.value([1.0, 2.0]);
     let table = grad_table(x * x, &[x]);
-    check(
-        &explain(&table, &tape.records(), Some(&numbers)),
-        "nothing was differentiated: the result is ill, or its graph is no more",
-    );
+    check(&table.explain(), "nothing was differentiated: the result is ill, or its graph is no more");
     let (unused, other) = (tape.value(1.0).named("v"), tape.value(2.0));
-    let text = explain(&grad_table(unused, &[other]), &tape.records(), Some(&numbers));
+    let text = grad_table(unused, &[other]).explain();
     assert!(text.contains("= 0: the result does not depend on"), "{text}");
+}
+
+/// A result that is a number itself; a table that outlives its graph; a table of a body's values.
+#[test]
+fn tables_of_little() {
+    let g = Graph::new();
+    let (x, half) = (g.input("x", "f64[]"), g.full("f64[]", 0.5));
+    assert!(grad_table(half, &[x]).explain().contains("= 0: the result does not depend on"));
+    assert!(grad_table(half, &[half]).explain().contains("= grad_table["));
+    let table = grad_table(x.sin(), &[x]);
+    drop(g);
+    check(&table.explain(), "nothing was differentiated: the result is ill, or its graph is no more");
+    assert_eq!(x.formula(), "?");
 }

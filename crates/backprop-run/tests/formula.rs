@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use backprop_ad::grad;
-use backprop_core::{Array, Graph, Tensor, formula, interpret};
+use backprop_core::{Array, Graph, Tensor, interpret};
 
 /// The value of a formula of numbers, in which `x` and `y` and the letters of its `where` are known.
 fn calculate(text: &str, x: f64, y: f64) -> f64 {
@@ -194,7 +194,7 @@ fn a_formula_says_what_the_graph_computes() {
         let [dxy] = grad(dx, [y]);
         let given = [(x.id(), Array::scalar(x0)), (y.id(), Array::scalar(y0))];
         for value in [z, dx, dy, dxy] {
-            let text = formula(&g.records(), value.id());
+            let text = value.formula();
             let is = interpret(&g.records(), &given, &[value.id()]).unwrap()[0].item().unwrap();
             let says = calculate(&text, x0, y0);
             assert!((is - says).abs() <= 1e-9 * is.abs().max(1.0), "seed {seed}: {is} is not {says}\n{text}");

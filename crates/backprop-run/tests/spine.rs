@@ -1,7 +1,7 @@
 //! The spine held together: both modes, orders, masks, scopes, faults.
 
 use backprop_ad::{grad, grad_table, jvp, vjp};
-use backprop_core::{Array, Graph, Tensor};
+use backprop_core::{Array, DType, Graph, Tensor, scan_n};
 use backprop_run::{Tape, run};
 
 /// Value and derivatives of orders 1 to 3 of f at x, on a tape and through a graph.
@@ -136,6 +136,10 @@ fn scopes_free_and_leave_the_parent_valid() {
     assert!((w + stale).item().unwrap_err().to_string().contains("stale"));
     assert!((stale + w).item().unwrap_err().to_string().contains("stale"));
     assert_eq!(tape.bytes(), 8);
+    // A buffer that two values share is there once.
+    let shared = Array::from([1.0, 2.0, 3.0]);
+    let (_, _) = (tape.value(shared.clone()), tape.value(shared).identity());
+    assert_eq!(tape.bytes(), 32);
 }
 
 #[test]
@@ -190,6 +194,13 @@ fn what_does_not_fit_into_memory_is_a_fault() {
         assert!(text.contains("does not fit into memory"), "{text}");
     }
     let x = tape.value([1.0f32]);
+    // The rows of a loop.
+    let (_, rows) = scan_n(1usize << 50, x, |_, h| (h, h));
+    let text = rows.value().unwrap_err().to_string();
+    assert!(text.contains("does not fit into memory"), "{text}");
+    assert!(
+        Array::zeros(DType::F64, &[1 << 45]).is_err() && Array::full(DType::U8, &[1 << 50], 1.0).is_err()
+    );
     assert!(x.sum([0, 0, 0, 0, 0, 0, 0, 0, 0]).value().is_err());
 }
 

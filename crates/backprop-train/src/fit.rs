@@ -123,7 +123,8 @@ pub struct Epoch {
     pub step: u64,
     /// The steps of all epochs.
     pub steps: u64,
-    /// The mean objective over the epoch's examples, each before the step that it took part in.
+    /// The mean objective over the epoch's examples, each before the step that it took part in; of an
+    /// epoch that was resumed, over those that were left.
     pub train_loss: f64,
     /// The part of them that was classified rightly then, 0 to 1; NaN where the targets are no class
     /// numbers.

@@ -17,7 +17,7 @@ fn main() -> Result<(), Error> {
     let (w, x) = (g.input("w", "f64[]"), g.input("x", "f64[]"));
     let y = (w * x).tanh().named("y");
     let [dw] = grad(y, [w]);
-    println!("dy/dw = {}", formula(&g.records(), dw.id()));
+    println!("dy/dw = {}", dw.formula());
 
     // A Jacobian: for s = softmax(x) it is diag(s) − s·sᵀ.
     let x = tape.value([0.5, 1.0, 2.0]);
@@ -35,5 +35,8 @@ fn main() -> Result<(), Error> {
     if let Some(reason) = table.reason(0) {
         println!("zero, because {reason}");
     }
+
+    // What backpropagation did, step by step, as on the board.
+    println!("{}", grad_table((x * x.sin()).sum(()), &[x]).explain());
     Ok(())
 }

@@ -18,6 +18,6 @@ fn main() -> Result<(), Error> {
     let b = g.input("b", "f64[2, 1]");
     let h = (w.t().matmul(x) + b).relu().named("H");
     let [dw] = grad(h.sum(()), [w]);
-    println!("∇W ΣH = {}", formula(&g.records(), dw.id()));
+    println!("∇W ΣH = {}", dw.formula());
     Ok(())
 }

@@ -75,10 +75,10 @@ pub use backprop_train as train;
 
 /// What most programs need.
 pub mod prelude {
-    pub use backprop_ad::{explain, grad, grad_table, hessian, jacobian, jvp, vjp};
+    pub use backprop_ad::{GradTable, grad, grad_table, hessian, jacobian, jvp, vjp};
     pub use backprop_core::ops::Custom;
     pub use backprop_core::{
-        Array, DType, Dim, Error, Graph, Op, Seed, Shape, Tensor, Type, concat, cond, formula, scan, scan_n,
+        Array, DType, Dim, Error, Graph, Op, Seed, Shape, Tensor, Type, concat, cond, scan, scan_n,
         substitute,
     };
     pub use backprop_nn::{

@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (a, b) = (g.input("a", "f64[]"), g.input("b", "f64[]"));
     let y = hypot(a, b).named("y");
     let [da] = grad(y, [a]);
-    println!("dy/da = {}", formula(&g.records(), da.id()));
+    println!("dy/da = {}", da.formula());
 
     // Its derivatives against differences, of both orders and in both directions.
     let report = check(|x| vec![hypot(x[0], x[1])], &[3.0.into(), 4.0.into()])?;

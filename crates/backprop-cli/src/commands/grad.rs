@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use backprop_ad::{GradTable, explain, grad_table, vjp};
+use backprop_ad::{GradTable, grad_table, vjp};
 use backprop_core::text::print as print_graph;
-use backprop_core::{Array, Graph, Tensor, Type, ValueId, formula};
+use backprop_core::{Array, Graph, Tensor, Type, ValueId};
 use backprop_run::compile;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
@@ -98,7 +98,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     };
     remark_zeros(&question, &last.table);
     if explains {
-        print(boards(&file, &question, &sweeps, numbers.as_ref()))?;
+        print(boards(&question, &sweeps, numbers.as_ref()))?;
     }
     if prints {
         print_derivative(&file, &question, last)?;
@@ -254,7 +254,7 @@ fn print_derivative(file: &GraphFile, question: &Question, last: &Sweep) -> Resu
     let mut text = printed.text;
     text.push('\n');
     for (title, gradient) in named() {
-        let formula = formula(&records, gradient.id());
+        let formula = gradient.formula();
         match formula.strip_prefix(&format!("{title} = ")) {
             Some(_) => text.push_str(&format!("{formula}\n")),
             None => text.push_str(&format!("{title} = {formula}\n")),
@@ -264,16 +264,7 @@ fn print_derivative(file: &GraphFile, question: &Question, last: &Sweep) -> Resu
 }
 
 /// Each sweep on the board: with numbers where there are inputs.
-fn boards(
-    file: &GraphFile,
-    question: &Question,
-    sweeps: &[Sweep],
-    numbers: Option<&HashMap<ValueId, Array>>,
-) -> String {
-    let records = file.graph.records();
-    let number = |tensor: Tensor| numbers.and_then(|numbers| numbers.get(&tensor.id()).cloned());
-    let number: Option<&dyn Fn(Tensor) -> Option<Array>> =
-        if numbers.is_some() { Some(&number) } else { None };
+fn boards(question: &Question, sweeps: &[Sweep], numbers: Option<&HashMap<ValueId, Array>>) -> String {
     let mut text = String::new();
     for (k, sweep) in sweeps.iter().enumerate() {
         if k > 0 {
@@ -281,7 +272,10 @@ fn boards(
                 titles(question, &sweeps[k - 1]).iter().map(|title| format!("Σ({title})")).collect();
             text.push_str(&format!("\norder {}: {} = {}\n\n", k + 1, sweep.z, sums.join(" + ")));
         }
-        text.push_str(&explain(&sweep.table, &records, number));
+        text.push_str(&match numbers {
+            Some(numbers) => sweep.table.explain_with(&|tensor| numbers.get(&tensor.id()).cloned()),
+            None => sweep.table.explain(),
+        });
     }
     text
 }

@@ -3,6 +3,8 @@
 use std::ops::ControlFlow;
 
 use backprop::picture;
+use backprop_core::Error;
+use backprop_core::graph::place::PlaceText;
 use backprop_train::data::Dataset;
 use backprop_train::{Epoch, Fit, TrainError, fit};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -152,8 +154,28 @@ fn refused(error: TrainError) -> Failure {
         TrainError::Step { error, .. } => error.faults().iter().any(|fault| fault.rule.contains("finite")),
         _ => false,
     };
+    let error = match error {
+        TrainError::Step { epoch, step, error } => TrainError::Step { epoch, step, error: by_layer(&error) },
+        other => other,
+    };
     match diverged {
         true => Failure::failed(format!("{error}\n  nothing is saved; a smaller --lr may help")),
         false => Failure::failed(error),
     }
+}
+
+/// The faults with layers in the place of lines: the network is made in this command's own source.
+fn by_layer(error: &Error) -> Error {
+    let layer = |place: Option<PlaceText>| {
+        let (path, _) = place?.module?;
+        Some(PlaceText { line: format!("layer {path}"), module: None })
+    };
+    let mut faults = error.faults().to_vec();
+    for fault in &mut faults {
+        fault.place = layer(fault.place.take());
+        for operand in &mut fault.operands {
+            operand.made_at = layer(operand.made_at.take());
+        }
+    }
+    Error::new(faults)
 }

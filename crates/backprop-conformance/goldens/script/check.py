@@ -1,13 +1,16 @@
 """Checks the committed JSON files by other means than the ones that made them; writes nothing.
 
-pointwise.json by differences at 200 digits, ops.json by differences and PyTorch, optimizers.json by NumPy.
+pointwise.json by differences at 200 digits, ops.json by differences and PyTorch, reductions.json by
+PyTorch, dtypes.json by JAX, optimizers.json by NumPy.
 """
 
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import torch
+from jax import lax
 from mpmath import mp, mpf
 
 import pointwise
@@ -104,7 +107,8 @@ def check_pointwise():
     for op, table in tables.items():
         check = check_unary if table["arity"] == 1 else check_binary
         check(op, table["points"])
-        check_library(op, table, table["arity"])
+        if op in LIBRARY:
+            check_library(op, table, table["arity"])
     check_pow_const(tables["pow"]["pow_const"])
     return sum(len(t["points"]) for t in tables.values())
 
@@ -132,7 +136,7 @@ def check_differences(f, case, rng):
     xs, d, dx, v, hvp = (arrays(case[k]) for k in ("inputs", "d", "dx", "v", "hvp"))
     value = lambda at: dot(d, [np.asarray(y) for y in f(*at)])
     u = [None if g is None else rng.standard_normal(g.shape) for g in dx]
-    size = 1 + abs(value(xs)) + sum(float(np.abs(y).sum()) for y in arrays(case["outputs"]))
+    size = 1 + abs(value(xs)) + sum(float(np.abs(y).sum()) for y in [*arrays(case["outputs"]), *(g * w for g, w in zip(dx, u) if g is not None)])
     h = 1e-5
     slope = (value(moved(xs, (h, u))) - value(moved(xs, (-h, u)))) / (2 * h)
     assert abs(slope - dot(dx, u)) < 1e-8 * size, (case["op"], case["params"], slope, dot(dx, u))
@@ -140,7 +144,15 @@ def check_differences(f, case, rng):
         h = 1e-4
         corner = lambda s, t: value(moved(xs, (s * h, u), (t * h, v)))
         bend = (corner(1, 1) - corner(1, -1) - corner(-1, 1) + corner(-1, -1)) / (4 * h * h)
+        size += sum(float(np.abs(g * w).sum()) for g, w in zip(hvp, u) if g is not None)
         assert abs(bend - dot(hvp, u)) < 1e-5 * size, (case["op"], case["params"], bend, dot(hvp, u))
+
+
+def torch_pad(x, low, high, interior):
+    """Written into zeros: PyTorch's own pad has no gaps."""
+    sizes = [a + (n + (n - 1) * gap if n else 0) + b for a, n, gap, b in zip(low, x.shape, interior, high)]
+    at = tuple(slice(a, a + n + (n - 1) * gap if n else a, gap + 1) for a, n, gap in zip(low, x.shape, interior))
+    return torch.zeros(sizes, dtype=x.dtype).index_put(tuple(torch.meshgrid(*[torch.arange(n)[i] for n, i in zip(sizes, at)], indexing="ij")), x) if x.ndim else x * 1
 
 
 F = torch.nn.functional
@@ -156,7 +168,7 @@ TORCH = {
     "reshape": lambda p, x: x.reshape(p["shape"]),
     "transpose": lambda p, x: x.permute(p["perm"]),
     "broadcast": lambda p, x: x.broadcast_to(p["shape"]),
-    "pad": lambda p, x: F.pad(x, [n for pair in zip(p["low"][::-1], p["high"][::-1]) for n in pair]) if p["low"] else x * 1,
+    "pad": lambda p, x: torch_pad(x, p["low"], p["high"], p.get("interior", [0] * x.ndim)),
     "concat": lambda p, *xs: torch.cat(xs, dim=p["axis"]),
     "gather": lambda p, x, i: torch.index_select(x, p["axis"], i.flatten()).reshape(x.shape[: p["axis"]] + i.shape + x.shape[p["axis"] + 1 :]),
     "scatter_add": lambda p, x, i, u: torch.index_add(x, p["axis"], i.flatten(), u.reshape(x.shape[: p["axis"]] + (i.numel(),) + x.shape[p["axis"] + 1 :])),
@@ -242,6 +254,47 @@ def check_ops():
     return sum(seen.values()) + len(seen)
 
 
+def check_reductions():
+    cases = load("reductions.json")["cases"]
+    for case in cases:
+        check_torch(case)
+    return len(cases)
+
+
+# --- dtypes.json -------------------------------------------------------------------------------------
+
+JAX = {
+    "neg": jnp.negative, "abs": jnp.abs, "sign": jnp.sign, "square": lambda x: x * x, "add": jnp.add, "sub": jnp.subtract, "mul": jnp.multiply,
+    "maximum": jnp.maximum, "minimum": jnp.minimum, "eq": jnp.equal, "ne": jnp.not_equal, "lt": jnp.less, "le": jnp.less_equal, "gt": jnp.greater, "ge": jnp.greater_equal,
+    "select": jnp.where, "and": jnp.logical_and, "or": jnp.logical_or, "not": jnp.logical_not,
+}
+
+
+def check_dtypes():
+    """Those that JAX has in every type; whole numbers wrap there as well."""
+    n = 0
+    for case in load("dtypes.json")["cases"]:
+        xs, (want, *_), p = arrays(case["inputs"]), arrays(case["outputs"]), case["params"]
+        if case["op"] in JAX:
+            got = JAX[case["op"]](*xs)
+        elif case["op"] == "sum":
+            got = jnp.sum(xs[0], axis=tuple(p["axes"]), dtype=xs[0].dtype)
+        elif case["op"] == "max":
+            got = jnp.max(xs[0], axis=tuple(p["axes"]))
+        elif case["op"] == "contract":
+            got = lax.dot_general(*xs, ((p["lhs_contract"], p["rhs_contract"]), ((), ())))
+        elif case["op"] == "gather":
+            got = jnp.take(xs[0], xs[1], axis=p["axis"])
+        elif case["op"] == "scatter_add" and xs[0].dtype != bool:
+            got = jnp.asarray(xs[0]).at[xs[1]].add(xs[2])
+        else:
+            continue
+        n += 1
+        assert got.dtype == want.dtype and np.allclose(got, want, rtol=1e-6 if want.dtype == np.float32 else 1e-14, atol=1e-6 if want.dtype == np.float32 else 0), (case["op"], case["dtype"], got, want)
+        assert want.dtype.kind == "f" or np.array_equal(got, want), (case["op"], case["dtype"], got, want)
+    return n
+
+
 # --- optimizers.json -----------------------------------------------------------------------------------
 
 
@@ -319,4 +372,6 @@ def check_optimizers():
 if __name__ == "__main__":
     print("optimizers.json:", check_optimizers(), "trajectories agree")
     print("ops.json:", check_ops(), "cases agree")
+    print("reductions.json:", check_reductions(), "cases agree")
+    print("dtypes.json:", check_dtypes(), "cases agree")
     print("pointwise.json:", check_pointwise(), "points agree")

@@ -10,6 +10,7 @@ import numpy as np
 from jax import lax
 
 from ops_composites import COMPOSITES
+from ops_control import CONTROL
 
 NAN, INF = np.nan, np.inf
 
@@ -140,6 +141,11 @@ SLICES = [
     ((7,), [3], [3], [1]), ((), [], [], []), ((0, 3), [0, 1], [0, 3], [1, 1]), ((13,), [2], [12], [5]), ((7,), [6], [7], [2]),
 ]
 PADS = [((3,), [1], [2]), ((2, 3), [0, 1], [2, 0]), ((2, 3), [1, 1], [1, 1]), ((2, 3, 1), [0, 2, 1], [1, 0, 0]), ((), [], []), ((0, 3), [1, 0], [1, 2]), ((5,), [0], [0]), ((5, 2), [0, 3], [0, 0])]
+SPREADS = [((3,), [1], [2], [2]), ((2, 3), [0, 1], [2, 0], [3, 1]), ((0, 2), [1, 0], [0, 1], [0, 1])]  # no gaps among no elements: there ours counts one less than none (ops/part.rs)
+
+
+def pad(x, low, high, interior=None):
+    return lax.pad(x, jnp.zeros((), x.dtype), list(zip(low, high, interior or [0] * len(low))))
 
 
 def slice_(x, start, stop, step):
@@ -177,7 +183,7 @@ def scatter_add_cases(rng):
 def one_hot_cases(rng):
     rows = [(5, (3,)), (3, (2, 5)), (7, ()), (1, (2,)), (2, (2, 3, 1)), (11, (5,)), (3, (0,)), (13, (2, 2))]
     f = lambda n: lambda idx: [(np.asarray(idx)[..., None] == np.arange(n)).astype(np.float64)]
-    return [({"depth": n}, f(n), [whole(rng, n, *s)]) for n, s in rows]
+    return [({"depth": n, "dtype": "f64"}, f(n), [whole(rng, n, *s)]) for n, s in rows]
 
 
 def iota_cases(rng):
@@ -188,7 +194,7 @@ def iota_cases(rng):
         line = np.arange(shape[axis]).reshape([-1 if i == axis else 1 for i in range(len(shape))])
         return lambda: [np.broadcast_to(line, shape).astype(long[dtype])]
 
-    return [({"shape": list(s), "axis": a, "dtype": t}, f(s, a, t), []) for s, a, t in rows]
+    return [({"type": f"{t}{list(s)}", "axis": a}, f(s, a, t), []) for s, a, t in rows]
 
 
 # --- Elementwise with types -----------------------------------------------------------------------------
@@ -216,7 +222,7 @@ def saturate(dtype):
 
 def cast_cases(rng):
     def to(short, dtype):
-        return {"to": short}, lambda x: [jnp.asarray(x).astype(dtype)]
+        return {"dtype": short}, lambda x: [jnp.asarray(x).astype(dtype)]
 
     wild = f64([0.5, -0.5, 1.999, -1.999, 2.5, NAN, INF, -INF, 3e9, -3e9, 1e19, -1e19, 255.5, 256.0, -0.0, 2147483647.5])
     big = np.array([2**53 + 1, 2**24 + 1, -(2**62) - 1, 2**63 - 1, 0, -7], dtype=np.int64)
@@ -224,26 +230,26 @@ def cast_cases(rng):
     numpy = lambda dtype: lambda x: [x.astype(dtype)]
     wraps = {"note": "integer to narrower integer keeps the low bits, as Rust's `as`"}
     return [
-        ({"to": "i32"}, saturate(np.int32), [wild], {"note": "saturates; NaN gives 0"}),
-        ({"to": "i64"}, saturate(np.int64), [wild], {"note": "saturates; NaN gives 0"}),
-        ({"to": "u8"}, saturate(np.uint8), [wild], {"note": "saturates; NaN gives 0"}),
-        ({"to": "u32"}, saturate(np.uint32), [wild], {"note": "saturates; NaN gives 0"}),
-        ({"to": "i32"}, saturate(np.int32), [wild[:10].astype(np.float32)], {"note": "saturates; NaN gives 0"}),
+        ({"dtype": "i32"}, saturate(np.int32), [wild], {"note": "saturates; NaN gives 0"}),
+        ({"dtype": "i64"}, saturate(np.int64), [wild], {"note": "saturates; NaN gives 0"}),
+        ({"dtype": "u8"}, saturate(np.uint8), [wild], {"note": "saturates; NaN gives 0"}),
+        ({"dtype": "u32"}, saturate(np.uint32), [wild], {"note": "saturates; NaN gives 0"}),
+        ({"dtype": "i32"}, saturate(np.int32), [wild[:10].astype(np.float32)], {"note": "saturates; NaN gives 0"}),
         (*to("f32", np.float32), [real(rng, 5, 3)]),
         (*to("f32", np.float32), [f64([1e39, -1e39, 1e-46, 0.1, 16777217.0, NAN, INF])], {"orders": 0, "note": "rounds to nearest even; overflow gives infinity"}),
         (*to("f64", np.float64), [real(rng, 2, 7).astype(np.float32)]),
         (*to("f64", np.float64), [real(rng, 2, 3)]),
         (*to("f32", np.float32), [f64(0.1)]),
         (*to("f32", np.float32), [real(rng, 0, 3)]),
-        ({"to": "f32"}, numpy(np.float32), [big], {"note": "rounds to nearest even"}),
-        ({"to": "f64"}, numpy(np.float64), [big], {"note": "rounds to nearest even"}),
-        ({"to": "i32"}, numpy(np.int32), [wrap], wraps),
-        ({"to": "u8"}, numpy(np.uint8), [wrap], wraps),
-        ({"to": "u32"}, numpy(np.uint32), [wrap], wraps),
-        ({"to": "i64"}, numpy(np.int64), [np.array([[7, -1, 3]], dtype=np.int32)]),
-        ({"to": "f64"}, numpy(np.float64), [truth(rng, 2, 3)]),
-        ({"to": "i64"}, numpy(np.int64), [truth(rng, 5)]),
-        ({"to": "bool"}, numpy(np.bool_), [f64([0.0, -0.0, 0.5, -3.0, INF])], {"note": "not equal to zero"}),
+        ({"dtype": "f32"}, numpy(np.float32), [big], {"note": "rounds to nearest even"}),
+        ({"dtype": "f64"}, numpy(np.float64), [big], {"note": "rounds to nearest even"}),
+        ({"dtype": "i32"}, numpy(np.int32), [wrap], wraps),
+        ({"dtype": "u8"}, numpy(np.uint8), [wrap], wraps),
+        ({"dtype": "u32"}, numpy(np.uint32), [wrap], wraps),
+        ({"dtype": "i64"}, numpy(np.int64), [np.array([[7, -1, 3]], dtype=np.int32)]),
+        ({"dtype": "f64"}, numpy(np.float64), [truth(rng, 2, 3)]),
+        ({"dtype": "i64"}, numpy(np.int64), [truth(rng, 5)]),
+        ({"dtype": "bool"}, numpy(np.bool_), [f64([0.0, -0.0, 0.5, -3.0, INF])], {"note": "not equal to zero"}),
     ]
 
 
@@ -308,7 +314,7 @@ TABLE = {
     "transpose": by_params(lambda x, perm: jnp.transpose(x, perm), [(s, {"perm": p}) for s, p in TRANSPOSES]),
     "broadcast": by_params(lambda x, shape: jnp.broadcast_to(x, shape), [(s, {"shape": to}) for s, to in BROADCASTS]),
     "slice": by_params(slice_, [(s, {"start": a, "stop": b, "step": c}) for s, a, b, c in SLICES]),
-    "pad": by_params(lambda x, low, high: jnp.pad(x, list(zip(low, high))) if low else x, [(s, {"low": a, "high": b}) for s, a, b in PADS]),
+    "pad": by_params(pad, [(s, {"low": a, "high": b}) for s, a, b in PADS] + [(s, {"low": a, "high": b, "interior": c}) for s, a, b, c in SPREADS]),
     "concat": concat_cases,
     "gather": gather_cases,
     "scatter_add": scatter_add_cases,
@@ -329,4 +335,5 @@ TABLE = {
     "or": logical(np.logical_or, 2),
     "not": logical(np.logical_not, 1),
     **COMPOSITES,
+    **CONTROL,
 }

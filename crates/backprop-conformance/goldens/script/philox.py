@@ -1,10 +1,11 @@
-"""random.json: known answers of Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011), the published ones first."""
+"""random.json: known answers of Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011), the published ones first, and draws."""
 
 import random
 
 import numpy as np
+from mpmath import mp, mpf
 
-from common import write
+from common import DIGITS, to_f64, write
 
 MULTIPLIERS = {32: (0xD2511F53, 0xCD9E8D57), 64: (0xD2E7470EE14C6C93, 0xCA5A826395121157)}
 WEYL = {32: (0x9E3779B9, 0xBB67AE85), 64: (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)}
@@ -41,6 +42,38 @@ def check_against_numpy():
         assert drawn.tolist() == philox4([counter[0] + 1, *counter[1:]], key, bits=64)
 
 
+def block(key, at):
+    """Four words: the seed is the generator's key; block number (low, high), stream and step are its counter."""
+    return philox4([at & 0xFFFFFFFF, at >> 32, *key[2:]], key[:2])
+
+
+def wide(key, at, half):
+    words = block(key, at)
+    return words[2 * half] | words[2 * half + 1] << 32
+
+
+def normal(key, at):
+    """Box and Muller 1958, from two numbers in (0, 1]."""
+    u, v = (mpf((wide(key, at, half) >> 11) + 1) / 2**53 for half in (0, 1))
+    return to_f64(mp.sqrt(-2 * mp.log(u)) * mp.cos(2 * mp.pi * v))
+
+
+def draws():
+    """What the ops `uniform` and `normal` draw: elements 0 to 12 under some keys."""
+    mp.dps = DIGITS
+    rng = random.Random("backprop draws")
+    keys = [[1, 2, 3, 4], [0, 0, 0, 0]] + [[rng.getrandbits(32) for _ in range(4)] for _ in range(6)]
+    return [
+        {
+            "key": key,
+            "uniform_f32": [(block(key, i // 4)[i % 4] >> 8) / 2**24 for i in range(13)],
+            "uniform_f64": [(wide(key, i // 2, i % 2) >> 11) / 2**53 for i in range(13)],
+            "normal": [normal(key, i) for i in range(13)],
+        }
+        for key in keys
+    ]
+
+
 def generate():
     check_against_numpy()
     rows = []
@@ -52,7 +85,7 @@ def generate():
     more = [([rng.getrandbits(32) for _ in range(4)], [rng.getrandbits(32) for _ in range(2)]) for _ in range(10)]
     for counter, key in small + more:
         rows.append({"counter": counter, "key": key, "out": philox4(counter, key), "published": False})
-    write("random.json", {"generator": "Philox4x32-10"}, "cases", rows)
+    write("random.json", {"generator": "Philox4x32-10", "draws": draws()}, "cases", rows)
 
 
 if __name__ == "__main__":

@@ -144,7 +144,7 @@ DOMAINS |= {op: EVERYWHERE | {"extra": EVERYWHERE["extra"] + [0.0]} for op in ("
 def points(op):
     """Most x are also exact in f32, so that one list serves both types; the last 12 random ones use all 53 bits."""
     rng = random.Random(f"backprop {op}")
-    domain = DOMAINS[op]
+    domain = DOMAINS.get(op, EVERYWHERE)
     low = -domain["limit"] if domain["both"] else 0.0
     low = max(low, domain.get("above", low))
     xs = [to_f32(m) for m in MAGNITUDES]
@@ -278,7 +278,7 @@ def generate():
     for op, functions in UNARY.items():
         table = [[x] + [f(mpf(x)) for f in functions] for x in points(op)]
         assert len(table) >= 64, (op, len(table))
-        rows[op] = {"arity": 1, "points": encode(table), "special": encode(SPECIAL[op])}
+        rows[op] = {"arity": 1, "points": encode(table), "special": encode(SPECIAL.get(op, []))}
     for op, partials in BINARY.items():
         table = [[a, b] + partials(mpf(a), mpf(b)) for a, b in pairs(op)]
         assert len(table) >= 64, (op, len(table))

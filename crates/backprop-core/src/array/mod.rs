@@ -181,6 +181,20 @@ pub fn element_count(sizes: &[usize]) -> Result<usize, ArrayError> {
     }
 }
 
+/// The number of elements of an array of `sizes` of `T`, for which there is memory now.
+///
+/// # Errors
+/// Too many axes, or there is no memory for so many.
+pub fn want_room<T>(sizes: &[usize]) -> Result<usize, ArrayError> {
+    // Asking costs a call of the allocator: only where it may say no.
+    const LARGE: usize = 1 << 20;
+    let count = element_count(sizes)?;
+    match count < LARGE || Vec::<T>::new().try_reserve_exact(count).is_ok() {
+        true => Ok(count),
+        false => Err(ArrayError::TooLarge(sizes.into())),
+    }
+}
+
 impl Array {
     /// An array of `sizes` from its elements in row-major order.
     ///
@@ -225,8 +239,8 @@ impl Array {
     /// # Errors
     /// Too many axes or too many elements.
     pub fn full(dtype: DType, sizes: &[usize], value: f64) -> Result<Array, ArrayError> {
-        let count = element_count(sizes)?;
         Ok(with_dtype!(dtype, |T| {
+            let count = want_room::<T>(sizes)?;
             Array::from_parts(sizes.into(), T::wrap(Arc::new(vec![T::from_f64(value); count])))
         }))
     }

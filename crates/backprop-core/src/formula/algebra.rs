@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::ratio::Ratio;
-use crate::ops::Compare;
+use crate::ops::{Compare, Op};
 
 /// The name and mark of a matrix of ones.
 const ONES: &str = "𝟏";
@@ -62,11 +62,27 @@ pub(super) struct Algebra {
     /// Whether it is one number, not an array of different ones.
     pub(super) scalar: Vec<bool>,
     known: HashMap<String, Id>,
+    /// The ops that have no sign of their own, numbered: equal ones are one.
+    ops: HashMap<Op, usize>,
+    /// The transposes made so far: of a product they are made part by part.
+    turned: HashMap<Id, Id>,
 }
 
 impl Algebra {
     pub fn new() -> Algebra {
-        Algebra { exprs: Vec::new(), scalar: Vec::new(), known: HashMap::new() }
+        Algebra {
+            exprs: Vec::new(),
+            scalar: Vec::new(),
+            known: HashMap::new(),
+            ops: HashMap::new(),
+            turned: HashMap::new(),
+        }
+    }
+
+    /// The number of `op`: the same for equal ops, with their parameters and bodies, only.
+    pub fn number_of(&mut self, op: &Op) -> usize {
+        let next = self.ops.len();
+        *self.ops.entry(op.clone()).or_insert(next)
     }
 
     pub fn is_scalar(&self, id: Id) -> bool {
@@ -320,19 +336,39 @@ impl Algebra {
         self.call(ONES, &[], ONES, false)
     }
 
+    /// Aᵀ, numbers and scalars drawn out.
     pub fn transposed(&mut self, a: Id) -> Id {
         let (scale, a) = self.split_scalars(a);
-        let turned = match self.exprs[a] {
-            Expr::Transposed(inner) => inner,
-            // Ones, of whatever shape fits.
-            Expr::Call { ref mark, .. } if mark == ONES => a,
-            Expr::MatMul(left, right) => {
-                let (left, right) = (self.transposed(left), self.transposed(right));
-                self.matmul(right, left, false)
-            }
-            _ => self.intern(Expr::Transposed(a), false),
-        };
+        let turned = self.turned(a);
         self.mul(scale, turned)
+    }
+
+    /// Aᵀ of what has no scalars to draw out. (A·B)ᵀ = Bᵀ·Aᵀ, down through products of products: each
+    /// part once, without recursion.
+    fn turned(&mut self, root: Id) -> Id {
+        let mut open = vec![root];
+        while let Some(&a) = open.last() {
+            let turned = match self.exprs[a] {
+                Expr::Transposed(inner) => inner,
+                // Ones, of whatever shape fits.
+                Expr::Call { ref mark, .. } if mark == ONES => a,
+                Expr::MatMul(left, right) => match (self.turned.get(&left), self.turned.get(&right)) {
+                    (Some(&left), Some(&right)) => self.matmul(right, left, false),
+                    (None, _) => {
+                        open.push(left);
+                        continue;
+                    }
+                    (_, None) => {
+                        open.push(right);
+                        continue;
+                    }
+                },
+                _ => self.intern(Expr::Transposed(a), false),
+            };
+            self.turned.insert(a, turned);
+            open.pop();
+        }
+        self.turned[&root]
     }
 
     /// The expressions that `id` is made of, each as often as it occurs.

@@ -22,29 +22,49 @@ use std::collections::HashMap;
 
 use crate::graph::records::{Records, ValueId};
 use crate::graph::replay::needed;
+use crate::tensor::Tensor;
 use read::Reader;
 
-/// The formula of `value`, after `name = ` if it has a name; the letters in it follow, one a line.
-///
-/// ```
-/// use backprop_core::{Graph, formula};
-/// let g = Graph::new();
-/// let (w, x) = (g.input("w", "f64[]"), g.input("x", "f64[]"));
-/// let y = (w * x).tanh().named("y");
-/// assert_eq!(formula(&g.records(), y.id()), "y = tanh(w·x)");
-/// ```
-pub fn formula(records: &Records, value: ValueId) -> String {
-    let text = formula_with(records, value, &|at| records.name(at).map(|name| name.to_string()));
-    match records.name(value) {
-        Some(name) if **name != *text => format!("{name} = {text}"),
-        _ => text,
+impl Tensor {
+    /// The value as a formula, after `name = ` if it has a name; the letters in it follow, one a line.
+    /// An ill or stale value is `?`.
+    ///
+    /// ```
+    /// use backprop_core::Graph;
+    /// let g = Graph::new();
+    /// let (w, x) = (g.input("w", "f64[]"), g.input("x", "f64[]"));
+    /// let y = (w * x).tanh().named("y");
+    /// assert_eq!(y.formula(), "y = tanh(w·x)");
+    /// ```
+    pub fn formula(self) -> String {
+        let Some(emit) = self.context().get() else { return "?".to_string() };
+        let records = emit.records().snapshot();
+        let text = write(&records, self.id(), &|at| records.name(at).map(|name| name.to_string()));
+        match records.name(self.id()) {
+            Some(name) if **name != *text => format!("{name} = {text}"),
+            _ => text,
+        }
+    }
+
+    /// The formula alone, in which other values of the same graph or tape are called what `name` calls
+    /// them by number; those without a name are written out.
+    pub fn formula_with(self, name: &dyn Fn(ValueId) -> Option<String>) -> String {
+        match self.context().get() {
+            Some(emit) => write(&emit.records().snapshot(), self.id(), name),
+            None => "?".to_string(),
+        }
     }
 }
 
-/// The formula of `value` in which other values are called what `name` calls them.
-pub fn formula_with(records: &Records, value: ValueId, name: &dyn Fn(ValueId) -> Option<String>) -> String {
+fn write(records: &Records, value: ValueId, name: &dyn Fn(ValueId) -> Option<String>) -> String {
     let is_named = |at: ValueId| at != value && name(at).is_some();
-    let mut reader = Reader { algebra: algebra::Algebra::new(), records, names: name, read: HashMap::new() };
+    let mut reader = Reader {
+        algebra: algebra::Algebra::new(),
+        records,
+        names: name,
+        read: HashMap::new(),
+        in_body: false,
+    };
     for id in needed(records, &[value], is_named) {
         let node = records.node(id);
         for at in node.outputs().chain(node.inputs.iter().copied()) {

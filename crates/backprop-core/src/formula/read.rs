@@ -27,6 +27,8 @@ pub(super) struct Reader<'a> {
     /// What values are called.
     pub names: &'a dyn Fn(ValueId) -> Option<String>,
     pub read: HashMap<ValueId, Read>,
+    /// Whether it reads a body, whose own numbering of values no reader knows.
+    pub in_body: bool,
 }
 
 impl Reader<'_> {
@@ -57,9 +59,8 @@ impl Reader<'_> {
             .collect();
         let (Some(types), Some(operands)) = (types, operands) else { return };
         // What is given stands under its name, and so do arrays of numbers.
-        if matches!(&node.op, Op::Input(_))
-            || matches!(&node.op, Op::Constant(constant) if constant.array.len() != 1)
-        {
+        let is_array = matches!(&node.op, Op::Constant(constant) if constant.array.len() != 1);
+        if matches!(&node.op, Op::Input(_)) || is_array && !self.in_body {
             let label = (self.names)(node.first).unwrap_or_else(|| self.records.label(node.first));
             return self.unknown(node.first, &label);
         }
@@ -102,7 +103,7 @@ impl Reader<'_> {
         // Its names are its own.
         let (algebra, names) = (std::mem::replace(&mut self.algebra, Algebra::new()), &|_| None);
         let read = body.parameters().iter().copied().zip(given.iter().copied()).collect();
-        let mut inner = Reader { algebra, records: body.records(), names, read };
+        let mut inner = Reader { algebra, records: body.records(), names, read, in_body: true };
         for &(id, _) in body.plan() {
             let node = body.records().node(id);
             node.outputs().for_each(|output| inner.name(output));
@@ -120,7 +121,7 @@ impl Reader<'_> {
         let name = match op {
             Op::MaxWithIndex(_) if output == 0 => "max".to_string(),
             Op::MaxWithIndex(_) => "argmax".to_string(),
-            Op::Constant(constant) => {
+            Op::Constant(constant) if constant.array.len() == 1 => {
                 let expr = self.algebra.number(constant.array.item().unwrap_or(f64::NAN));
                 return Read { expr, spread: all(ty.shape) };
             }
@@ -130,7 +131,7 @@ impl Reader<'_> {
         };
         // Calls with other parameters are other expressions, even where they print alike.
         let types: Vec<Type> = operands.iter().map(|&(_, ty)| ty).collect();
-        let mark = format!("{output} {:?} {types:?}", op.rule().attributes());
+        let mark = format!("{output} {} {types:?}", self.algebra.number_of(op));
         let expr = self.algebra.call(&name, &args, &mark, spread == all(ty.shape));
         Read { expr, spread }
     }

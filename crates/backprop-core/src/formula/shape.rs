@@ -32,7 +32,9 @@ impl Reader<'_> {
                 Expr::Call { name, args, .. } if is_scalar && name.starts_with('Σ') => args[0],
                 _ => rest,
             };
-            expr = self.algebra.call(&format!("Σ{marks}"), &[rest], &marks, is_scalar);
+            // Axes are counted in this shape, of which axes of size 1 are not to be seen in `rest`.
+            let mark = if marks.is_empty() { String::new() } else { ty.shape.to_string() };
+            expr = self.algebra.call(&format!("Σ{marks}"), &[rest], &mark, is_scalar);
         }
         Read { expr: self.algebra.mul(scale, expr), spread }
     }

@@ -160,6 +160,25 @@ impl Table {
             .filter(|slot| slot.generation == id.generation() && slot.emit.is_some())
     }
 
+    /// A place of this kind that is free.
+    fn vacant(&mut self, closed: Closed) -> ContextId {
+        let index = self.free[closed as usize].pop().unwrap_or_else(|| {
+            self.slots.push(Slot { generation: 0, emit: None, parent: None, open: None, closed });
+            self.slots.len() as u32 - 1
+        });
+        ContextId::new(index, self.slots[index as usize].generation)
+    }
+
+    /// Makes handles of this place stale, and the place free; the last generation is never reused: its
+    /// place stays empty for good.
+    fn retire(&mut self, index: usize) {
+        let slot = &mut self.slots[index];
+        if let Some(next) = slot.generation.checked_add(1) {
+            slot.generation = next;
+            self.free[slot.closed as usize].push(index as u32);
+        }
+    }
+
     #[inline]
     fn innermost(&self, mut id: ContextId) -> ContextId {
         while let Some(inner) = self.live(id).and_then(|slot| slot.open) {
@@ -175,13 +194,7 @@ pub fn open<E: Emit + 'static>(
     closed: Closed,
     make: impl FnOnce(ContextId) -> Rc<E>,
 ) -> Rc<E> {
-    let id = TABLE.with_borrow_mut(|table| {
-        let index = table.free[closed as usize].pop().unwrap_or_else(|| {
-            table.slots.push(Slot { generation: 0, emit: None, parent: None, open: None, closed });
-            table.slots.len() as u32 - 1
-        });
-        ContextId::new(index, table.slots[index as usize].generation)
-    });
+    let id = TABLE.with_borrow_mut(|table| table.vacant(closed));
     let emit = make(id);
     TABLE.with_borrow_mut(|table| {
         let slot = &mut table.slots[id.index()];
@@ -195,6 +208,14 @@ pub fn open<E: Emit + 'static>(
     emit
 }
 
+/// A context that no operation can land in: that of what is called on no tensor at all.
+#[cold]
+pub(crate) fn nowhere() -> ContextId {
+    let id = TABLE.with_borrow_mut(|table| table.vacant(Closed::Homeless));
+    TABLE.with_borrow_mut(|table| table.retire(id.index()));
+    id
+}
+
 /// Closes a context: its handles are stale from now on.
 pub fn close(id: ContextId) {
     // The context is dropped after the table is released: its values may own other contexts.
@@ -203,13 +224,8 @@ pub fn close(id: ContextId) {
         let slot = table.live_mut(id)?;
         let emit = slot.emit.take();
         let parent = slot.parent.take();
-        let closed = slot.closed;
         slot.open = None;
-        // The last generation is never reused: the place stays empty for good.
-        if let Some(next) = slot.generation.checked_add(1) {
-            slot.generation = next;
-            table.free[closed as usize].push(id.index() as u32);
-        }
+        table.retire(id.index());
         if let Some(outer) = parent.and_then(|parent| table.live_mut(parent)) {
             outer.open = None;
         }
@@ -280,7 +296,7 @@ impl ContextId {
             Some(Closed::Body) => "it escaped its body: values of a body are only its own",
             Some(Closed::Scope) => "it is stale: the scope that it was made in has ended",
             Some(Closed::Homeless) => {
-                "the loop belongs to no graph or tape: it starts from no tensor, or only from stale ones"
+                "it belongs to no graph or tape: it was made from no tensor, or only from stale ones"
             }
             _ => "it is stale: its graph or tape was dropped",
         }

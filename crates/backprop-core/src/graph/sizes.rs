@@ -105,11 +105,15 @@ impl Records {
         self.solve(&mut sizes, &others);
         for &(value, array) in given {
             let ty = declared(value)?;
-            for (dim, &size) in ty.shape.iter().zip(array.sizes()) {
+            for (axis, (dim, &size)) in ty.shape.iter().zip(array.sizes()).enumerate() {
                 match dim.eval(&sizes) {
                     Ok(expected) if expected == size => {}
                     Ok(expected) => {
-                        return Err(wrong(value, ty, array, format!(": {dim} is {expected} here")));
+                        let must = match dim.size() {
+                            Some(size) => size.to_string(),
+                            None => format!("{dim} = {expected}"),
+                        };
+                        return Err(wrong(value, ty, array, format!(": axis {axis} must be {must}")));
                     }
                     Err(why) => return Err(wrong(value, ty, array, format!(": {why}"))),
                 }

@@ -83,6 +83,13 @@ impl Axes {
         self.axes[..self.len()][position] as usize
     }
 
+    /// The same axes, the smallest first.
+    pub fn sorted(self) -> Axes {
+        let mut axes = self.to_vec();
+        axes.sort_unstable();
+        Axes::new(&axes)
+    }
+
     /// The attribute of this list.
     pub fn attribute(self) -> Attribute {
         Attribute::Ints(self.iter().map(|axis| axis as i64).collect())

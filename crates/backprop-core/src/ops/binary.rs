@@ -1,6 +1,7 @@
 //! Pointwise ops of two operands of one type, and the broadcasting that `a + b` inserts.
 
 use super::family::{Family, Pointwise, Pull};
+use super::sample::{self, Registered, Sample};
 use super::shape::broadcast_shapes;
 use super::unary::map_reference;
 use super::{Arrays, Op, Rule, Types, Unary, one, want, want_inputs};
@@ -9,6 +10,7 @@ use crate::graph::fault::Ill;
 use crate::graph::records::Records;
 use crate::number::Number;
 use crate::tensor::{IntoOperand, Tensor, emit};
+use crate::text::Given;
 use crate::types::{Shape, Type};
 
 /// A pointwise op of two operands.
@@ -136,6 +138,24 @@ fn int_pow(a: i64, b: i64) -> i64 {
         (1, _) => 1,
         (-1, _) => 1 - 2 * (b & 1),
         _ => 0,
+    }
+}
+
+impl Registered for Binary {
+    fn names() -> Vec<&'static str> {
+        Binary::ALL.iter().map(|op| op.name()).collect()
+    }
+
+    fn from_text(name: &str, _given: &Given) -> Result<Op, String> {
+        sample::find(Binary::ALL, name)
+    }
+
+    fn samples() -> Vec<Sample> {
+        let shown = vec![sample::vector(&[3.0, 1.5]), sample::vector(&[2.0, 4.0])];
+        let of = |&op: &Binary| {
+            [vec![(op.into(), shown.clone())], sample::over_shapes(op, 2, sample::wave)].concat()
+        };
+        Binary::ALL.iter().flat_map(of).collect()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::binary::broadcast_pair;
 use super::family::{BilinearRule, Family};
+use super::sample::{self, Registered, Sample};
 use super::{Arrays, Attributes, Axes, Op, Rule, Transpose, Types, one, want, want_axis, want_inputs};
 use crate::array::{Array, Element, Sizes, strides};
 use crate::graph::fault::Ill;
@@ -31,8 +32,7 @@ fn free(rank: usize, contract: Axes, batch: Axes) -> Vec<usize> {
 }
 
 impl Contract {
-    /// The axes of an operand in the order batch, free, contracted (`k_last`) or batch, contracted,
-    /// free; and how many of each kind.
+    /// The axes of a that are neither summed nor batch axes.
     pub fn lhs_free(&self, rank: usize) -> Vec<usize> {
         free(rank, self.lhs_contract, self.lhs_batch)
     }
@@ -87,9 +87,12 @@ impl Contract {
     }
 }
 
-impl Contract {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+impl Registered for Contract {
+    fn names() -> Vec<&'static str> {
+        vec!["contract"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         Ok(Contract {
             lhs_contract: given.axes_or_none("lhs_contract", 0)?,
             rhs_contract: given.axes_or_none("rhs_contract", 1)?,
@@ -97,6 +100,25 @@ impl Contract {
             rhs_batch: given.axes_or_none("rhs_batch", 1)?,
         }
         .into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        let row = |a: &[usize], b: &[usize], contract: [&[usize]; 2], batch: [&[usize]; 2]| -> Sample {
+            let [lhs_contract, rhs_contract] = contract.map(Axes::new);
+            let [lhs_batch, rhs_batch] = batch.map(Axes::new);
+            let op = Contract { lhs_contract, rhs_contract, lhs_batch, rhs_batch };
+            (op.into(), vec![sample::wave(a, 0), sample::wave(b, 1)])
+        };
+        sample::shown(vec![
+            row(&[2, 3], &[3, 1], [&[1], &[0]], [&[], &[]]),
+            row(&[], &[], [&[], &[]], [&[], &[]]),
+            row(&[3, 2], &[2, 5], [&[1], &[0]], [&[], &[]]),
+            row(&[3, 2, 4], &[4, 5, 3], [&[2], &[0]], [&[0], &[2]]),
+            row(&[2, 3], &[3, 2, 5], [&[1, 0], &[0, 1]], [&[], &[]]),
+            row(&[0, 3], &[3, 2], [&[1], &[0]], [&[], &[]]),
+            row(&[2, 0], &[0, 3], [&[1], &[0]], [&[], &[]]),
+            row(&[3, 600], &[600, 5], [&[1], &[0]], [&[], &[]]),
+        ])
     }
 }
 

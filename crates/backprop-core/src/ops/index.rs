@@ -4,6 +4,7 @@
 
 use super::family::{Bprop, Family, General, Gradient, Linear};
 use super::reduce::groups;
+use super::sample::{self, Registered, Sample};
 use super::{
     Arrays, Attribute, Attributes, Axes, Op, Rule, Select, Types, map_dim, one, want, want_axis, want_inputs,
 };
@@ -101,10 +102,27 @@ pub fn check_indices(indices: &[i64], size: usize) -> Result<(), Ill> {
     }
 }
 
-impl Gather {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+impl Registered for Gather {
+    fn names() -> Vec<&'static str> {
+        vec!["gather"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         Ok(Gather { axis: given.axis("axis", given.rank(0))? }.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        let row = |axis, sizes: &[usize], at: &[usize]| -> Sample {
+            let operands = vec![sample::wave(sizes, 0), sample::indices(at, sizes[axis])];
+            (Gather { axis }.into(), operands)
+        };
+        sample::shown(vec![
+            row(0, &[3], &[2]),
+            row(0, &[5, 2], &[3]),
+            row(0, &[5], &[]),
+            row(1, &[2, 3, 5], &[7]),
+            row(0, &[3, 2], &[0]),
+        ])
     }
 }
 
@@ -154,10 +172,27 @@ impl Linear for Gather {
     }
 }
 
-impl ScatterAdd {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+impl Registered for ScatterAdd {
+    fn names() -> Vec<&'static str> {
+        vec!["scatter_add"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         Ok(ScatterAdd { axis: given.axis("axis", given.rank(0))? }.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        let row = |axis, sizes: &[usize], at: &[usize], updates: &[usize]| -> Sample {
+            let at = sample::indices(at, sizes[axis]);
+            (ScatterAdd { axis }.into(), vec![sample::wave(sizes, 0), at, sample::wave(updates, 1)])
+        };
+        sample::shown(vec![
+            row(0, &[3], &[2], &[2]),
+            row(0, &[5], &[], &[]),
+            row(0, &[3, 2], &[5], &[5, 2]),
+            row(1, &[2, 3, 5], &[7], &[2, 7, 5]),
+            row(0, &[3, 2], &[0], &[0, 2]),
+        ])
     }
 }
 
@@ -222,10 +257,19 @@ impl Linear for ScatterAdd {
     }
 }
 
-impl OneHot {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+impl Registered for OneHot {
+    fn names() -> Vec<&'static str> {
+        vec!["one_hot"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         Ok(OneHot { depth: given.dim("depth")?, dtype: given.dtype("dtype")? }.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        let op = Op::from(OneHot { depth: Dim::Size(4), dtype: DType::F64 });
+        let shapes: [&[usize]; 5] = [&[2], &[], &[3, 2], &[2, 3, 5], &[0, 3]];
+        shapes.iter().map(|sizes| (op.clone(), vec![sample::indices(sizes, 4)])).collect()
     }
 }
 
@@ -313,10 +357,17 @@ fn infer_along(axis: usize, inputs: &[Type]) -> Result<Type, Ill> {
     Ok(Type { dtype: inputs[0].dtype, shape: inputs[0].shape.without(&[axis]) })
 }
 
-impl ArgMax {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+impl Registered for ArgMax {
+    fn names() -> Vec<&'static str> {
+        vec!["argmax"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         Ok(ArgMax { axis: given.axis("axis", given.rank(0))? }.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        along_axis(|axis| ArgMax { axis })
     }
 }
 
@@ -347,10 +398,17 @@ impl Rule for ArgMax {
     }
 }
 
-impl MaxWithIndex {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+impl Registered for MaxWithIndex {
+    fn names() -> Vec<&'static str> {
+        vec!["max_with_index"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         Ok(MaxWithIndex { axis: given.axis("axis", given.rank(0))? }.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        along_axis(|axis| MaxWithIndex { axis })
     }
 }
 
@@ -447,4 +505,12 @@ impl Tensor {
             _ => Err(self.ill(name, Ill::new(format!("axis {axis} is out of range for {shape}")))),
         }
     }
+}
+
+/// Samples along an axis of several ranks; there is none of rank 0.
+fn along_axis<T: Into<Op>>(make: impl Fn(usize) -> T) -> Vec<Sample> {
+    let rows: [(&[usize], usize); 4] = [(&[5], 0), (&[3, 2], 1), (&[2, 3, 5], 1), (&[0, 3], 1)];
+    let call = |axis, x: Array| (make(axis).into(), vec![x]);
+    let shown = [call(1, sample::matrix())];
+    shown.into_iter().chain(rows.map(|(sizes, axis)| call(axis, sample::wave(sizes, 0)))).collect()
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::attribute::Literal;
 use super::family::Family;
+use super::sample::{self, Registered, Sample};
 use super::{Arrays, Attribute, Attributes, Op, Rule, Types, map_dim, map_shape, one, want_axis};
 use crate::array::{Array, DType, Element};
 use crate::graph::context::ContextId;
@@ -152,10 +153,17 @@ fn numeric(ty: Type) -> &'static [usize] {
     ty.shape.sizes().expect("sizes are numbers when an op is evaluated")
 }
 
-impl Input {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+impl Registered for Input {
+    fn names() -> Vec<&'static str> {
+        vec!["input"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         Ok(Input { ty: given.ty()? }.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        sample::SHAPES.iter().map(|sizes| (Input { ty: sample::f64s(sizes) }.into(), vec![])).collect()
     }
 }
 
@@ -184,6 +192,27 @@ impl Rule for Input {
     }
 }
 
+impl Registered for Constant {
+    fn names() -> Vec<&'static str> {
+        vec!["constant"]
+    }
+
+    // A constant's array is no attribute; the parser reads it.
+    fn from_text(_name: &str, _given: &Given) -> Result<Op, String> {
+        Err("a constant has no attributes".to_string())
+    }
+
+    fn samples() -> Vec<Sample> {
+        let constant = |array: Array| (Constant { array: array.into() }.into(), Vec::new());
+        let shown = sample::vector(&[1.0, 2.0, 3.0]);
+        let shapes = sample::SHAPES.map(|sizes| sample::wave(sizes, 0));
+        let dtypes = DType::ALL.map(|dtype| Array::vector(vec![0.0, 1.0, 200.0]).cast(dtype));
+        // More elements than stand in a text.
+        let large = sample::wave(&[3, 67], 1);
+        [shown, large].into_iter().chain(shapes).chain(dtypes).map(constant).collect()
+    }
+}
+
 impl Rule for Constant {
     fn name(&self) -> &str {
         "constant"
@@ -205,12 +234,25 @@ impl Rule for Constant {
     }
 }
 
-impl Full {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+impl Registered for Full {
+    fn names() -> Vec<&'static str> {
+        vec!["full"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         let ty = given.ty()?;
         let full = Full::new(ty, given.number("value", ty.dtype)?);
         full.map(Op::from).map_err(|ill| ill.rule)
+    }
+
+    fn samples() -> Vec<Sample> {
+        let full =
+            |ty: Type, value: Literal| (Full::new(ty, value).expect("the type holds it").into(), Vec::new());
+        let shapes = [&[2usize] as &[usize]].into_iter().chain(sample::SHAPES);
+        let others = [(DType::F32, Literal::Float(0.1f32.into())), (DType::U8, Literal::Int(255))];
+        (shapes.map(|sizes| full(sample::f64s(sizes), Literal::Float(2.5))))
+            .chain(others.map(|(dtype, value)| full(Type::new(dtype, [3, 2]), value)))
+            .collect()
     }
 }
 
@@ -255,11 +297,19 @@ impl Rule for Full {
     }
 }
 
-impl Iota {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+impl Registered for Iota {
+    fn names() -> Vec<&'static str> {
+        vec!["iota"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         let ty = given.ty()?;
         Ok(Iota { ty, axis: given.axis("axis", ty.shape.rank())? }.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        let rows: [(&[usize], usize); 4] = [(&[4], 0), (&[3, 2], 1), (&[2, 3, 5], 1), (&[0, 3], 0)];
+        rows.iter().map(|&(sizes, axis)| (Iota { ty: sample::f64s(sizes), axis }.into(), vec![])).collect()
     }
 }
 
@@ -304,10 +354,17 @@ impl Rule for Iota {
     }
 }
 
-impl DimValue {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+impl Registered for DimValue {
+    fn names() -> Vec<&'static str> {
+        vec!["dim_value"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         Ok(DimValue { dim: given.dim("dim")? }.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        vec![(DimValue { dim: Dim::Size(7) }.into(), vec![])]
     }
 }
 
@@ -411,4 +468,34 @@ impl Tensor {
 #[track_caller]
 pub fn iota(context: ContextId, ty: Type, axis: usize) -> Tensor {
     context.emit(Iota { ty, axis }.into(), &[], Line::Code(Location::caller())).one()
+}
+
+/// Stands for what is wrong: no name, no samples.
+impl Registered for Missing {
+    fn names() -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    fn from_text(name: &str, _given: &Given) -> Result<Op, String> {
+        Err(format!("there is no op `{name}`"))
+    }
+
+    fn samples() -> Vec<Sample> {
+        Vec::new()
+    }
+}
+
+/// Stands for what is wrong: no name, no samples.
+impl Registered for IllCall {
+    fn names() -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    fn from_text(name: &str, _given: &Given) -> Result<Op, String> {
+        Err(format!("there is no op `{name}`"))
+    }
+
+    fn samples() -> Vec<Sample> {
+        Vec::new()
+    }
 }

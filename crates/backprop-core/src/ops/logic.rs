@@ -2,10 +2,12 @@
 
 use super::binary::{broadcast_binary, same_types};
 use super::family::Family;
-use super::{Arrays, Rule, Types, one, want, want_inputs};
+use super::sample::{self, Registered, Sample};
+use super::{Arrays, Op, Rule, Types, one, want, want_inputs};
 use crate::array::{Array, DType};
 use crate::graph::fault::Ill;
 use crate::tensor::{IntoOperand, Tensor, emit};
+use crate::text::Given;
 use crate::types::Type;
 
 /// A comparison, element by element. Anything compared with NaN is false, but for `ne`.
@@ -52,6 +54,24 @@ impl Compare {
             Compare::Gt => a > b,
             Compare::Ge => a >= b,
         }
+    }
+}
+
+impl Registered for Compare {
+    fn names() -> Vec<&'static str> {
+        Compare::ALL.iter().map(|op| op.name()).collect()
+    }
+
+    fn from_text(name: &str, _given: &Given) -> Result<Op, String> {
+        sample::find(Compare::ALL, name)
+    }
+
+    fn samples() -> Vec<Sample> {
+        let shown = vec![sample::vector(&[1.0, 2.0, 3.0]), sample::vector(&[2.0; 3])];
+        let of = |&op: &Compare| {
+            [vec![(op.into(), shown.clone())], sample::over_shapes(op, 2, sample::wave)].concat()
+        };
+        Compare::ALL.iter().flat_map(of).collect()
     }
 }
 
@@ -114,6 +134,25 @@ impl Logic {
 
     fn n_inputs(self) -> usize {
         if self == Logic::Not { 1 } else { 2 }
+    }
+}
+
+impl Registered for Logic {
+    fn names() -> Vec<&'static str> {
+        Logic::ALL.iter().map(|op| op.name()).collect()
+    }
+
+    fn from_text(name: &str, _given: &Given) -> Result<Op, String> {
+        sample::find(Logic::ALL, name)
+    }
+
+    fn samples() -> Vec<Sample> {
+        let of = |&op: &Logic| {
+            let n_inputs = if op == Logic::Not { 1 } else { 2 };
+            let shown = (0..n_inputs).map(|seed| sample::truths(&[4], seed)).collect();
+            [vec![(op.into(), shown)], sample::over_shapes(op, n_inputs, sample::truths)].concat()
+        };
+        Logic::ALL.iter().flat_map(of).collect()
     }
 }
 

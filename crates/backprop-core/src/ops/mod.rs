@@ -16,6 +16,7 @@ mod logic;
 mod part;
 mod random;
 mod reduce;
+pub mod sample;
 mod select;
 mod shape;
 mod unary;
@@ -42,7 +43,9 @@ pub use unary::Unary;
 use crate::array::Array;
 use crate::graph::body::Body;
 use crate::graph::fault::Ill;
+use crate::text::Given;
 use crate::types::{Bindings, Dim, MapDim, Shape, Type};
+use sample::{Registered, Sample};
 
 /// The types of an op's outputs.
 pub type Types = smallvec::SmallVec<[Type; 2]>;
@@ -105,6 +108,9 @@ pub trait Rule: fmt::Debug {
     }
 }
 
+/// Builds an op of a name from what a text gives for it.
+pub(crate) type FromText = fn(&str, &Given) -> Result<Op, String>;
+
 /// Writes the enum of ops from the list of their types.
 macro_rules! registry {
     ($($variant:ident)*) => {
@@ -118,6 +124,21 @@ macro_rules! registry {
         impl Op {
             /// The names of the variants, for checks that cover them all.
             pub const VARIANTS: &'static [&'static str] = &[$(stringify!($variant),)*];
+
+            /// Calls on which listings and checks try every op of this crate: for each name some, the
+            /// first one fit to be shown.
+            pub fn samples() -> Vec<Sample> {
+                [$(<$variant as Registered>::samples(),)*].concat()
+            }
+
+            /// The names that a text has for the ops of this crate, and how each is built.
+            pub(crate) fn texts() -> Vec<(&'static str, FromText)> {
+                let mut all: Vec<(&'static str, FromText)> = Vec::new();
+                $(all.extend(<$variant as Registered>::names().into_iter().map(|name| {
+                    (name, <$variant as Registered>::from_text as FromText)
+                }));)*
+                all
+            }
 
             /// The op's own rules.
             pub fn rule(&self) -> &dyn Rule {

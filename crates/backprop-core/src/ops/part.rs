@@ -1,8 +1,7 @@
 //! Ops that take a part of a value, or put parts together: slice, pad, concat. All linear, all exact.
 
-use std::panic::Location;
-
 use super::family::{Family, Linear};
+use super::sample::{self, Registered, Sample};
 use super::shape::{picked, sizes_of, walk};
 use super::{Arrays, Attribute, Attributes, Op, Rule, Types, one, want_axis, want_inputs};
 use crate::array::{Array, Sizes, strides};
@@ -41,13 +40,30 @@ pub struct Concat {
     pub axis: usize,
 }
 
-impl Slice {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+impl Registered for Slice {
+    fn names() -> Vec<&'static str> {
+        vec!["slice"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         let (start, stop) = (given.dims("start")?, given.dims("stop")?);
         let step = given.has("step").then(|| given.dims("step")).transpose()?;
         let ones = all(1, start.len());
         Ok(Slice { start, stop, step: step.unwrap_or(ones) }.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        let row = |sizes: &[usize], start: &[usize], stop: &[usize], step: &[usize]| -> Sample {
+            let [start, stop, step] = [start, stop, step].map(Dims::from);
+            (Slice { start, stop, step }.into(), vec![sample::wave(sizes, 0)])
+        };
+        sample::shown(vec![
+            row(&[7], &[1], &[6], &[2]),
+            row(&[], &[], &[], &[]),
+            row(&[3, 5], &[0, 2], &[2, 5], &[1, 2]),
+            row(&[5, 2], &[2, 0], &[2, 2], &[1, 1]),
+            row(&[0, 3], &[0, 1], &[0, 3], &[1, 1]),
+        ])
     }
 }
 
@@ -144,13 +160,29 @@ impl Linear for Slice {
     }
 }
 
-impl Pad {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+impl Registered for Pad {
+    fn names() -> Vec<&'static str> {
+        vec!["pad"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         let (low, high) = (given.dims("low")?, given.dims("high")?);
         let interior = given.has("interior").then(|| given.dims("interior")).transpose()?;
         let zeros = all(0, low.len());
         Ok(Pad { low, high, interior: interior.unwrap_or(zeros) }.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        let row = |sizes: &[usize], low: &[usize], high: &[usize], interior: &[usize]| -> Sample {
+            let [low, high, interior] = [low, high, interior].map(Dims::from);
+            (Pad { low, high, interior }.into(), vec![sample::wave(sizes, 0)])
+        };
+        sample::shown(vec![
+            row(&[3], &[1], &[2], &[0]),
+            row(&[], &[], &[], &[]),
+            row(&[3, 2], &[0, 1], &[2, 3], &[0, 2]),
+            row(&[0, 3], &[2, 0], &[1, 1], &[0, 0]),
+        ])
     }
 }
 
@@ -245,10 +277,25 @@ impl Linear for Pad {
     }
 }
 
-impl Concat {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+impl Registered for Concat {
+    fn names() -> Vec<&'static str> {
+        vec!["concat"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         Ok(Concat { axis: given.axis("axis", given.rank(0))? }.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        let row = |axis: usize, parts: &[&[usize]]| -> Sample {
+            let operands = parts.iter().enumerate();
+            (Concat { axis }.into(), operands.map(|(seed, sizes)| sample::wave(sizes, seed)).collect())
+        };
+        sample::shown(vec![
+            row(0, &[&[3], &[2]]),
+            row(1, &[&[2, 3], &[2, 1], &[2, 5]]),
+            row(0, &[&[2, 3], &[0, 3]]),
+        ])
     }
 }
 
@@ -364,12 +411,9 @@ impl Tensor {
     }
 }
 
-/// The operands one after another along `axis`.
-///
-/// # Panics
-/// There is no operand.
+/// The operands one after another along `axis`. Of no operand there is no result: reading it is an
+/// error.
 #[track_caller]
 pub fn concat(operands: &[Tensor], axis: usize) -> Tensor {
-    assert!(!operands.is_empty(), "concat of nothing, called at {}", Location::caller());
     emit(Concat { axis }, operands).one()
 }

@@ -1,6 +1,7 @@
 //! Random ops: pure functions of an explicit key (see [`crate::random`]).
 
 use super::family::Family;
+use super::sample::{self, Registered, Sample};
 use super::{Arrays, Op, Rule, Types, concat, map_shape, one, want_inputs};
 use crate::array::{Array, DType, element_count};
 use crate::graph::fault::Ill;
@@ -57,10 +58,25 @@ fn draw(
     Ok(smallvec::smallvec![drawn.expect("counted above")])
 }
 
-impl Uniform {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+/// Samples under one key.
+fn drawn<T: Into<Op>>(make: impl Fn(Type) -> T) -> Vec<Sample> {
+    let key = Array::from([0x5678_9abcu32, 0x1234, 3, 4]);
+    let types = [sample::f64s(&[3]), Type::new(DType::F32, [3, 2])];
+    let types = types.into_iter().chain(sample::SHAPES.map(sample::f64s));
+    types.map(|ty| (make(ty).into(), vec![key.clone()])).collect()
+}
+
+impl Registered for Uniform {
+    fn names() -> Vec<&'static str> {
+        vec!["uniform"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         Ok(Uniform { ty: given.ty()? }.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        drawn(|ty| Uniform { ty })
     }
 }
 
@@ -89,10 +105,17 @@ impl Rule for Uniform {
     }
 }
 
-impl Normal {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+impl Registered for Normal {
+    fn names() -> Vec<&'static str> {
+        vec!["normal"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         Ok(Normal { ty: given.ty()? }.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        drawn(|ty| Normal { ty })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Reductions over axes: `sum`, `max`, `any`, `logsumexp`. The axes reduced are left out.
 
 use super::family::{Bprop, Differentiate, Family, General, Gradient, Linear};
+use super::sample::{self, Registered, Sample};
 use super::{Arrays, Attributes, Axes, Op, Rule, Select, Types, one, want, want_axis, want_inputs};
 use crate::array::{Array, DType, Element, Sizes, strides};
 use crate::graph::fault::Ill;
@@ -47,6 +48,10 @@ fn infer(axes: Axes, inputs: &[Type]) -> Result<Shape, Ill> {
             return Err(Ill::new(format!("axis {axis} is named twice")));
         }
     }
+    // In another order a kernel would add in another order: other bits for the same sum.
+    if !list.is_sorted() {
+        return Err(Ill::new(format!("the axes {list:?} do not increase")));
+    }
     Ok(inputs[0].shape.without(&list))
 }
 
@@ -55,6 +60,27 @@ fn not_empty(axes: Axes, ty: Type) -> Result<(), Ill> {
         None => Ok(()),
         Some(axis) => Err(Ill::new(format!("axis {axis} is empty: there is no largest element"))),
     }
+}
+
+/// Samples over no axis of rank 0, one axis, several axes, and nothing left; and more elements than a
+/// kernel takes at a time.
+fn over_axes<T: Into<Op>>(
+    make: impl Fn(Axes) -> T,
+    shown: Array,
+    operand: fn(&[usize], usize) -> Array,
+) -> Vec<Sample> {
+    let rows: [(&[usize], &[usize]); 8] = [
+        (&[], &[]),
+        (&[5], &[0]),
+        (&[3, 2], &[1]),
+        (&[2, 3, 5], &[0, 2]),
+        (&[3, 2], &[0, 1]),
+        (&[0, 3], &[1]),
+        (&[2037], &[0]),
+        (&[131, 7], &[0]),
+    ];
+    let call = |axes: &[usize], x: Array| (make(Axes::new(axes)).into(), vec![x]);
+    [call(&[1], shown)].into_iter().chain(rows.map(|(sizes, axes)| call(axes, operand(sizes, 0)))).collect()
 }
 
 /// Calls `visit` with the elements that belong to each element of the result, in order.
@@ -86,10 +112,17 @@ fn largest<T: Element>(values: &[T]) -> T {
     values.iter().fold(first, |best, &x| if x != x || (best == best && x > best) { x } else { best })
 }
 
-impl Sum {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+impl Registered for Sum {
+    fn names() -> Vec<&'static str> {
+        vec!["sum"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         Ok(Sum { axes: given.axes_or_all("axes")? }.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        over_axes(|axes| Sum { axes }, sample::matrix(), sample::wave)
     }
 }
 
@@ -134,10 +167,17 @@ impl Linear for Sum {
     }
 }
 
-impl Any {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+impl Registered for Any {
+    fn names() -> Vec<&'static str> {
+        vec!["any"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         Ok(Any { axes: given.axes_or_all("axes")? }.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        over_axes(|axes| Any { axes }, sample::truths(&[2, 3], 0), sample::truths)
     }
 }
 
@@ -169,10 +209,17 @@ impl Rule for Any {
     }
 }
 
-impl Max {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+impl Registered for Max {
+    fn names() -> Vec<&'static str> {
+        vec!["max"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         Ok(Max { axes: given.axes_or_all("axes")? }.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        over_axes(|axes| Max { axes }, sample::matrix(), sample::wave)
     }
 }
 
@@ -217,10 +264,17 @@ impl General for Max {
     }
 }
 
-impl LogSumExp {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+impl Registered for LogSumExp {
+    fn names() -> Vec<&'static str> {
+        vec!["logsumexp"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         Ok(LogSumExp { axes: given.axes_or_all("axes")? }.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        over_axes(|axes| LogSumExp { axes }, sample::matrix(), sample::wave)
     }
 }
 
@@ -326,7 +380,7 @@ impl<const N: usize> IntoAxes for [i64; N] {
 
 impl IntoAxes for Axes {
     fn into_axes(self, _rank: usize) -> Result<Axes, Ill> {
-        Ok(self)
+        Ok(self.sorted())
     }
 }
 

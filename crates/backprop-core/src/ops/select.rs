@@ -2,6 +2,7 @@
 
 use super::binary::{broadcast_pair, same_types};
 use super::family::{Family, Linear, Pointwise, Pull};
+use super::sample::{self, Registered, Sample};
 use super::shape::Broadcast;
 use super::{Arrays, Attribute, Attributes, Op, Rule, Types, one, want, want_inputs};
 use crate::array::{Array, DType};
@@ -17,6 +18,22 @@ use crate::with_both;
 /// mask (DESIGN.md, law 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Select;
+
+impl Registered for Select {
+    fn names() -> Vec<&'static str> {
+        vec!["select"]
+    }
+
+    fn from_text(_name: &str, _given: &Given) -> Result<Op, String> {
+        Ok(Select.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        let shapes = [&[3usize] as &[usize]].into_iter().chain(sample::SHAPES);
+        let operands = |sizes| vec![sample::truths(sizes, 2), sample::wave(sizes, 0), sample::wave(sizes, 1)];
+        shapes.map(|sizes| (Select.into(), operands(sizes))).collect()
+    }
+}
 
 impl Rule for Select {
     fn name(&self) -> &str {
@@ -77,10 +94,18 @@ pub struct Cast {
     pub dtype: DType,
 }
 
-impl Cast {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+impl Registered for Cast {
+    fn names() -> Vec<&'static str> {
+        vec!["cast"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         Ok(Cast { dtype: given.dtype("dtype")? }.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        let shown = (Cast { dtype: DType::I64 }.into(), vec![sample::vector(&[1.5, 2.75])]);
+        [vec![shown], sample::over_shapes(Cast { dtype: DType::F64 }, 1, sample::wave)].concat()
     }
 }
 
@@ -128,6 +153,21 @@ pub struct StopGradient;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity;
 
+impl Registered for StopGradient {
+    fn names() -> Vec<&'static str> {
+        vec!["stop_gradient"]
+    }
+
+    fn from_text(_name: &str, _given: &Given) -> Result<Op, String> {
+        Ok(StopGradient.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        let shown = (StopGradient.into(), vec![sample::vector(&[1.0, 2.0, 3.0])]);
+        [vec![shown], sample::over_shapes(StopGradient, 1, sample::wave)].concat()
+    }
+}
+
 impl Rule for StopGradient {
     fn name(&self) -> &str {
         "stop_gradient"
@@ -148,6 +188,21 @@ impl Rule for StopGradient {
 
     fn family(&self) -> Family<'_> {
         Family::None("stopped by stop_gradient")
+    }
+}
+
+impl Registered for Identity {
+    fn names() -> Vec<&'static str> {
+        vec!["identity"]
+    }
+
+    fn from_text(_name: &str, _given: &Given) -> Result<Op, String> {
+        Ok(Identity.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        let shown = (Identity.into(), vec![sample::vector(&[1.0, 2.0, 3.0])]);
+        [vec![shown], sample::over_shapes(Identity, 1, sample::wave)].concat()
     }
 }
 

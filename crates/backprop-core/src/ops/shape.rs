@@ -1,6 +1,7 @@
 //! Ops that move elements to another shape: reshape, transpose, broadcast. All linear, all exact.
 
 use super::family::{Family, Linear};
+use super::sample::{self, Registered, Sample};
 use super::{Arrays, Attribute, Attributes, Axes, Op, Rule, Types, map_shape, one, want_inputs};
 use crate::array::{Array, Sizes, strides};
 use crate::graph::fault::Ill;
@@ -44,10 +45,28 @@ pub(crate) fn walk<'a>(sizes: &'a [usize], source_strides: &'a [usize]) -> impl 
     move |i| (0..sizes.len()).map(|axis| (i / own[axis]) % sizes[axis] * source_strides[axis]).sum()
 }
 
-impl Reshape {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+impl Registered for Reshape {
+    fn names() -> Vec<&'static str> {
+        vec!["reshape"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         Ok(Reshape { shape: given.shape("shape")? }.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        let rows: [(&[usize], &[usize]); 6] = [
+            (&[2, 3], &[3, 2]),
+            (&[], &[1, 1]),
+            (&[1], &[]),
+            (&[6], &[2, 3]),
+            (&[2, 3, 5], &[5, 6]),
+            (&[0, 3], &[2, 0]),
+        ];
+        let row = |&(from, to): &(&[usize], &[usize])| {
+            (Reshape { shape: sample::shape(to) }.into(), vec![sample::wave(from, 0)])
+        };
+        sample::shown(rows.iter().map(row).collect())
     }
 }
 
@@ -95,10 +114,27 @@ impl Linear for Reshape {
     }
 }
 
-impl Transpose {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+impl Registered for Transpose {
+    fn names() -> Vec<&'static str> {
+        vec!["transpose"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         Ok(Transpose { perm: given.axes("perm")? }.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        let rows: [(&[usize], &[usize]); 5] = [
+            (&[3, 2], &[1, 0]),
+            (&[], &[]),
+            (&[2, 3, 5], &[1, 2, 0]),
+            (&[0, 3], &[1, 0]),
+            (&[71, 45], &[1, 0]),
+        ];
+        let row = |&(sizes, perm): &(&[usize], &[usize])| {
+            (Transpose { perm: Axes::new(perm) }.into(), vec![sample::wave(sizes, 0)])
+        };
+        sample::shown(rows.iter().map(row).collect())
     }
 }
 
@@ -178,10 +214,29 @@ impl Broadcast {
     }
 }
 
-impl Broadcast {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+impl Registered for Broadcast {
+    fn names() -> Vec<&'static str> {
+        vec!["broadcast"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         Ok(Broadcast { shape: given.shape("shape")? }.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        let rows: [(&[usize], &[usize]); 7] = [
+            (&[1, 3], &[2, 3]),
+            (&[], &[]),
+            (&[], &[2, 3]),
+            (&[3, 1], &[2, 3, 5]),
+            (&[1, 3], &[0, 3]),
+            (&[0, 3], &[2, 0, 3]),
+            (&[2, 3], &[2, 3]),
+        ];
+        let row = |&(from, to): &(&[usize], &[usize])| {
+            (Broadcast { shape: sample::shape(to) }.into(), vec![sample::wave(from, 0)])
+        };
+        sample::shown(rows.iter().map(row).collect())
     }
 }
 

@@ -5,11 +5,13 @@
 //! numbers come from the same formula.
 
 use super::family::{Family, Pointwise, Pull};
-use super::{Arrays, Rule, Types, one, want, want_inputs};
+use super::sample::{self, Registered, Sample};
+use super::{Arrays, Op, Rule, Types, one, want, want_inputs};
 use crate::array::{Array, DType, Element};
 use crate::graph::fault::Ill;
 use crate::number::Number;
 use crate::tensor::{Tensor, emit};
+use crate::text::Given;
 use crate::types::Type;
 use crate::with_dtype;
 
@@ -132,6 +134,24 @@ impl Unary {
     /// Whether operands of this type are possible.
     pub(crate) fn accepts(self, dtype: DType) -> bool {
         dtype.is_float() || (dtype.is_int() && self.reference_int().is_some())
+    }
+}
+
+impl Registered for Unary {
+    fn names() -> Vec<&'static str> {
+        Unary::ALL.iter().map(|op| op.name()).collect()
+    }
+
+    fn from_text(name: &str, _given: &Given) -> Result<Op, String> {
+        sample::find(Unary::ALL, name)
+    }
+
+    fn samples() -> Vec<Sample> {
+        let shown = sample::vector(&[0.5, 1.25, 2.0]);
+        let of = |&op: &Unary| {
+            [vec![(op.into(), vec![shown.clone()])], sample::over_shapes(op, 1, sample::wave)].concat()
+        };
+        Unary::ALL.iter().flat_map(of).collect()
     }
 }
 

@@ -117,7 +117,7 @@ impl<'a> Given<'a> {
     /// It is no list of integers, or one of them is out of range.
     pub fn axes_or_all(&self, name: &'static str) -> Result<Axes, String> {
         match self.has(name) {
-            true => self.axes(name),
+            true => Ok(self.axes(name)?.sorted()),
             false => Ok(Axes::new(&(0..self.rank(0)).collect::<Vec<_>>())),
         }
     }

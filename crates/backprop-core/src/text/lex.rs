@@ -203,9 +203,9 @@ pub(super) fn quote(text: &str) -> String {
 /// The name in quotes at the front of `text`, and how many bytes it takes.
 pub(super) fn unquote(text: &str) -> (Token<'_>, usize) {
     let wrong = |what: &str, length: usize| (Token::Wrong(what.to_string()), length);
-    let line = &text[..line_length(text)];
+    // Not cut to the line: finding its end would make many names in one line cost its length each.
     let mut name = String::new();
-    let mut chars = line.char_indices().skip(1);
+    let mut chars = text.char_indices().skip(1).take_while(|&(_, c)| c != '\n');
     while let Some((at, c)) = chars.next() {
         match c {
             '"' => return (Token::Quoted(Cow::Owned(name)), at + 1),
@@ -215,7 +215,7 @@ pub(super) fn unquote(text: &str) -> (Token<'_>, usize) {
                 Some((_, 't')) => name.push('\t'),
                 Some((_, 'r')) => name.push('\r'),
                 Some((at, 'u')) => {
-                    let hex = line[at + 1..].strip_prefix('{').and_then(|rest| rest.split_once('}'));
+                    let hex = text[at + 1..].strip_prefix('{').and_then(|rest| rest.split_once('}'));
                     let code = hex.and_then(|(hex, _)| {
                         let digits = hex.bytes().all(|byte| byte.is_ascii_hexdigit());
                         Some((u32::from_str_radix(hex, 16).ok().filter(|_| digits)?, hex.len()))
@@ -225,13 +225,13 @@ pub(super) fn unquote(text: &str) -> (Token<'_>, usize) {
                             name.push(c);
                             chars.nth(n_digits + 1);
                         }
-                        None => return wrong("a broken escape `\\u`", line.len()),
+                        None => return wrong("a broken escape `\\u`", line_length(text)),
                     }
                 }
-                _ => return wrong("an unknown escape `\\`", line.len()),
+                _ => return wrong("an unknown escape `\\`", line_length(text)),
             },
             c => name.push(c),
         }
     }
-    wrong("a quote that is never closed", line.len())
+    wrong("a quote that is never closed", line_length(text))
 }

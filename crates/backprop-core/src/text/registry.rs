@@ -6,13 +6,10 @@ use std::sync::Arc;
 use super::error::nearest;
 use super::given::Given;
 use super::sugar;
-use crate::ops::*;
+use crate::ops::Op;
 
 /// How an op is built from its attributes.
 pub type FromAttributes = dyn Fn(&Given) -> Result<Op, String> + Send + Sync;
-
-/// As [`FromAttributes`], for the ops of this crate.
-type Build = fn(&Given) -> Result<Op, String>;
 
 /// The ops that a text may name: those of this crate, and custom ones.
 ///
@@ -39,52 +36,8 @@ impl Registry {
     /// The ops of this crate.
     pub fn new() -> Registry {
         let mut registry = Registry { ops: BTreeMap::new() };
-        for &op in Unary::ALL {
-            registry.plain(op.name(), op);
-        }
-        for &op in Binary::ALL {
-            registry.plain(op.name(), op);
-        }
-        for &op in Compare::ALL {
-            registry.plain(op.name(), op);
-        }
-        for &op in Logic::ALL {
-            registry.plain(Rule::name(&op), op);
-        }
-        registry.plain("select", Select);
-        registry.plain("stop_gradient", StopGradient);
-        registry.plain("identity", Identity);
-        let with_attributes: &[(&str, Build)] = &[
-            ("input", Input::from_attributes),
-            ("full", Full::from_attributes),
-            ("iota", Iota::from_attributes),
-            ("dim_value", DimValue::from_attributes),
-            ("cast", Cast::from_attributes),
-            ("reshape", Reshape::from_attributes),
-            ("transpose", Transpose::from_attributes),
-            ("broadcast", Broadcast::from_attributes),
-            ("slice", Slice::from_attributes),
-            ("pad", Pad::from_attributes),
-            ("concat", Concat::from_attributes),
-            ("gather", Gather::from_attributes),
-            ("scatter_add", ScatterAdd::from_attributes),
-            ("one_hot", OneHot::from_attributes),
-            ("argmax", ArgMax::from_attributes),
-            ("max_with_index", MaxWithIndex::from_attributes),
-            ("sum", Sum::from_attributes),
-            ("max", Max::from_attributes),
-            ("any", Any::from_attributes),
-            ("logsumexp", LogSumExp::from_attributes),
-            ("contract", Contract::from_attributes),
-            ("cond", Cond::from_attributes),
-            ("scan", Scan::from_attributes),
-            ("uniform", Uniform::from_attributes),
-            ("normal", Normal::from_attributes),
-            // A constant's array is no attribute; the parser reads it.
-            ("constant", |_| Err("a constant has no attributes".to_string())),
-        ];
-        for &(name, from) in with_attributes {
-            registry.ops.insert(name.to_string(), Arc::new(from));
+        for (name, build) in Op::texts() {
+            registry.ops.insert(name.to_string(), Arc::new(move |given: &Given| build(name, given)));
         }
         registry
     }
@@ -117,11 +70,6 @@ impl Registry {
     /// The known op or shorthand that `name` was probably meant to be.
     pub(super) fn nearest(&self, name: &str) -> Option<&str> {
         nearest(name, self.names().chain(sugar::SHORTHANDS.iter().map(|(name, _)| *name)))
-    }
-
-    fn plain(&mut self, name: &str, op: impl Into<Op>) {
-        let op = op.into();
-        self.ops.insert(name.to_string(), Arc::new(move |_: &Given| Ok(op.clone())));
     }
 }
 

@@ -60,7 +60,11 @@ fn at_scale(scale: f64, x: f64, f0: &[f64], f: &mut dyn FnMut(f64) -> Option<Vec
         let central = quotients(&|h, up, down| (up - down) / ((x + h) - (x - h)));
         let right = quotients(&|h, up, _| (up - f0[at]) / ((x + h) - x));
         let left = quotients(&|h, _, down| (f0[at] - down) / (x - (x - h)));
-        Slope { central: extrapolate(&central, &noise, 4.0), kink: kink(&left, &right, &noise) }
+        let kink = match f0[at].is_finite() {
+            true => kink(&left, &right, &noise),
+            false => Some("the function is not finite there"),
+        };
+        Slope { central: extrapolate(&central, &noise, 4.0), kink }
     };
     (0..f0.len()).map(slope).collect()
 }

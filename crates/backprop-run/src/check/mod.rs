@@ -67,7 +67,7 @@ impl Check {
     /// `f` is called several times, with tensors of a tape and of a graph, and must be the same
     /// function each time. Floats must be f64: f32 leaves too few digits to differences. Integers and
     /// truth values are held fixed, and so is what stands behind a `stop_gradient`. The whole Jacobian
-    /// is computed, with 24 evaluations for each input element: give it small inputs.
+    /// is computed, with 24 evaluations for each input element, 48 near 0: give it small inputs.
     ///
     /// # Errors
     /// A derivative is wrong; `f` is ill; the inputs do not fit.

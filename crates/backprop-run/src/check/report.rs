@@ -34,14 +34,20 @@ pub struct Skipped {
     /// Which.
     pub entry: Entry,
     /// Why: the function has a kink there, or the differences are too rough to judge by.
-    pub why: String,
+    pub why: &'static str,
+    /// What differences that are too rough give, and by how much that may be wrong.
+    pub differences: Option<(f64, f64)>,
     /// What backpropagation gives there.
     pub gradient: f64,
 }
 
 impl fmt::Display for Skipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} (backpropagation gives {:?})", self.entry, self.why, self.gradient)
+        write!(f, "{}: backpropagation gives {:?}", self.entry, self.gradient)?;
+        match self.differences {
+            Some((value, error)) => write!(f, ", differences {value:?} ± {error:.0e}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -70,14 +76,32 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} derivatives agree, to {:.1e}", self.n_entries, self.largest_error)?;
-        for kink in &self.kinks {
-            write!(f, "\n  not differentiable here: {kink}")?;
-        }
-        for unclear in &self.unclear {
-            write!(f, "\n  not checked: {unclear}")?;
-        }
-        Ok(())
+        sum_up(f, "not differentiable here", &self.kinks)?;
+        sum_up(f, "not checked", &self.unclear)
     }
+}
+
+/// By reason: how many, and the first of them.
+fn sum_up(f: &mut fmt::Formatter<'_>, what: &str, skipped: &[Skipped]) -> fmt::Result {
+    const SHOWN: usize = 3;
+    let mut reasons: Vec<&str> = Vec::new();
+    for Skipped { why, .. } in skipped {
+        if !reasons.contains(why) {
+            reasons.push(why);
+        }
+    }
+    for why in reasons {
+        let own: Vec<&Skipped> = skipped.iter().filter(|skipped| skipped.why == why).collect();
+        let entries = if own.len() == 1 { "entry" } else { "entries" };
+        write!(f, "\n  {what}, {} {entries}: {why}", own.len())?;
+        for skipped in own.iter().take(SHOWN) {
+            write!(f, "\n    {skipped}")?;
+        }
+        if own.len() > SHOWN {
+            write!(f, "\n    and {} more", own.len() - SHOWN)?;
+        }
+    }
+    Ok(())
 }
 
 /// The two computations of a derivative that disagree.

@@ -249,7 +249,7 @@ impl Bench {
                     _ => None,
                 };
                 if let Some(why) = kink.or_else(beside) {
-                    report.kinks.push(Skipped { entry: entry(), why: why.to_string(), gradient });
+                    report.kinks.push(Skipped { entry: entry(), why, differences: None, gradient });
                     continue;
                 }
                 let error = (gradient - central.value).abs();
@@ -264,9 +264,9 @@ impl Bench {
                 {
                     return Err(wrong(Against::Differences(central.error), central.value));
                 } else {
-                    let why =
-                        format!("differences are too rough, {:?} ± {:.0e}", central.value, central.error);
-                    report.unclear.push(Skipped { entry: entry(), why, gradient });
+                    let why = "differences are too rough to judge by";
+                    let differences = Some((central.value, central.error));
+                    report.unclear.push(Skipped { entry: entry(), why, differences, gradient });
                 }
             }
         }

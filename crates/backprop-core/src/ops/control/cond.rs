@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use super::differentiate;
 use super::tree::Tree;
-use super::{home_of, told, want_parameter};
+use super::{called, home_of, told, want_parameter};
 use crate::array::{Array, DType};
+use crate::graph::Graph;
 use crate::graph::body::Body;
 use crate::graph::context::ContextId;
 use crate::graph::draft::{Draft, OpenBody};
 use crate::graph::fault::Ill;
 use crate::graph::place::Line;
+use crate::ops::sample::{self, Registered, Sample};
 use crate::ops::{
     Arrays, Attribute, Attributes, Bprop, Differentiate, Family, General, Gradient, IllCall, Op, Rule, Types,
     want_inputs,
@@ -82,10 +84,28 @@ pub(super) fn call(
     home.emit(Cond { then, otherwise }.into(), &inputs, line)
 }
 
-impl Cond {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+impl Registered for Cond {
+    fn names() -> Vec<&'static str> {
+        vec!["cond"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         Ok(Cond { then: given.body("then")?, otherwise: given.body("otherwise")? }.into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        let g = Graph::new();
+        let (p, x, w) = (g.input("p", "bool[]"), g.input("x", "f64[]"), g.input("w", "f64[2, 3]"));
+        let root = cond(p, || x.sqrt(), || -x);
+        let both = cond(p, || (w * x).sin(), || w * w * w + x);
+        let e = g.input("e", "f64[0, 3]");
+        let empty = cond(p, || e.exp(), || e * e);
+        let (start, other) = (Array::scalar(4.0), sample::wave(&[2, 3], 0));
+        let operands = |holds: bool| {
+            [(p, Array::scalar(holds)), (x, start.clone()), (w, other.clone()), (e, sample::wave(&[0, 3], 0))]
+        };
+        let calls = [(root, true), (root, false), (both, true), (both, false), (empty, true)];
+        calls.iter().filter_map(|&(y, holds)| called(y, &operands(holds))).collect()
     }
 }
 

@@ -13,6 +13,8 @@ pub use cond::{Cond, cond};
 pub use scan::{Scan, scan, scan_indexed, scan_n, scan_reverse};
 pub use tree::Tree;
 
+use super::sample::Sample;
+use crate::array::Array;
 use crate::graph::context::ContextId;
 use crate::graph::fault::Ill;
 use crate::tensor::Tensor;
@@ -22,6 +24,13 @@ use crate::types::Type;
 fn home_of(tensors: &[Tensor]) -> Option<ContextId> {
     let alive = tensors.iter().find(|tensor| tensor.context().get().is_some());
     alive.map(|tensor| tensor.context().innermost())
+}
+
+/// The call that gave `y`, on the arrays that are given for its operands.
+fn called(y: Tensor, given: &[(Tensor, Array)]) -> Option<Sample> {
+    let array = |x: Tensor| given.iter().find(|(own, _)| own.is(x)).map(|(_, array)| array.clone());
+    let operands: Option<Vec<Array>> = y.get_inputs().into_iter().map(array).collect();
+    Some((y.get_operation()?, operands?))
 }
 
 /// How a type that may be missing is called.

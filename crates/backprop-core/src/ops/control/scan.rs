@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use super::differentiate;
 use super::tree::Tree;
-use super::{home_of, told, want_parameter};
+use super::{called, home_of, told, want_parameter};
 use crate::array::{Array, DType, MAX_RANK};
+use crate::graph::Graph;
 use crate::graph::body::Body;
 use crate::graph::context::ContextId;
 use crate::graph::draft::{Draft, OpenBody};
 use crate::graph::fault::Ill;
 use crate::graph::place::Line;
+use crate::ops::sample::{self, Registered, Sample};
 use crate::ops::{
     Arrays, Attribute, Attributes, Bprop, Differentiate, Family, General, Gradient, IllCall, Op, Rule, Types,
 };
@@ -212,9 +214,12 @@ fn slice_type(ty: Type) -> Option<Type> {
     Some(Type { shape: Shape::new(dims), ..ty })
 }
 
-impl Scan {
-    /// The op as a text gives it.
-    pub(crate) fn from_attributes(given: &Given) -> Result<Op, String> {
+impl Registered for Scan {
+    fn names() -> Vec<&'static str> {
+        vec!["scan"]
+    }
+
+    fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
         Ok(Scan {
             n_carry: given.count("n_carry")?,
             n_xs: given.count("n_xs")?,
@@ -223,6 +228,33 @@ impl Scan {
             body: given.body("body")?,
         }
         .into())
+    }
+
+    fn samples() -> Vec<Sample> {
+        let g = Graph::new();
+        let (c, xs) = (g.input("c", "f64[]"), g.input("xs", "f64[3]"));
+        let (sum, _) = scan(c, xs, |sum, x| (sum + x, sum + x));
+        let (h, rows, w) = (g.input("h", "f64[2]"), g.input("rows", "f64[4, 2]"), g.input("w", "f64[2, 2]"));
+        let step = |h: Tensor, x: Tensor| {
+            let h = (w.matmul(h) + x).tanh();
+            (h, h * x)
+        };
+        let ((last, _), (back, _)) = (scan(h, rows, step), scan_reverse(h, rows, step));
+        let (power, ()) = scan_n(3usize, w, |_, y| (y * w, ()));
+        let (e, none) = (g.input("e", "f64[0, 3]"), g.input("none", "f64[0, 2]"));
+        let (empty, ()) = scan_n(2usize, e, |_, y| (y.sin(), ()));
+        let (unmoved, _) = scan(h, none, step);
+        let wave = sample::wave;
+        let operands = [
+            (c, Array::scalar(4.0)),
+            (xs, sample::vector(&[1.0, 2.0, 3.0])),
+            (h, wave(&[2], 0)),
+            (rows, wave(&[4, 2], 1)),
+            (w, wave(&[2, 2], 2)),
+            (e, wave(&[0, 3], 0)),
+            (none, wave(&[0, 2], 0)),
+        ];
+        [sum, last, back, power, empty, unmoved].iter().filter_map(|&y| called(y, &operands)).collect()
     }
 }
 

@@ -4,9 +4,29 @@ use std::borrow::Cow;
 
 use super::{Label, Parser, Skip};
 use crate::text::error::Found;
-use crate::text::lex::{Span, Token, clip, line_length};
+use crate::text::lex::{Span, Token, clip};
 use crate::text::{KEYWORDS, is_bare};
 use crate::types::{Reader, Wrong};
+
+/// What a type or a dimension at the front of `text` can take of it, and one mark that it cannot: up to
+/// a comma outside of brackets, a comment, the end of the line. Not the whole line: many types in one
+/// line would cost its length each.
+fn extent(text: &str) -> &str {
+    let mut depth = 0usize;
+    for (at, c) in text.char_indices() {
+        match c {
+            '\n' | '#' => return &text[..at],
+            '[' | '(' => depth += 1,
+            ']' | ')' => depth = depth.saturating_sub(1),
+            ',' if depth > 0 => {}
+            '+' | '-' | '*' | '/' | '_' => {}
+            c if c.is_alphanumeric() || c.is_whitespace() => {}
+            c => return &text[..at + c.len_utf8()],
+        }
+    }
+    text
+}
+
 impl<'a> Parser<'a> {
     pub(super) fn label(&mut self) -> Result<(Label<'a>, Span), Skip> {
         let (token, span) = self.lexer.peek();
@@ -36,9 +56,7 @@ impl<'a> Parser<'a> {
     /// Reads a type or a dimension from the rest of the line.
     pub(super) fn read<T>(&mut self, read: impl FnOnce(&mut Reader) -> Result<T, Wrong>) -> Result<T, Skip> {
         self.lexer.skip_space();
-        let rest = self.lexer.rest();
-        let line = &rest[..line_length(rest)];
-        let mut reader = Reader::new(line.split('#').next().unwrap_or(line));
+        let mut reader = Reader::new(extent(self.lexer.rest()));
         match read(&mut reader) {
             Ok(value) => {
                 self.lexer.advance(reader.position());
