@@ -22,7 +22,7 @@ pub enum Reason {
     Cut {
         /// The name of the op.
         op: String,
-        /// Why it passes none: `stopped by stop_gradient`, `piecewise constant`, ...
+        /// Why it passes none: `passes no gradient`, `piecewise constant`, ...
         why: String,
         /// Where it was called.
         place: PlaceText,

@@ -32,6 +32,17 @@ pub fn grad<const N: usize>(z: Tensor, targets: [Tensor; N]) -> [Tensor; N] {
 }
 
 /// As [`grad`], with the table that the algorithm filled and the reasons of zeros.
+///
+/// ```
+/// # use backprop_core::Graph;
+/// # use backprop_ad::grad_table;
+/// let g = Graph::new();
+/// let x = g.input("x", "f64[]");
+/// let table = grad_table(x.stop_gradient() * 2.0, &[x]);
+/// let _dx = table.gradients()[0];
+/// let why = table.reason(0).expect("the gradient is zero");
+/// assert!(why.to_string().starts_with("every path is cut; first by stop_gradient"));
+/// ```
 #[track_caller]
 pub fn grad_table(z: Tensor, targets: &[Tensor]) -> GradTable {
     match z.ty() {

@@ -134,16 +134,17 @@ fn functions() {
     check_function(scalar, |x| (x + 0.0) * 1.0 - 0.0, "x", "1");
     check_function(scalar, |x| x.pow(0.5), "x^0.5", "0.5·x^(−0.5)");
     check_function(scalar, |x| x.stop_gradient() * x, "stop(x)·x", "stop(x)");
+    check_function(scalar, |x| x.sigmoid() + (-x).sigmoid(), "1", "0");
     check_function(scalar, |x| x.silu(), "x·σ(x)", "σ(x) + x·σ(x)·(1 − σ(x))");
     check_function(scalar, |x| x.maximum(2.0), "max(x, 2)", "select(x = 2, 0.5, [x ≥ 2])");
     check_function("f64[3]", |x| x * x.sum(()), "x·Σ(x)", "2·Σ(x)");
-    check_function("f64[3, 5]", |x| x.norm(), "√Σ(x²)·[Σ(x²) ≠ 0]", "[Σ(x²) ≠ 0]·x/√Σ(x²)");
+    check_function("f64[3, 5]", |x| x.norm(), "√Σ(x²)", "x·[√Σ(x²) ≠ 0]/√Σ(x²)");
     check_function("f64[3, 5]", |x| x.max(0), "max₀(x)", "[x ≥ max₀(x)]/Σ₀([x ≥ max₀(x)])");
     check_function("f64[3, 5]", |x| x.sum(1), "Σ₁(x)", "1");
     check_function("f64[3, 5]", |x| x.mean(0), "Σ₀(x)/3", "1/3");
     check_function("f64[3, 5]", |x| x.t().matmul(x), "xᵀ·x", "2·x·𝟏");
     check_function("f64[3, 5]", |x| x.flatten(), "reshape(x)", "1");
-    check_function("f64[3]", |x| x.softmax(-1), "softmax(x)", "softmax(x) − Σ(softmax(x))·softmax(x)");
+    check_function("f64[3]", |x| x.softmax(-1), "softmax(x)", "softmax(x) − softmax(x)·Σ(softmax(x))");
     check_function("f64[3]", |x| x.cast(DType::I64).cast(DType::F64), "i64(x)", "0");
 }
 

@@ -93,6 +93,10 @@ fn explain_fills_the_grad_table() {
     {
         assert!(done.out.contains(line), "{line} in\n{}", done.out);
     }
+    // A graph that reads nothing has its numbers in it.
+    folder.write("own.graph", "graph {\n  x = constant 3.0\n  y = square(x)\n  return y\n}\n");
+    let done = folder.line("grad own.graph --of y --wrt x --explain").good();
+    assert!(done.out.contains("dy/dx = grad_table[x] = 6"), "{}", done.out);
 }
 
 /// The second sweep differentiates s1 = Σ(dloss/dw) + dloss/db, whose gradient is (28, 40), 12.

@@ -207,7 +207,10 @@ impl Matrix {
                 match cells.iter().find(|(own, _)| *own == column) {
                     None => red.push(format!("{name}, {}: no cell", column.title())),
                     Some((_, Cell::Done(0, faults))) if faults.is_empty() => {
-                        red.push(format!("{name}, {}: nothing was compared", column.title()));
+                        red.push(format!(
+                            "{name}, {}: nothing was compared; goldens/README.md, at its end, says how to add golden values",
+                            column.title()
+                        ));
                     }
                     Some((_, Cell::Done(_, faults))) => {
                         let line = |fault: &String| format!("{name}, {}: {fault}", column.title());

@@ -95,7 +95,7 @@ impl Row {
         let Some(op) = &self.op else {
             return match (self.name.as_str(), column) {
                 (_, DTypes) => Some(Reason::ItsOps),
-                ("matmul" | "softmax" | "log_softmax" | "layer_norm" | "linear" | "cross_entropy", Rank0) => {
+                ("matmul" | "softmax" | "layer_norm" | "linear" | "cross_entropy", Rank0) => {
                     Some(Reason::NeedsAxis)
                 }
                 // A mean over nothing is 0/0.

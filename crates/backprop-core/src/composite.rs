@@ -3,8 +3,8 @@
 
 use crate::array::DType;
 use crate::graph::fault::Ill;
-use crate::ops::Axes;
-use crate::tensor::Tensor;
+use crate::ops::{Axes, IllCall, IntoAxis};
+use crate::tensor::{Tensor, emit};
 
 impl Tensor {
     /// max(0, x) as `select(x <= 0, 0, x)`: relu'(0) = 0, and NaN stays NaN.
@@ -16,7 +16,7 @@ impl Tensor {
     /// x·Φ(x) with the normal distribution's Φ (Hendrycks, Gimpel 2016): PyTorch's default `gelu`.
     #[track_caller]
     pub fn gelu(self) -> Tensor {
-        self * ((self * std::f64::consts::FRAC_1_SQRT_2).erf() + 1.0) * 0.5
+        self * (self * -std::f64::consts::FRAC_1_SQRT_2).erfc() * 0.5
     }
 
     /// x·sigmoid(x).
@@ -25,30 +25,10 @@ impl Tensor {
         self * self.sigmoid()
     }
 
-    /// ln of the softmax along `axis` (−1: the last): x − ln Σ eˣ.
-    #[track_caller]
-    pub fn log_softmax(self, axis: i64) -> Tensor {
-        match self.axis("log_softmax", axis) {
-            Ok(axis) => {
-                let axes = Axes::new(&[axis]);
-                self - self.logsumexp(axes).spread_as(self, axes)
-            }
-            Err(ill) => ill,
-        }
-    }
-
     /// eˣ / Σ eˣ along `axis` (−1: the last).
     #[track_caller]
-    pub fn softmax(self, axis: i64) -> Tensor {
+    pub fn softmax(self, axis: impl IntoAxis) -> Tensor {
         self.log_softmax(axis).exp()
-    }
-
-    /// √Σx² over all elements. At 0 the norm has no derivative; the gradient there is 0 by
-    /// convention, as the subgradient of least norm. NaN stays NaN.
-    #[track_caller]
-    pub fn norm(self) -> Tensor {
-        let s = self.square().sum(());
-        s.eq(0.0).select(0.0, s.sqrt())
     }
 
     /// (x − mean)/√(variance + eps) over the last axis, times `weight`, plus `bias`
@@ -91,16 +71,42 @@ impl Tensor {
         -chosen.select(self.log_softmax(-1), 0.0).sum(-1).mean(())
     }
 
-    /// The mean of (self − target)².
+    /// The mean of (self − target)². Both have one shape.
     #[track_caller]
     pub fn mse_loss(self, target: Tensor) -> Tensor {
+        if let Some(ill) = self.differs_from("mse_loss", target) {
+            return ill;
+        }
         (self - target).square().mean(())
     }
 
     /// The mean of the binary cross-entropy between sigmoid(self) and `target`, from the logits:
-    /// softplus(x) − x·t.
+    /// t·softplus(−x) + (1 − t)·softplus(x). It equals softplus(x) − x·t, where large terms cancel.
+    /// Both have one shape.
     #[track_caller]
     pub fn binary_cross_entropy_with_logits(self, target: Tensor) -> Tensor {
-        (self.softplus() - self * target).mean(())
+        if let Some(ill) = self.differs_from("binary_cross_entropy_with_logits", target) {
+            return ill;
+        }
+        (target * (-self).softplus() + (1.0 - target) * self.softplus()).mean(())
+    }
+
+    /// The ill result of the loss `name` where prediction and target have two shapes: broadcasting
+    /// [n, 1] and [n] to [n, n] would compare each prediction with every target.
+    #[track_caller]
+    fn differs_from(self, name: &str, target: Tensor) -> Option<Tensor> {
+        let (own, other) = (self.shape()?, target.shape()?);
+        if own == other {
+            return None;
+        }
+        let hint = if own.count() == other.count() {
+            "target.reshaped_as(prediction) has its shape"
+        } else if own.rank() == other.rank() && (own.sizes().is_none() || other.sizes().is_none()) {
+            "if their sizes are always equal, say so: assume"
+        } else {
+            "target.broadcast_to(shape) if each target stands for several predictions"
+        };
+        let ill = Ill::new(format!("prediction {own} and target {other} differ in shape"));
+        Some(emit(IllCall::new(name, ill.hint(hint)), &[self, target]).one())
     }
 }

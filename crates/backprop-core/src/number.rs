@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use crate::ops::{Binary, Compare, Logic, Select, Unary};
+use crate::ops::{Binary, Compare, Logic, Op, Select, Unary};
 use crate::tensor::{Tensor, emit};
 
 /// Something that pointwise rules compute with.
@@ -29,6 +29,10 @@ pub trait Number:
     /// `a` where the condition holds, otherwise `b`.
     fn select(condition: Self::Truth, a: Self, b: Self) -> Self;
 
+    /// Whether every element is known, before anything is computed, to be one number other than 0.
+    fn is_known_nonzero(self) -> bool {
+        false
+    }
     /// eˣ
     fn exp(self) -> Self {
         self.unary(Unary::Exp)
@@ -86,6 +90,9 @@ impl Number for Tensor {
     }
     fn select(condition: Tensor, a: Tensor, b: Tensor) -> Tensor {
         emit(Select, &[condition, a, b]).one()
+    }
+    fn is_known_nonzero(self) -> bool {
+        matches!(self.get_operation(), Some(Op::Full(full)) if full.as_f64() != 0.0)
     }
 }
 

@@ -65,31 +65,51 @@ pub fn normal(key: Key, element: u64) -> f64 {
     (-2.0 * unit(0).ln()).sqrt() * angle.cos()
 }
 
+/// What FNV-1a starts from.
+const FNV_BASIS: u32 = 0x811c_9dc5;
+
+/// FNV-1a, going on from `hash`.
+fn fnv(hash: u32, bytes: impl Iterator<Item = u8>) -> u32 {
+    bytes.fold(hash, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
 /// The stream of the `occurrence`-th random op of a module: FNV-1a over its path and the counter.
 pub fn stream(path: &str, occurrence: u32) -> u32 {
-    let bytes = path.bytes().chain(occurrence.to_le_bytes());
-    bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    fnv(FNV_BASIS, path.bytes().chain(occurrence.to_le_bytes()))
 }
 
 /// Counts the random ops of each module, from 0 in each graph, body and tape scope.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Streams {
     counts: HashMap<Arc<str>, u32>,
-    /// 0 but in a body, whose streams are other ones than those around it.
-    salt: u32,
+    n_bodies: u32,
+    /// What the hash of a stream starts from: in a body, the hash of where that stands.
+    start: u32,
+}
+
+impl Default for Streams {
+    fn default() -> Streams {
+        Streams { counts: HashMap::new(), n_bodies: 0, start: FNV_BASIS }
+    }
 }
 
 impl Streams {
-    /// The streams of a body; `salt` is a stream of its surroundings.
-    pub fn within(salt: u32) -> Streams {
-        Streams { counts: HashMap::new(), salt }
+    /// The streams of the next body in here: other ones than these, and than those of other bodies.
+    pub fn of_body(&mut self) -> Streams {
+        // No path holds the byte 0xff: it is not UTF-8.
+        let start = fnv(self.start, std::iter::once(0xff).chain(self.n_bodies.to_le_bytes()));
+        self.n_bodies += 1;
+        Streams { start, ..Streams::default() }
     }
 
     /// The next stream of the module at `path`.
     pub fn next(&mut self, path: &str) -> u32 {
-        let count = self.counts.entry(path.into()).or_default();
+        let count = match self.counts.get_mut(path) {
+            Some(count) => count,
+            None => self.counts.entry(path.into()).or_default(),
+        };
         *count += 1;
-        stream(path, *count - 1) ^ self.salt
+        fnv(self.start, path.bytes().chain((*count - 1).to_le_bytes()))
     }
 }
 
@@ -108,6 +128,26 @@ mod tests {
             [0xa4093822, 0x299f31d0],
             [0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1],
         );
+    }
+
+    /// Three levels of bodies, of which each has three, and a module that is called "body" in each.
+    #[test]
+    fn streams_of_bodies_differ_from_all_around_them() {
+        fn visit(streams: &mut Streams, depth: usize, all: &mut Vec<u32>) {
+            for path in ["", "body", "0", "0.1"] {
+                all.extend([streams.next(path), streams.next(path)]);
+            }
+            for _ in 0..if depth < 3 { 3 } else { 0 } {
+                visit(&mut streams.of_body(), depth + 1, all);
+            }
+        }
+        let mut all = Vec::new();
+        visit(&mut Streams::default(), 0, &mut all);
+        assert_eq!((all[0], all[3]), (stream("", 0), stream("body", 1)));
+        let n = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!((all.len(), n), (8 * (1 + 3 + 9 + 27), 320));
     }
 
     #[test]

@@ -223,6 +223,8 @@ fn every_op() -> Document {
         x.sum(()),
         x.max(1),
         x.logsumexp([0, 1]),
+        x.log_softmax(0),
+        x.norm(),
         truths[0].any(0),
     ]);
     made.push(backprop_core::emit(backprop_core::ops::Sum { axes: Default::default() }, &[x]).one());
@@ -332,7 +334,8 @@ fn errors_say_what_was_found_and_expected() {
     line("  y = tanh(x) : f32[2, 3], f32", "the op has 1 results, but 2 types are written");
     line("  y, z = tanh(x)", "3:10: the op has 1 results, but 2 names stand before `=`");
     line("  x = tanh(x)", "3:3: `x` is defined already, on line 2");
-    line("  y = tanh(x, x)", "tanh: takes 1 operands, but 2 were given");
+    line("  y = tanh(x, x)", "tanh: takes 1 operand, but 2 were given");
+    line("  y = max(x, x)", "the larger of two values is maximum");
     line("  y = tanh(1.0)", "expected a value, found the number `1.0`");
     line("  gradient = tanh(x)", "3:12: expected `:`, found `=`");
     line("  graph = tanh(x)", "`graph` is a keyword; a value of that name stands in quotes");

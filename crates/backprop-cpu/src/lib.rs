@@ -72,6 +72,8 @@ pub fn eval_one(op: &Op, inputs: &[&Array], outputs: &[Type]) -> Result<Option<A
         Op::Any(op) => reduce::any(inputs[0], op.axes),
         Op::Max(op) => reduce::max(inputs[0], op.axes),
         Op::LogSumExp(op) => reduce::logsumexp(inputs[0], op.axes),
+        Op::LogSoftmax(op) => reduce::log_softmax(inputs[0], op.axes),
+        Op::Norm(_) => reduce::norm(inputs[0]),
         Op::Contract(op) => contract::contract(op, inputs[0], inputs[1]),
         _ => None,
     })

@@ -28,7 +28,7 @@ macro_rules! each {
 }
 
 macro_rules! floats {
-    ($($T:ident erf $erf:expr;)*) => {$(
+    ($($T:ident erf $erf:expr, erfc $erfc:expr;)*) => {$(
         impl Float for $T {
             fn unary(op: Unary) -> Option<fn(&[$T]) -> Data> {
                 // The last arm is for ops that are new in the table.
@@ -51,6 +51,7 @@ macro_rules! floats {
                         if x.is_nan() { x } else { x.max(0.0) + (-x.abs()).exp().ln_1p() }
                     }),
                     Unary::Erf => each!($T, |x| $erf(x)),
+                    Unary::Erfc => each!($T, |x| $erfc(x)),
                     Unary::Log1p => each!($T, |x| x.ln_1p()),
                     Unary::Expm1 => each!($T, |x| x.exp_m1()),
                     Unary::Reciprocal => each!($T, |x| 1.0 / x),
@@ -78,8 +79,8 @@ macro_rules! floats {
 }
 
 floats! {
-    f32 erf libm::erff;
-    f64 erf libm::erf;
+    f32 erf libm::erff, erfc libm::erfcf;
+    f64 erf libm::erf, erfc libm::erfc;
 }
 
 /// The results of a loop, in the shape of its operand.

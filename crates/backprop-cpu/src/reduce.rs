@@ -1,6 +1,7 @@
 //! Reductions as [outer, reduced, inner] loops. The order of every sum is fixed by the sizes:
 //! sixteen lanes in blocks of 1,024, blocks added pairwise (Higham 2002, §4.2).
 
+use backprop_core::array::pool::filled;
 use backprop_core::ops::Axes;
 use backprop_core::{Array, Data, Element, Sizes};
 
@@ -198,6 +199,64 @@ pub(crate) fn logsumexp(x: &Array, axes: Axes) -> Option<Array> {
     match nest.x.data() {
         Data::F32(v) => Some(run!(f32, v, &nest)),
         Data::F64(v) => Some(run!(f64, v, &nest)),
+        _ => None,
+    }
+}
+
+/// x − ln Σ eˣ over the axes as (x − m) − ln Σ e^(x−m).
+pub(crate) fn log_softmax(x: &Array, axes: Axes) -> Option<Array> {
+    let perm: Vec<usize> = (0..x.rank()).filter(|&axis| !axes.contains(axis)).chain(axes.iter()).collect();
+    if !perm.is_sorted() {
+        let y = log_softmax(
+            &transpose(x, Axes::new(&perm)),
+            Axes::new(&(x.rank() - axes.len()..x.rank()).collect::<Vec<_>>()),
+        )?;
+        let mut back = vec![0; perm.len()];
+        perm.iter().enumerate().for_each(|(to, &from)| back[from] = to);
+        return Some(transpose(&y, Axes::new(&back)));
+    }
+    macro_rules! run {
+        ($T:ident, $v:expr) => {{
+            let row = axes.iter().map(|axis| x.sizes()[axis]).product::<usize>().max(1);
+            let mut e = vec![0.0; row];
+            filled(x.len(), |y: &mut Vec<$T>| {
+                for x in $v.chunks_exact(row) {
+                    let m = x.iter().copied().fold($T::NEG_INFINITY, $T::max);
+                    e.iter_mut().zip(x).for_each(|(e, x)| *e = (x - m).exp());
+                    let ln_sum = pairwise(&e).ln();
+                    y.extend(x.iter().map(|x| (x - m) - ln_sum));
+                }
+            })
+        }};
+    }
+    let data = match x.data() {
+        Data::F32(v) => run!(f32, v),
+        Data::F64(v) => run!(f64, v),
+        _ => return None,
+    };
+    Some(Array::with_shape(x.shape(), data))
+}
+
+/// √Σx² over all elements.
+pub(crate) fn norm(x: &Array) -> Option<Array> {
+    /// Above 2^`large` and below 2^−`large` the elements are multiplied by 2^∓`by`, which is exact and
+    /// keeps the squares of the subnormal numbers and of the largest ones far inside the range.
+    macro_rules! run {
+        ($T:ident, $v:expr, large: $large:literal, by: $by:literal) => {{
+            let largest = $v.iter().fold(0.0, |m: $T, x| m.max(x.abs()));
+            let (large, by) = ($T::powi(2.0, $large), $T::powi(2.0, $by));
+            let scale = match largest {
+                m if m > large => 1.0 / by,
+                m if m < 1.0 / large => by,
+                _ => 1.0,
+            };
+            let squares: Vec<$T> = $v.iter().map(|x| (x * scale) * (x * scale)).collect();
+            Array::scalar(pairwise(&squares).sqrt() / scale)
+        }};
+    }
+    match x.data() {
+        Data::F32(v) => Some(run!(f32, v, large: 40, by: 90)),
+        Data::F64(v) => Some(run!(f64, v, large: 400, by: 700)),
         _ => None,
     }
 }

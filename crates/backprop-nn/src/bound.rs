@@ -1,9 +1,10 @@
 //! Parameters as handles: in a graph, or on a tape.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::panic::Location;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use backprop_core::graph::context::{ContextId, in_module};
 use backprop_core::graph::place::Line;
@@ -12,6 +13,7 @@ use backprop_core::{Array, DType, Ill, Tensor, Type, concat};
 use backprop_run::Bind;
 
 use crate::layer::Layer;
+use crate::named::{HasName, Named};
 use crate::params::{Parameter, Params, SEED, STEP, State};
 use crate::tree::{Tree, nearest};
 
@@ -21,8 +23,9 @@ use crate::tree::{Tree, nearest};
 #[derive(Clone)]
 pub struct Bound {
     pub(crate) shared: Rc<Shared>,
-    /// Which module of the tree this is.
-    module: usize,
+    path: Arc<str>,
+    /// Which module of the tree this is; `None` where no parameter is.
+    module: Option<usize>,
     training: bool,
 }
 
@@ -31,10 +34,9 @@ pub(crate) struct Shared {
     pub is_eager: bool,
     pub entries: Arc<Vec<Parameter>>,
     pub tensors: Vec<Tensor>,
-    states: Arc<Vec<State>>,
-    /// The state that was asked for, in the order of asking.
-    pub bound_states: RefCell<Vec<BoundState>>,
-    tree: Arc<Mutex<Tree>>,
+    states: Arc<Named<State>>,
+    pub bound_states: RefCell<BoundStates>,
+    tree: Arc<Tree>,
 }
 
 /// A state that stands in the graph or on the tape.
@@ -44,6 +46,34 @@ pub(crate) struct BoundState {
     pub slot_of: Option<(usize, &'static str)>,
     pub ty: Type,
     pub tensor: Tensor,
+}
+
+impl HasName for BoundState {
+    fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+}
+
+/// The state that was asked for, in the order of asking.
+#[derive(Default)]
+pub(crate) struct BoundStates {
+    pub all: Named<BoundState>,
+    by_slot: HashMap<(usize, &'static str), usize>,
+}
+
+impl BoundStates {
+    /// An optimizer's state of parameter `position`.
+    pub fn slot(&self, position: usize, slot: &'static str) -> Option<&BoundState> {
+        self.by_slot.get(&(position, slot)).map(|&at| &self.all[at])
+    }
+
+    fn push(&mut self, state: BoundState) {
+        let slot_of = state.slot_of;
+        let at = self.all.push(state);
+        if let Some(slot_of) = slot_of {
+            self.by_slot.insert(slot_of, at);
+        }
+    }
 }
 
 impl Shared {
@@ -64,12 +94,8 @@ impl Shared {
 
     /// The step that the parameters were at when they were bound.
     pub fn step_number(&self) -> u64 {
-        let step = self.states.iter().find(|state| *state.name == *STEP);
+        let step = self.states.find(STEP);
         step.and_then(|step| step.array.item().ok()).map_or(0, |step| step as u64)
-    }
-
-    fn tree(&self) -> MutexGuard<'_, Tree> {
-        self.tree.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -90,7 +116,7 @@ impl Bound {
             bound_states: RefCell::default(),
             tree: params.tree.clone(),
         };
-        Bound { shared: Rc::new(shared), module: 0, training: true }
+        Bound { shared: Rc::new(shared), path: "".into(), module: Some(0), training: true }
     }
 
     /// The same parameters for prediction: dropout lets everything through.
@@ -105,14 +131,14 @@ impl Bound {
 
     /// The path of the layer that this belongs to; empty for the whole network.
     pub fn path(&self) -> Arc<str> {
-        self.shared.tree().path(self.module)
+        self.path.clone()
     }
 
     /// The layer's own parameter called `name`. One that is missing is an ill value, which says so
     /// when it is read or compiled.
     #[track_caller]
     pub fn get(&self, name: &str) -> Tensor {
-        let found = self.shared.tree().parameter(self.module, name);
+        let found = self.module.and_then(|module| self.shared.tree.parameter(module, name));
         match found.and_then(|position| self.shared.tensors.get(position)) {
             Some(&tensor) => tensor,
             None => self.missing(name),
@@ -121,10 +147,7 @@ impl Bound {
 
     #[track_caller]
     fn missing(&self, name: &str) -> Tensor {
-        let path = match &*self.path() {
-            "" => name.to_string(),
-            module => format!("{module}.{name}"),
-        };
+        let path = self.inner(name);
         let mut ill = Ill::new(format!("there is no parameter `{path}`"));
         if let Some(nearest) = nearest(&path, self.shared.entries.iter().map(|entry| &*entry.path)) {
             ill =
@@ -135,8 +158,18 @@ impl Bound {
 
     /// The part that belongs to the layer called `name` inside this one.
     pub fn layer(&self, name: &str) -> Bound {
-        let module = self.shared.tree().module(self.module, name);
-        Bound { shared: self.shared.clone(), module, training: self.training }
+        let tree = &self.shared.tree;
+        let module = self.module.and_then(|module| tree.module(module, name));
+        let path = module.map_or_else(|| self.inner(name).into(), |module| tree.path(module));
+        Bound { shared: self.shared.clone(), path, module, training: self.training }
+    }
+
+    /// The path of what is called `name` inside this one.
+    fn inner(&self, name: &str) -> String {
+        match &*self.path {
+            "" => name.to_string(),
+            module => format!("{module}.{name}"),
+        }
     }
 
     /// Calls a layer inside this one: `p.run("encoder", &self.encoder, x)`. What it computes carries
@@ -235,11 +268,11 @@ impl Bound {
     /// The state called `name`; zeros where the store has none yet.
     #[track_caller]
     pub(crate) fn state(&self, name: &str, ty: Type) -> Tensor {
-        let known = self.shared.bound_states.borrow().iter().find(|state| *state.name == *name).cloned();
+        let known = self.shared.bound_states.borrow().all.find(name).map(|state| state.tensor);
         if let Some(known) = known {
-            return known.tensor;
+            return known;
         }
-        let stored = self.shared.states.iter().find(|state| *state.name == *name);
+        let stored = self.shared.states.find(name);
         let name = stored.map_or_else(|| name.into(), |stored| stored.name.clone());
         self.bind_state(name, None, ty, stored.map(|stored| &stored.array))
     }
@@ -248,9 +281,9 @@ impl Bound {
     #[track_caller]
     pub(crate) fn slot(&self, position: usize, slot: &'static str, ty: Type) -> Tensor {
         let key = Some((position, slot));
-        let known = self.shared.bound_states.borrow().iter().find(|state| state.slot_of == key).cloned();
+        let known = self.shared.bound_states.borrow().slot(position, slot).map(|state| state.tensor);
         if let Some(known) = known {
-            return known.tensor;
+            return known;
         }
         let entry = &self.shared.entries[position];
         let at = entry.slots.iter().find(|(own, _)| *own == slot).map(|&(_, at)| &self.shared.states[at]);
@@ -259,7 +292,7 @@ impl Bound {
             None => {
                 // The first step, or a store that was read from a file.
                 let name: Arc<str> = format!("{}.{slot}", entry.path).into();
-                let stored = self.shared.states.iter().find(|state| state.name == name);
+                let stored = self.shared.states.find(&name);
                 self.bind_state(name, key, ty, stored.map(|stored| &stored.array))
             }
         }

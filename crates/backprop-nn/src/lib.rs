@@ -36,6 +36,7 @@ mod init;
 mod layer;
 mod layers;
 mod linear;
+mod named;
 mod optim;
 mod params;
 mod sequential;

@@ -1,11 +1,12 @@
 //! The store of what is learned: arrays by path, and the named state beside them.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use backprop_core::{Array, DType, Error, Fault, Seed, Type};
 use backprop_run::Bind;
 
 use crate::bound::Bound;
+use crate::named::{HasName, Named};
 use crate::optim::Updates;
 use crate::tree::{Tree, nearest};
 
@@ -70,6 +71,12 @@ pub(crate) struct State {
     pub array: Array,
 }
 
+impl HasName for State {
+    fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+}
+
 /// The parameters of a network by path, in the order of its layers, and named state.
 ///
 /// Plain data: it outlives every graph and tape, can be copied (the numbers are shared until one
@@ -89,8 +96,8 @@ pub(crate) struct State {
 #[derive(Clone, Debug)]
 pub struct Params {
     pub(crate) entries: Arc<Vec<Parameter>>,
-    pub(crate) states: Arc<Vec<State>>,
-    pub(crate) tree: Arc<Mutex<Tree>>,
+    pub(crate) states: Arc<Named<State>>,
+    pub(crate) tree: Arc<Tree>,
 }
 
 impl Default for Params {
@@ -102,7 +109,7 @@ impl Default for Params {
 impl Params {
     /// An empty store.
     pub fn new() -> Params {
-        Params { entries: Arc::default(), states: Arc::default(), tree: Arc::new(Mutex::new(Tree::new())) }
+        Params { entries: Arc::default(), states: Arc::default(), tree: Arc::new(Tree::new()) }
     }
 
     /// The number of scalars that are parameters.
@@ -148,13 +155,11 @@ impl Params {
         if path.split('.').any(str::is_empty) {
             return Err(Fault::new("params", format!("`{path}` is no path: a part is empty")).into());
         }
-        if self.position(path).is_ok() {
+        if self.tree.find(path).is_some() {
             return Err(Fault::new("params", format!("there is a parameter `{path}` already")).into());
         }
-        let mut tree = self.tree();
-        tree.insert(path, self.entries.len());
         // Copies of this store keep the old tree: their positions may go another way.
-        self.tree = Arc::new(Mutex::new(tree));
+        Arc::make_mut(&mut self.tree).insert(path, self.entries.len());
         Arc::make_mut(&mut self.entries).push(Parameter {
             path: path.into(),
             array: array.into(),
@@ -211,7 +216,7 @@ impl Params {
 
     /// A state by name.
     pub fn state(&self, name: &str) -> Option<&Array> {
-        self.states.iter().find(|state| *state.name == *name).map(|state| &state.array)
+        self.states.find(name).map(|state| &state.array)
     }
 
     /// Sets a state, new or known. `0.weight.exp_avg` is the optimizer slot `exp_avg` of `0.weight`.
@@ -220,10 +225,10 @@ impl Params {
     /// The state is known, and its element type or sizes differ.
     pub fn set_state(&mut self, name: &str, array: impl Into<Array>) -> Result<(), Error> {
         let array = array.into();
-        match self.states.iter().position(|state| *state.name == *name) {
+        match self.states.position(name) {
             Some(position) => {
                 same_type(name, &self.states[position].array, &array)?;
-                Arc::make_mut(&mut self.states)[position].array = array;
+                Arc::make_mut(&mut self.states).at_mut(position).array = array;
             }
             None => {
                 self.push_state(name.into(), array);
@@ -233,9 +238,7 @@ impl Params {
     }
 
     fn push_state(&mut self, name: Arc<str>, array: Array) -> usize {
-        let states = Arc::make_mut(&mut self.states);
-        states.push(State { name, array });
-        states.len() - 1
+        Arc::make_mut(&mut self.states).push(State { name, array })
     }
 
     /// The number of steps taken.
@@ -254,12 +257,11 @@ impl Params {
     pub fn set_seed(&mut self, seed: Seed) {
         let words = Array::vector(vec![seed.0 as u32, (seed.0 >> 32) as u32]);
         // The state has this type whoever set it, or was read from a file that had another.
-        if self.set_state(SEED, words.clone()).is_err() {
-            Arc::make_mut(&mut self.states).iter_mut().filter(|state| *state.name == *SEED).for_each(
-                |state| {
-                    state.array = words.clone();
-                },
-            );
+        match self.states.position(SEED) {
+            Some(position) => Arc::make_mut(&mut self.states).at_mut(position).array = words,
+            None => {
+                self.push_state(SEED.into(), words);
+            }
         }
     }
 
@@ -323,10 +325,10 @@ impl Params {
                 Some((position, slot)) => self.slot(position, slot),
                 None => None,
             };
-            let known = known.or_else(|| self.states.iter().position(|state| state.name == name));
+            let known = known.or_else(|| self.states.position(&name));
             let at = match known {
                 Some(at) => {
-                    Arc::make_mut(&mut self.states)[at].array = array;
+                    Arc::make_mut(&mut self.states).at_mut(at).array = array;
                     at
                 }
                 None => self.push_state(name, array),
@@ -346,17 +348,13 @@ impl Params {
     }
 
     pub(crate) fn position(&self, path: &str) -> Result<usize, Error> {
-        self.entries.iter().position(|entry| *entry.path == *path).ok_or_else(|| self.unknown(path))
+        self.tree.find(path).ok_or_else(|| self.unknown(path))
     }
 
     fn unknown(&self, path: &str) -> Error {
         let mut fault = Fault::new("params", format!("no parameter is called `{path}`"));
         fault.hint = nearest(path, self.paths()).map(|nearest| format!("there is `{nearest}`"));
         fault.into()
-    }
-
-    fn tree(&self) -> Tree {
-        self.tree.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 }
 

@@ -69,13 +69,13 @@ impl TrainStep {
         let bound_states = shared.bound_states.borrow();
         let mut all_inputs = inputs.to_vec();
         all_inputs.extend(&shared.tensors);
-        all_inputs.extend(bound_states.iter().map(|state| state.tensor));
+        all_inputs.extend(bound_states.all.iter().map(|state| state.tensor));
         let mut outputs = metrics.to_vec();
         outputs.push(updates.loss);
         outputs.extend(&updates.checked);
         outputs.extend(updates.new.iter().map(|new| new.value));
         let executable = compile(graph, &all_inputs, &outputs)?;
-        let states = bound_states.iter().map(|BoundState { name, slot_of, ty, .. }| StepState {
+        let states = bound_states.all.iter().map(|BoundState { name, slot_of, ty, .. }| StepState {
             name: name.clone(),
             slot_of: *slot_of,
             ty: *ty,

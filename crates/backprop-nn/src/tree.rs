@@ -1,5 +1,6 @@
 //! Modules by path, so that a layer finds its parameters without putting strings together.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A tree of module paths; number 0 is the root.
@@ -12,37 +13,43 @@ pub(crate) struct Tree {
 struct Module {
     path: Arc<str>,
     /// The modules inside, by their names.
-    modules: Vec<(Arc<str>, usize)>,
+    modules: HashMap<Arc<str>, usize>,
     /// The parameters directly inside, by their names, with their positions in the store.
-    parameters: Vec<(Arc<str>, usize)>,
+    parameters: HashMap<Arc<str>, usize>,
 }
 
 impl Tree {
     pub fn new() -> Tree {
-        Tree { modules: vec![Module { path: "".into(), modules: Vec::new(), parameters: Vec::new() }] }
+        Tree {
+            modules: vec![Module { path: "".into(), modules: HashMap::new(), parameters: HashMap::new() }],
+        }
     }
 
     /// Adds the parameter at `path`, which is the `position`-th of the store.
     pub fn insert(&mut self, path: &str, position: usize) {
         let (module, name) = match path.rsplit_once('.') {
             None => (0, path),
-            Some((modules, name)) => (modules.split('.').fold(0, |at, name| self.module(at, name)), name),
+            Some((modules, name)) => (modules.split('.').fold(0, |at, name| self.made(at, name)), name),
         };
-        self.modules[module].parameters.push((name.into(), position));
+        self.modules[module].parameters.insert(name.into(), position);
     }
 
-    /// The module called `name` in module `within`, new or known.
-    pub fn module(&mut self, within: usize, name: &str) -> usize {
-        if let Some((_, known)) = self.modules[within].modules.iter().find(|(own, _)| **own == *name) {
-            return *known;
+    /// The module called `name` in module `within`, if there is one.
+    pub fn module(&self, within: usize, name: &str) -> Option<usize> {
+        self.modules[within].modules.get(name).copied()
+    }
+
+    fn made(&mut self, within: usize, name: &str) -> usize {
+        if let Some(known) = self.module(within, name) {
+            return known;
         }
         let new = self.modules.len();
         let path = match &*self.modules[within].path {
             "" => name.into(),
             outer => format!("{outer}.{name}").into(),
         };
-        self.modules.push(Module { path, modules: Vec::new(), parameters: Vec::new() });
-        self.modules[within].modules.push((name.into(), new));
+        self.modules.push(Module { path, modules: HashMap::new(), parameters: HashMap::new() });
+        self.modules[within].modules.insert(name.into(), new);
         new
     }
 
@@ -52,8 +59,18 @@ impl Tree {
 
     /// The position of the parameter called `name` in `module`.
     pub fn parameter(&self, module: usize, name: &str) -> Option<usize> {
-        let parameters = &self.modules[module].parameters;
-        parameters.iter().find(|(own, _)| **own == *name).map(|&(_, position)| position)
+        self.modules[module].parameters.get(name).copied()
+    }
+
+    /// The position of the parameter at `path`.
+    pub fn find(&self, path: &str) -> Option<usize> {
+        let (modules, name) =
+            path.rsplit_once('.').map_or((None, path), |(modules, name)| (Some(modules), name));
+        let mut module = 0;
+        for inner in modules.into_iter().flat_map(|modules| modules.split('.')) {
+            module = self.module(module, inner)?;
+        }
+        self.parameter(module, name)
     }
 }
 

@@ -190,6 +190,26 @@ fn trajectories_agree_with_pytorch_in_both_modes() {
     }
 }
 
+/// The gradients are 3·s and 4·s, so the clipped ones 0.6 and 0.8, whatever s: (3·s)² overflows or is 0.
+#[test]
+fn gradients_are_clipped_whose_squares_are_out_of_range() {
+    let check = |slope: Array, norm: f64| {
+        let optimizer = Optimizer::from(Sgd::new(0.5)).clip_norm(norm);
+        let mut params = Params::new();
+        params.insert("w", Array::from([1.0, 1.0]).cast(slope.dtype())).unwrap();
+        let tape = Tape::new();
+        let p = params.bind(&tape);
+        let updates = optimizer.updates(&p, (p.get("w") * tape.value(slope)).sum(())).unwrap();
+        params.apply(updates).unwrap();
+        let (w, want) = (params.get("w").unwrap().to_f64s(), [1.0 - 0.3 * norm, 1.0 - 0.4 * norm]);
+        assert!(w.iter().zip(want).all(|(w, want)| (w - want).abs() < 1e-6), "{w:?}, not {want:?}");
+    };
+    check(Array::from([3e19f32, 4e19]), 1.0);
+    check(Array::from([3e37f32, 4e37]), 1.0);
+    check(Array::from([3e200, 4e200]), 1.0);
+    check(Array::from([3.0, 4.0]), 0.5);
+}
+
 /// The learning rates of SGD with lr 0.4 by PyTorch 2.15's schedulers, a step a number.
 #[test]
 fn schedules_give_pytorchs_learning_rates() {

@@ -10,7 +10,7 @@ use backprop_core::array::pool;
 use backprop_core::graph::context::{self, Closed, Cursor, Emitted};
 use backprop_core::graph::place::{Line, Place};
 use backprop_core::graph::records::{Inputs, RecordsCell};
-use backprop_core::ops::{Full, IllCall, Input, Literal, Tree};
+use backprop_core::ops::{Full, IllCall, Input, IntoAxis, Literal, Tree, iota};
 use backprop_core::random::Streams;
 use backprop_core::{
     Array, ContextId, Emit, Error, Fault, Ill, IntoType, Op, Part, Records, Tensor, Type, ValueId, with_data,
@@ -133,6 +133,18 @@ impl Tape {
             Err(ill) => IllCall::new("full", ill).into(),
         };
         self.id().emit(op, &[], Line::Code(Location::caller())).one()
+    }
+
+    /// 0, 1, 2, ... along `axis` (−1: the last): `tape.iota("i64[5]", 0)`.
+    #[track_caller]
+    pub fn iota(&self, ty: impl IntoType, axis: impl IntoAxis) -> Tensor {
+        match ty.into_type() {
+            Ok(ty) => iota(self.id(), ty, axis),
+            Err(error) => {
+                let op = IllCall::new("iota", Ill::new(error)).into();
+                self.id().emit(op, &[], Line::Code(Location::caller())).one()
+            }
+        }
     }
 
     /// Runs `body` with a tape whose values are freed at its end. Values from outside may be used

@@ -616,6 +616,26 @@ fn iterations_draw_different_numbers() {
     assert_ne!(folded[..4], folded[4..]);
 }
 
+/// A key is folded by one call of Philox; `block` is checked against its published answers.
+#[test]
+fn steps_and_iterations_do_not_meet() {
+    let folded = |step: u32, k: i64| -> Vec<i64> {
+        let tape = Tape::new();
+        tape.value(vec![7u32, 9, 3, step]).fold_in(tape.value(k)).value().unwrap().to_i64s()
+    };
+    for (step, k) in [(0u32, 0i64), (5, 1), (6758, 0), (u32::MAX, 1 << 31)] {
+        let apart = 9u32.wrapping_add(0x9E37_79B9).wrapping_add(k as u32);
+        let words = backprop_core::random::block([7, apart, 3, step], 0);
+        assert_eq!(folded(step, k), [7, 9, i64::from(words[1]), i64::from(words[3])], "{step}, {k}");
+    }
+    // Under a·step + b·k these two were one.
+    assert_ne!(folded(0, 574), folded(6758, 0));
+    let mut all: Vec<Vec<i64>> = (0..30).flat_map(|step| (0..30).map(move |k| folded(step, k))).collect();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 900);
+}
+
 #[test]
 fn equal_bodies_are_equal() {
     let graph = Graph::new();

@@ -53,6 +53,9 @@
 //!
 //! How networks are made and trained, step by step: `docs/networks.md`. Twelve short programs:
 //! `crates/backprop/examples`.
+//!
+//! In the examples beside single items the crates stand under their own names: `backprop_core::Graph`
+//! is `backprop::core::Graph` here, and most of what they use is in the [`prelude`].
 
 // The pages for users: their programs compile and run.
 #[cfg(doctest)]
@@ -78,14 +81,14 @@ pub mod prelude {
     pub use backprop_ad::{GradTable, grad, grad_table, hessian, jacobian, jvp, vjp};
     pub use backprop_core::ops::Custom;
     pub use backprop_core::{
-        Array, DType, Dim, Error, Graph, Op, Seed, Shape, Tensor, Type, concat, cond, scan, scan_n,
-        substitute,
+        Array, DType, Dim, Error, Graph, Op, Seed, Shape, Tensor, Type, concat, cond, scan, scan_indexed,
+        scan_n, scan_reverse, substitute,
     };
     pub use backprop_nn::{
         Activation, Adam, AdamW, Bound, Declare, Dropout, Init, Layer, LayerNorm, Linear, Optimizer, Params,
         Schedule, Sequential, Sgd, Slots, TrainStep, UpdateRule, Updates,
     };
-    pub use backprop_run::{Executable, Tape, check, compile, run};
+    pub use backprop_run::{Executable, Tape, check, compile, compile_given, run};
     pub use backprop_train::data::Dataset;
     pub use backprop_train::{Engine, Fit, Loss, Plan, evaluate, evaluate_by, fit, predict};
 }

@@ -48,7 +48,7 @@ pub fn command() -> Command {
             "Where the gradients go, by name of --wrt; without it they are printed",
         ))
         .arg(flag("print", "Print the differentiated graph and the formula of each gradient"))
-        .arg(flag("explain", "Print the grad_table as it is filled, in words, and in numbers with --in"))
+        .arg(flag("explain", "Print the grad_table as it is filled, in words, and in numbers with --in or where nothing is read"))
         .arg(constants_option())
         .after_help(
             "Of order K > 1, s1 is the sum of all elements of the first gradients, s2 that of their\n\
@@ -92,7 +92,8 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
 
     let (prints, explains) = (matches.get_flag("print"), matches.get_flag("explain"));
     let delivers = path(matches, "out").is_some() || !(prints || explains);
-    let numbers = match delivers || (explains && path(matches, "in").is_some()) {
+    let known = path(matches, "in").is_some() || file.graph.inputs().is_empty();
+    let numbers = match delivers || (explains && known) {
         true => Some(compute(matches, &file, &question, &sweeps, explains)?),
         false => None,
     };

@@ -168,7 +168,9 @@ fn refused(error: TrainError) -> Failure {
 fn by_layer(error: &Error) -> Error {
     let layer = |place: Option<PlaceText>| {
         let (path, _) = place?.module?;
-        Some(PlaceText { line: format!("layer {path}"), module: None })
+        // What is no layer has a name: loss, optimizer.
+        let is_layer = path.starts_with(|c: char| c.is_ascii_digit());
+        Some(PlaceText { line: if is_layer { format!("layer {path}") } else { path }, module: None })
     };
     let mut faults = error.faults().to_vec();
     for fault in &mut faults {

@@ -79,7 +79,7 @@ def check_pow_const(rows):
 LIBRARY = {
     "neg": np.negative, "abs": np.abs, "sign": np.sign, "exp": np.exp, "log": np.log, "sqrt": np.sqrt, "sin": np.sin, "cos": np.cos, "tanh": np.tanh,
     "log1p": np.log1p, "expm1": np.expm1, "reciprocal": np.reciprocal, "square": np.square, "floor": np.floor, "ceil": np.ceil, "round": np.rint,
-    "sigmoid": torch.sigmoid, "softplus": lambda x: torch.logaddexp(x, torch.zeros_like(x)), "erf": torch.erf, "relu": torch.relu,
+    "sigmoid": torch.sigmoid, "softplus": lambda x: torch.logaddexp(x, torch.zeros_like(x)), "erf": torch.erf, "erfc": torch.erfc, "relu": torch.relu,
     "gelu": torch.nn.functional.gelu, "gelu_tanh": lambda x: torch.nn.functional.gelu(x, approximate="tanh"), "silu": torch.nn.functional.silu,
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "pow": np.power, "maximum": np.maximum, "minimum": np.minimum,
 }

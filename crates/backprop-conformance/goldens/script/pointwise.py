@@ -83,6 +83,11 @@ UNARY = {
         lambda x: 2 / mp.sqrt(PI()) * mp.exp(-x * x),
         lambda x: -4 * x / mp.sqrt(PI()) * mp.exp(-x * x),
     ),
+    "erfc": (
+        mp.erfc,
+        lambda x: -2 / mp.sqrt(PI()) * mp.exp(-x * x),
+        lambda x: 4 * x / mp.sqrt(PI()) * mp.exp(-x * x),
+    ),
     "log1p": (mp.log1p, lambda x: 1 / (1 + x), lambda x: -1 / (1 + x) ** 2),
     "expm1": (mp.expm1, mp.exp, mp.exp),
     "reciprocal": (lambda x: 1 / x, lambda x: -1 / x**2, lambda x: 2 / x**3),
@@ -138,7 +143,7 @@ DOMAINS = {
 }
 STEPS = dict(both=True, limit=9.0, extra=[0.0, 4.5, -3.5, 0.49999999999999994, -2.0000000000000004, 8388607.5, -8388607.5, 1e15 + 0.5, 4503599627370497.5, -1e18])
 DOMAINS |= {"floor": STEPS, "ceil": STEPS, "round": STEPS}
-DOMAINS |= {op: EVERYWHERE | {"extra": EVERYWHERE["extra"] + [0.0]} for op in ("tanh", "erf", "gelu", "gelu_tanh")}
+DOMAINS |= {op: EVERYWHERE | {"extra": EVERYWHERE["extra"] + [0.0]} for op in ("tanh", "erf", "erfc", "gelu", "gelu_tanh")}
 
 
 def points(op):
@@ -172,6 +177,7 @@ SPECIAL = {
     "sigmoid": [(0.0, 0.5), (-0.0, 0.5), (INF, 1.0), (-INF, 0.0), (NAN, NAN), (1e300, 1.0), (-1e300, 0.0)],
     "softplus": [(INF, INF), (-INF, 0.0), (NAN, NAN), (1e300, 1e300), (-1e300, 0.0)],
     "erf": [(0.0, 0.0), (-0.0, -0.0), (INF, 1.0), (-INF, -1.0), (NAN, NAN), (1e300, 1.0), (-1e300, -1.0)],
+    "erfc": [(0.0, 1.0), (-0.0, 1.0), (INF, 0.0), (-INF, 2.0), (NAN, NAN), (1e300, 0.0), (-1e300, 2.0)],
     "log1p": [(0.0, 0.0), (-0.0, -0.0), (-1.0, -INF), (-2.0, NAN), (INF, INF), (-INF, NAN), (NAN, NAN)],
     "expm1": [(0.0, 0.0), (-0.0, -0.0), (INF, INF), (-INF, -1.0), (NAN, NAN), (710.0, INF), (-746.0, -1.0)],
     "reciprocal": [(0.0, INF), (-0.0, -INF), (1.0, 1.0), (INF, 0.0), (-INF, -0.0), (NAN, NAN)],

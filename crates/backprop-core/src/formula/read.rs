@@ -7,7 +7,7 @@ use super::shape::{all, ones, reshaped, spread_over};
 use super::text::subscript;
 use crate::graph::body::Body;
 use crate::graph::records::{NodeId, Records, ValueId};
-use crate::ops::{Binary, Compare, Cond, Logic, Op, Unary};
+use crate::ops::{Axes, Binary, Compare, Cond, Logic, Op, Unary};
 use crate::types::{Dim, Shape, Type};
 
 /// A value that was read.
@@ -195,6 +195,16 @@ impl Reader<'_> {
             Op::Max(op) => Some(self.reduced("max", operands[0], op.axes)),
             Op::Any(op) => Some(self.reduced("any", operands[0], op.axes)),
             Op::LogSumExp(op) => Some(self.reduced("lse", operands[0], op.axes)),
+            Op::LogSoftmax(op) => {
+                let lse = self.reduced("lse", operands[0], op.axes);
+                pointwise(self.algebra.sub(x[0], lse.expr))
+            }
+            Op::Norm(_) => {
+                let axes = Axes::new(&(0..operands[0].1.shape.rank()).collect::<Vec<_>>());
+                let square = Read { expr: a.mul(x[0], x[0]), ..operands[0].0 };
+                let sum = self.sum((square, operands[0].1), axes);
+                Some(Read { expr: self.algebra.function("√", &[sum.expr]), ..sum })
+            }
             Op::Contract(op) => self.contract(op, operands, ty.shape),
             _ => None,
         }
@@ -221,6 +231,18 @@ impl Reader<'_> {
 
     fn unary(&mut self, op: Unary, x: Id) -> Id {
         let a = &mut self.algebra;
+        if let (Unary::Sigmoid | Unary::Softplus, Some(u)) = (op, a.negated(x)) {
+            // σ(−u) = 1 − σ(u), and softplus(−u) = softplus(u) − u: written so, they meet their like.
+            let of_u = self.unary(op, u);
+            let a = &mut self.algebra;
+            return match op {
+                Unary::Sigmoid => {
+                    let one = a.number(1.0);
+                    a.sub(one, of_u)
+                }
+                _ => a.sub(of_u, u),
+            };
+        }
         let name = match op {
             Unary::Neg => return a.neg(x),
             Unary::Square => return a.mul(x, x),
@@ -233,6 +255,7 @@ impl Reader<'_> {
             Unary::Log => "ln",
             Unary::Sigmoid => "σ",
             Unary::Erf => "erf",
+            Unary::Erfc => "erfc",
             op => op.name(),
         };
         a.function(name, &[x])

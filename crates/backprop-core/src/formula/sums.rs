@@ -27,7 +27,45 @@ impl Algebra {
             let two = self.number(2.0);
             return self.mul(two, a);
         }
-        let (mut terms, more) = (self.terms(a), self.terms(b));
+        if let Some(sum) = self.added_out(a, b) {
+            return sum;
+        }
+        let (terms, more) = (self.terms(a), self.terms(b));
+        let terms = self.collected(terms, more);
+        self.sum(terms)
+    }
+
+    /// x·(y − z) + (1 − x)·y as y − x·z: two products with a sum each, multiplied out where all but two
+    /// terms cancel.
+    fn added_out(&mut self, a: Id, b: Id) -> Option<Id> {
+        let (terms, more) = (self.multiplied_out(a)?, self.multiplied_out(b)?);
+        let mut terms = self.collected(terms, more);
+        terms.retain(|(ratio, _)| ratio.num != 0.0);
+        (terms.len() <= 2).then(|| self.sum(terms))
+    }
+
+    /// The terms of a product that has one factor which is a sum of two.
+    fn multiplied_out(&mut self, id: Id) -> Option<Vec<(Ratio, Id)>> {
+        let Expr::Product(product) = &self.exprs[id] else { return None };
+        let two = |&(base, exponent): &(Id, u32)| match &self.exprs[base] {
+            Expr::Sum(terms) if exponent == 1 => <[(Ratio, Id); 2]>::try_from(&terms[..]).ok(),
+            _ => None,
+        };
+        let (at, terms) = product.num.iter().enumerate().find_map(|(at, factor)| Some((at, two(factor)?)))?;
+        let mut rest = product.clone();
+        rest.num.remove(at);
+        let rest = self.product(rest);
+        let mut out = Vec::new();
+        for (ratio, term) in terms {
+            let scale = self.ratio(ratio);
+            let term = self.mul(scale, term);
+            let term = self.mul(term, rest);
+            out.push(self.term(term));
+        }
+        Some(out)
+    }
+
+    fn collected(&mut self, mut terms: Vec<(Ratio, Id)>, more: Vec<(Ratio, Id)>) -> Vec<(Ratio, Id)> {
         for (ratio, term) in more {
             let known = terms.iter_mut().find(|(_, known)| *known == term);
             match known.and_then(|known| Some((known.0.plus(ratio)?, known))) {
@@ -35,7 +73,15 @@ impl Algebra {
                 None => terms.push((ratio, term)),
             }
         }
-        self.sum(terms)
+        terms
+    }
+
+    /// u, where the expression is −u.
+    pub fn negated(&mut self, id: Id) -> Option<Id> {
+        match &self.exprs[id] {
+            Expr::Product(p) if p.ratio.num < 0.0 => Some(self.neg(id)),
+            _ => None,
+        }
     }
 
     pub fn sub(&mut self, a: Id, b: Id) -> Id {

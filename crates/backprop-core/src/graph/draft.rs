@@ -39,7 +39,7 @@ impl OpenBody {
                 let cursor = outer.cursor().get();
                 // Two bodies of one module draw different numbers; a derivative draws none.
                 let streams = match cursor.origin {
-                    None => Streams::within(outer.streams().borrow_mut().next("body")),
+                    None => outer.streams().borrow_mut().of_body(),
                     Some(_) => Streams::default(),
                 };
                 (outer.records().borrow().within(), cursor, streams)

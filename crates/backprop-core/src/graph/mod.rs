@@ -16,7 +16,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::array::Array;
-use crate::ops::{self, Op};
+use crate::ops::{self, IntoAxis, Op};
 use crate::random::Streams;
 use crate::tensor::Tensor;
 use crate::types::{Dim, IntoType, Type};
@@ -194,6 +194,15 @@ impl Graph {
         match ty.into_type() {
             Ok(ty) => ops::full(self.id(), ty, value),
             Err(error) => self.call(ops::IllCall::new("full", Ill::new(error))),
+        }
+    }
+
+    /// 0, 1, 2, ... along `axis` (−1: the last): `g.iota("i64[B]", 0)`.
+    #[track_caller]
+    pub fn iota(&self, ty: impl IntoType, axis: impl IntoAxis) -> Tensor {
+        match ty.into_type() {
+            Ok(ty) => ops::iota(self.id(), ty, axis),
+            Err(error) => self.call(ops::IllCall::new("iota", Ill::new(error))),
         }
     }
 

@@ -96,8 +96,12 @@ impl Binary {
             (Binary::Div, 0) => d / b,
             (Binary::Div, _) => -(d * y / b),
             (Binary::Pow, 0) => {
-                let both_zero = N::and(a.equals(a.lit(0.0)), b.equals(b.lit(0.0)));
                 let slope = b * a.pow(b - b.lit(1.0));
+                if b.is_known_nonzero() {
+                    // A literal exponent: nothing to guard.
+                    return d * slope;
+                }
+                let both_zero = N::and(a.equals(a.lit(0.0)), b.equals(b.lit(0.0)));
                 d * N::select(both_zero, b.unary(Unary::Sqrt) * (-a).exp(), slope)
             }
             (Binary::Pow, _) => {

@@ -3,6 +3,7 @@
 //! An index that is out of range is a fault in the data, never clamped.
 
 use super::family::{Bprop, Family, General, Gradient, Linear};
+use super::reduce::IntoAxis;
 use super::reduce::groups;
 use super::sample::{self, Registered, Sample};
 use super::{
@@ -457,16 +458,22 @@ impl General for MaxWithIndex {
 }
 
 impl Tensor {
-    /// The slices of `self` at `indices` along `axis`, as `numpy.take`.
+    /// The slices of `self` at `indices` along `axis` (−1: the last), as `numpy.take`.
     #[track_caller]
-    pub fn gather(self, axis: usize, indices: Tensor) -> Tensor {
-        emit(Gather { axis }, &[self, indices]).one()
+    pub fn gather(self, axis: impl IntoAxis, indices: Tensor) -> Tensor {
+        match self.axis("gather", axis) {
+            Ok(axis) => emit(Gather { axis }, &[self, indices]).one(),
+            Err(ill) => ill,
+        }
     }
 
-    /// `self` with `updates` added at `indices` along `axis`; equal indices add up.
+    /// `self` with `updates` added at `indices` along `axis` (−1: the last); equal indices add up.
     #[track_caller]
-    pub fn scatter_add(self, axis: usize, indices: Tensor, updates: Tensor) -> Tensor {
-        emit(ScatterAdd { axis }, &[self, indices, updates]).one()
+    pub fn scatter_add(self, axis: impl IntoAxis, indices: Tensor, updates: Tensor) -> Tensor {
+        match self.axis("scatter_add", axis) {
+            Ok(axis) => emit(ScatterAdd { axis }, &[self, indices, updates]).one(),
+            Err(ill) => ill,
+        }
     }
 
     /// 1 at the index, 0 elsewhere, along a new last axis of size `depth`.
@@ -477,7 +484,7 @@ impl Tensor {
 
     /// The index of the first largest element along `axis` (−1: the last).
     #[track_caller]
-    pub fn argmax(self, axis: i64) -> Tensor {
+    pub fn argmax(self, axis: impl IntoAxis) -> Tensor {
         match self.axis("argmax", axis) {
             Ok(axis) => emit(ArgMax { axis }, &[self]).one(),
             Err(ill) => ill,
@@ -486,23 +493,26 @@ impl Tensor {
 
     /// The largest element along `axis` (−1: the last) and its index.
     #[track_caller]
-    pub fn max_with_index(self, axis: i64) -> (Tensor, Tensor) {
-        let rank = self.shape().map_or(0, |shape| shape.rank() as i64);
-        let axis = usize::try_from(if axis < 0 { axis + rank } else { axis }).unwrap_or(usize::MAX);
-        let outputs = emit(MaxWithIndex { axis }, &[self]);
-        (outputs.get(0), outputs.get(1))
+    pub fn max_with_index(self, axis: impl IntoAxis) -> (Tensor, Tensor) {
+        match self.axis("max_with_index", axis) {
+            Ok(axis) => {
+                let outputs = emit(MaxWithIndex { axis }, &[self]);
+                (outputs.get(0), outputs.get(1))
+            }
+            Err(ill) => (ill, ill),
+        }
     }
 
-    /// `axis` counted from the front, or the ill result of the call `name`.
+    /// `axis` counted from the front, or the ill result of the call `name`. An operand without a type
+    /// has no axes to count: the op is called all the same, so that the other operands' faults tell.
     ///
     /// No closure takes the axis: what is called in a closure stands at a line of this crate.
     #[track_caller]
-    pub(crate) fn axis(self, name: &str, axis: i64) -> Result<usize, Tensor> {
-        let Some(shape) = self.shape() else { return Err(self.identity()) };
-        let counted = if axis < 0 { axis + shape.rank() as i64 } else { axis };
-        match usize::try_from(counted) {
-            Ok(counted) if counted < shape.rank() => Ok(counted),
-            _ => Err(self.ill(name, Ill::new(format!("axis {axis} is out of range for {shape}")))),
+    pub(crate) fn axis(self, name: &str, axis: impl IntoAxis) -> Result<usize, Tensor> {
+        let Some(shape) = self.shape() else { return Ok(0) };
+        match axis.counted(shape) {
+            Ok(axis) => Ok(axis),
+            Err(ill) => Err(self.ill(name, ill)),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::attribute::Literal;
 use super::family::Family;
+use super::reduce::IntoAxis;
 use super::sample::{self, Registered, Sample};
 use super::{Arrays, Attribute, Attributes, Op, Rule, Types, map_dim, map_shape, one, want_axis};
 use crate::array::{Array, DType, Element};
@@ -444,30 +445,38 @@ pub fn full(context: ContextId, ty: Type, value: impl Into<Literal>) -> Tensor {
 }
 
 impl Tensor {
-    /// The size of dimension `axis` as an i64 scalar, without gradient.
+    /// The size of dimension `axis` (−1: the last) as an i64 scalar, without gradient.
     #[track_caller]
-    pub fn dim_value(self, axis: usize) -> Tensor {
-        match self.shape().map(|shape| shape.dims().get(axis).copied()) {
-            Some(Some(dim)) => {
-                self.context().emit(DimValue { dim }.into(), &[], Line::Code(Location::caller())).one()
+    pub fn dim_value(self, axis: impl IntoAxis) -> Tensor {
+        let Some(shape) = self.shape() else { return self.identity() };
+        match self.axis("dim_value", axis) {
+            Ok(axis) => {
+                let op = DimValue { dim: shape[axis] };
+                self.context().emit(op.into(), &[], Line::Code(Location::caller())).one()
             }
-            Some(None) => self.ill("dim_value", Ill::new(format!("there is no axis {axis}"))),
-            None => self.identity(),
+            Err(ill) => ill,
         }
     }
 
-    /// 0, 1, 2, ... along `axis`, in the shape of this tensor, as `dtype`.
+    /// 0, 1, 2, ... along `axis` (−1: the last), in the shape of this tensor, as `dtype`.
     #[track_caller]
-    pub fn iota_like(self, axis: usize, dtype: DType) -> Tensor {
+    pub fn iota_like(self, axis: impl IntoAxis, dtype: DType) -> Tensor {
         let Some(shape) = self.shape() else { return self.identity() };
-        iota(self.context(), Type { dtype, shape }, axis)
+        match self.axis("iota", axis) {
+            Ok(axis) => iota(self.context(), Type { dtype, shape }, axis),
+            Err(ill) => ill,
+        }
     }
 }
 
-/// 0, 1, 2, ... along `axis`.
+/// 0, 1, 2, ... along `axis` (−1: the last).
 #[track_caller]
-pub fn iota(context: ContextId, ty: Type, axis: usize) -> Tensor {
-    context.emit(Iota { ty, axis }.into(), &[], Line::Code(Location::caller())).one()
+pub fn iota(context: ContextId, ty: Type, axis: impl IntoAxis) -> Tensor {
+    let line = Line::Code(Location::caller());
+    match axis.counted(ty.shape) {
+        Ok(axis) => context.emit(Iota { ty, axis }.into(), &[], line).one(),
+        Err(ill) => context.emit(IllCall::new("iota", ill).into(), &[], line).one(),
+    }
 }
 
 /// Stands for what is wrong: no name, no samples.

@@ -12,7 +12,9 @@ mod custom;
 mod family;
 mod index;
 mod leaf;
+mod log_softmax;
 mod logic;
+mod norm;
 mod part;
 mod random;
 mod reduce;
@@ -31,11 +33,13 @@ pub use control::{Cond, Scan, Tree, cond, scan, scan_indexed, scan_n, scan_rever
 pub use custom::{Custom, OpRule};
 pub use family::{BilinearRule, Bprop, Differentiate, Family, General, Gradient, Linear, Pointwise, Pull};
 pub use index::{ArgMax, Gather, MaxWithIndex, OneHot, ScatterAdd, check_indices};
-pub use leaf::{Constant, DimValue, Full, IllCall, Input, Iota, Missing, full};
+pub use leaf::{Constant, DimValue, Full, IllCall, Input, Iota, Missing, full, iota};
+pub use log_softmax::LogSoftmax;
 pub use logic::{Compare, Logic};
+pub use norm::Norm;
 pub use part::{Concat, Pad, Slice, concat};
 pub use random::{Normal, Uniform, key_of};
-pub use reduce::{Any, IntoAxes, LogSumExp, Max, Sum};
+pub use reduce::{Any, IntoAxes, IntoAxis, LogSumExp, Max, Sum};
 pub use select::{Cast, Identity, Select, StopGradient};
 pub use shape::{Broadcast, IntoSizes, Reshape, Transpose, broadcast_shapes};
 pub use unary::Unary;
@@ -161,7 +165,7 @@ registry! {
     Unary Binary Compare Logic Select Cast StopGradient Identity
     Reshape Transpose Broadcast Slice Pad Concat
     Gather ScatterAdd OneHot ArgMax MaxWithIndex
-    Sum Max Any LogSumExp
+    Sum Max Any LogSumExp LogSoftmax Norm
     Contract
     Uniform Normal
     Cond Scan
@@ -255,7 +259,8 @@ pub(crate) fn want_inputs(inputs: &[Type], n: usize) -> Result<(), Ill> {
     if inputs.len() == n {
         return Ok(());
     }
-    Err(Ill::new(format!("takes {n} operands, but {} were given", inputs.len())))
+    let operands = if n == 1 { "operand" } else { "operands" };
+    Err(Ill::new(format!("takes {n} {operands}, but {} were given", inputs.len())))
 }
 
 /// Refuses an axis that is not there.

@@ -1,6 +1,7 @@
 //! Ops that take a part of a value, or put parts together: slice, pad, concat. All linear, all exact.
 
 use super::family::{Family, Linear};
+use super::reduce::IntoAxis;
 use super::sample::{self, Registered, Sample};
 use super::shape::{picked, sizes_of, walk};
 use super::{Arrays, Attribute, Attributes, Op, Rule, Types, one, want_axis, want_inputs};
@@ -382,13 +383,14 @@ impl Linear for Concat {
 }
 
 impl Tensor {
-    /// Elements `start..stop` along one axis, everything along the others.
+    /// Elements `start..stop` along one axis (−1: the last), everything along the others.
     #[track_caller]
-    pub fn slice_axis(self, axis: usize, start: impl Into<Dim>, stop: impl Into<Dim>) -> Tensor {
+    pub fn slice_axis(self, axis: impl IntoAxis, start: impl Into<Dim>, stop: impl Into<Dim>) -> Tensor {
         let Some(shape) = self.shape() else { return self.identity() };
-        if axis >= shape.rank() {
-            return self.ill("slice", Ill::new(format!("axis {axis} is out of range for {shape}")));
-        }
+        let axis = match self.axis("slice", axis) {
+            Ok(axis) => axis,
+            Err(ill) => return ill,
+        };
         let at = |own: usize, chosen: Dim, other: Dim| if own == axis { chosen } else { other };
         let (start, stop) = (start.into(), stop.into());
         let first = (0..shape.rank()).map(|own| at(own, start, Dim::Size(0))).collect();
@@ -411,9 +413,16 @@ impl Tensor {
     }
 }
 
-/// The operands one after another along `axis`. Of no operand there is no result: reading it is an
+/// The operands one after another along `axis` (−1: the last). Of no operand there is no result: reading it is an
 /// error.
 #[track_caller]
-pub fn concat(operands: &[Tensor], axis: usize) -> Tensor {
-    emit(Concat { axis }, operands).one()
+pub fn concat(operands: &[Tensor], axis: impl IntoAxis) -> Tensor {
+    let counted = match operands.first() {
+        Some(first) => first.axis("concat", axis),
+        None => Ok(0),
+    };
+    match counted {
+        Ok(axis) => emit(Concat { axis }, operands).one(),
+        Err(ill) => ill,
+    }
 }

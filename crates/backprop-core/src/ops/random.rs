@@ -157,15 +157,20 @@ impl Tensor {
         emit(Normal { ty: Type::new(dtype, shape) }, &[self]).one()
     }
 
-    /// This key for iteration `k` (an integer scalar) of a loop: its step word becomes
-    /// a·step + b·k + c modulo 2³². Fold once for each loop around a random op, outermost first.
+    /// This key for iteration `k` (an integer scalar) of a loop: 64 bits that Philox makes of seed, k,
+    /// stream and step take the place of stream and step. Fold once for each loop around a random op,
+    /// outermost first.
     #[track_caller]
     pub fn fold_in(self, k: Tensor) -> Tensor {
-        // a and b are the multipliers of Philox4x32, c its first Weyl constant: odd numbers without
-        // pattern, so that (step, k) pairs of everyday size do not meet.
-        let word = |value: u32| i64::from(value);
-        let step = self.slice_axis(0, 3, 4) * word(0xD251_1F53);
-        let k = (k.cast(DType::U32) * word(0xCD9E_8D57) + word(0x9E37_79B9)).reshape([1]);
-        concat(&[self.slice_axis(0, 0, 3), step + k], 0)
+        // k goes into the key of the bijection; the constant keeps k = 0 apart from what is drawn under
+        // this key itself. Among n pairs (step, k), two meet with a chance of n²/2⁶⁵: a sum of the two
+        // words in 32 bits would let everyday pairs meet.
+        const APART: i64 = 0x9E37_79B9;
+        let k = (k.cast(DType::U32) + APART).reshape([1]);
+        let (low, high) = (self.slice_axis(0, 0, 1), self.slice_axis(0, 1, 2));
+        let mixed = concat(&[low, high + k, self.slice_axis(0, 2, 4)], 0);
+        // The first 32 bits of each number, exactly: it is a word of Philox and 21 bits more.
+        let words = (mixed.uniform(DType::F64, [2usize]) * 4_294_967_296.0).floor().cast(DType::U32);
+        concat(&[low, high, words], 0)
     }
 }

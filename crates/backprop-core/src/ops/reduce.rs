@@ -2,7 +2,9 @@
 
 use super::family::{Bprop, Differentiate, Family, General, Gradient, Linear};
 use super::sample::{self, Registered, Sample};
-use super::{Arrays, Attributes, Axes, Op, Rule, Select, Types, one, want, want_axis, want_inputs};
+use super::{
+    Arrays, Attributes, Axes, LogSoftmax, Op, Rule, Select, Types, one, want, want_axis, want_inputs,
+};
 use crate::array::{Array, DType, Element, Sizes, strides};
 use crate::graph::fault::Ill;
 use crate::tensor::{Tensor, emit};
@@ -39,7 +41,7 @@ pub struct LogSumExp {
     pub axes: Axes,
 }
 
-fn infer(axes: Axes, inputs: &[Type]) -> Result<Shape, Ill> {
+pub(super) fn infer(axes: Axes, inputs: &[Type]) -> Result<Shape, Ill> {
     want_inputs(inputs, 1)?;
     let list = axes.to_vec();
     for (position, &axis) in list.iter().enumerate() {
@@ -64,7 +66,7 @@ fn not_empty(axes: Axes, ty: Type) -> Result<(), Ill> {
 
 /// Samples over no axis of rank 0, one axis, several axes, and nothing left; and more elements than a
 /// kernel takes at a time.
-fn over_axes<T: Into<Op>>(
+pub(super) fn over_axes<T: Into<Op>>(
     make: impl Fn(Axes) -> T,
     shown: Array,
     operand: fn(&[usize], usize) -> Array,
@@ -83,7 +85,7 @@ fn over_axes<T: Into<Op>>(
     [call(&[1], shown)].into_iter().chain(rows.map(|(sizes, axes)| call(axes, operand(sizes, 0)))).collect()
 }
 
-/// Calls `visit` with the elements that belong to each element of the result, in order.
+/// The sizes of the result and, for each of its elements, the elements of x that belong to it, in order.
 pub(crate) fn groups(x: &Array, axes: Axes) -> (Sizes, Vec<Vec<usize>>) {
     let kept: Vec<usize> = (0..x.rank()).filter(|&axis| !axes.contains(axis)).collect();
     let sizes: Sizes = kept.iter().map(|&axis| x.sizes()[axis]).collect();
@@ -237,7 +239,10 @@ impl Rule for Max {
     }
 
     fn infer(&self, inputs: &[Type]) -> Result<Types, Ill> {
-        let shape = infer(self.axes, inputs)?;
+        let shape = infer(self.axes, inputs).map_err(|ill| match inputs.len() {
+            2 => ill.hint("the larger of two values is maximum"),
+            _ => ill,
+        })?;
         want(inputs[0].dtype.is_number(), 0, inputs[0], "numbers")?;
         not_empty(self.axes, inputs[0])?;
         Ok(one(Type { dtype: inputs[0].dtype, shape }))
@@ -284,7 +289,7 @@ impl Rule for LogSumExp {
     }
 
     fn equation(&self) -> (&'static str, &'static str) {
-        ("y = ln Σ eˣ over the axes", "dx = d·e^(x − y)")
+        ("y = ln Σ eˣ over the axes", "dx = d·eˣ/Σ eˣ")
     }
 
     fn attributes(&self) -> Attributes {
@@ -314,72 +319,95 @@ impl Rule for LogSumExp {
 impl General for LogSumExp {
     fn bprop(&self, at: &Bprop) -> Vec<Gradient> {
         let (x, d) = (at.x[0], at.d_or_zeros(0));
-        vec![Gradient::Value(d.spread_as(x, self.axes) * self.weights(x, at.y[0]))]
+        vec![Gradient::Value(d.spread_as(x, self.axes) * self.weights(x))]
     }
 
     fn jvp(
         &self,
         x: &[Tensor],
-        y: &[Tensor],
+        _y: &[Tensor],
         tx: &[Option<Tensor>],
         _engine: &dyn Differentiate,
     ) -> Option<Vec<Option<Tensor>>> {
-        let tangent = tx[0].map(|tx| (tx * self.weights(x[0], y[0])).sum_axes(self.axes));
+        let tangent = tx[0].map(|tx| (tx * self.weights(x[0])).sum_axes(self.axes));
         Some(vec![tangent])
     }
 }
 
 impl LogSumExp {
-    /// ∂y/∂x: the softmax.
-    fn weights(&self, x: Tensor, y: Tensor) -> Tensor {
-        (x - y.spread_as(x, self.axes)).exp()
+    /// ∂y/∂x: the softmax. Not e^(x−y): far from 0 the rounding of y would be a factor on all of them.
+    #[track_caller]
+    fn weights(&self, x: Tensor) -> Tensor {
+        emit(LogSoftmax { axes: self.axes }, &[x]).one().exp()
     }
 }
 
+/// One axis, as a user writes it: counted from the front, or, below 0, from the end.
+pub trait IntoAxis: Copy {
+    /// The number, with its sign.
+    fn number(self) -> i64;
+
+    /// The axis of `shape`, counted from the front.
+    ///
+    /// # Errors
+    /// There is no such axis.
+    fn counted(self, shape: Shape) -> Result<usize, Ill> {
+        let (axis, rank) = (self.number(), shape.rank());
+        match usize::try_from(if axis < 0 { axis.saturating_add(rank as i64) } else { axis }) {
+            Ok(counted) if counted < rank => Ok(counted),
+            _ => Err(Ill::new(format!("axis {axis} is out of range for {shape}"))),
+        }
+    }
+}
+
+macro_rules! into_axis {
+    ($($number:ty)*) => {$(
+        impl IntoAxis for $number {
+            fn number(self) -> i64 {
+                i64::try_from(self).unwrap_or(i64::MAX)
+            }
+        }
+
+        impl IntoAxes for $number {
+            fn into_axes(self, shape: Shape) -> Result<Axes, Ill> {
+                [self].into_axes(shape)
+            }
+        }
+    )*};
+}
+
+into_axis! { i64 i32 usize }
+
 /// Axes of a reduction, as a user writes them.
 pub trait IntoAxes {
-    /// The axes, increasing, for an operand of this rank.
+    /// The axes, increasing, of an operand of this shape.
     ///
     /// # Errors
     /// An axis is out of range.
-    fn into_axes(self, rank: usize) -> Result<Axes, Ill>;
+    fn into_axes(self, shape: Shape) -> Result<Axes, Ill>;
 }
 
 /// Every axis.
 impl IntoAxes for () {
-    fn into_axes(self, rank: usize) -> Result<Axes, Ill> {
-        Ok(Axes::new(&(0..rank).collect::<Vec<_>>()))
-    }
-}
-
-/// One axis; −1 is the last.
-impl IntoAxes for i64 {
-    fn into_axes(self, rank: usize) -> Result<Axes, Ill> {
-        [self].into_axes(rank)
+    fn into_axes(self, shape: Shape) -> Result<Axes, Ill> {
+        Ok(Axes::new(&(0..shape.rank()).collect::<Vec<_>>()))
     }
 }
 
 /// Several axes; −1 is the last.
-impl<const N: usize> IntoAxes for [i64; N] {
-    fn into_axes(self, rank: usize) -> Result<Axes, Ill> {
-        if N > rank {
-            return Err(Ill::new(format!("{N} axes are named, but the rank is {rank}")));
+impl<A: IntoAxis, const N: usize> IntoAxes for [A; N] {
+    fn into_axes(self, shape: Shape) -> Result<Axes, Ill> {
+        if N > shape.rank() {
+            return Err(Ill::new(format!("{N} axes are named, but the rank is {}", shape.rank())));
         }
-        let mut axes = Vec::with_capacity(N);
-        for axis in self {
-            let counted = if axis < 0 { axis + rank as i64 } else { axis };
-            match usize::try_from(counted) {
-                Ok(counted) if counted < rank => axes.push(counted),
-                _ => return Err(Ill::new(format!("axis {axis} is out of range for rank {rank}"))),
-            }
-        }
+        let mut axes = self.iter().map(|axis| axis.counted(shape)).collect::<Result<Vec<usize>, Ill>>()?;
         axes.sort_unstable();
         Ok(Axes::new(&axes))
     }
 }
 
 impl IntoAxes for Axes {
-    fn into_axes(self, _rank: usize) -> Result<Axes, Ill> {
+    fn into_axes(self, _shape: Shape) -> Result<Axes, Ill> {
         Ok(self.sorted())
     }
 }
@@ -391,7 +419,7 @@ macro_rules! methods {
             #[track_caller]
             pub fn $name(self, axes: impl IntoAxes) -> Tensor {
                 let Some(shape) = self.shape() else { return self.identity() };
-                match axes.into_axes(shape.rank()) {
+                match axes.into_axes(shape) {
                     Ok(axes) => emit($op { axes }, &[self]).one(),
                     Err(ill) => self.ill(stringify!($name), ill),
                 }
@@ -442,7 +470,7 @@ impl Tensor {
     #[track_caller]
     pub fn mean(self, axes: impl IntoAxes) -> Tensor {
         let Some(ty) = self.ty() else { return self.identity() };
-        let axes = match axes.into_axes(ty.shape.rank()) {
+        let axes = match axes.into_axes(ty.shape) {
             Ok(axes) => axes,
             Err(ill) => return self.ill("mean", ill),
         };

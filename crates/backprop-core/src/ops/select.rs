@@ -187,7 +187,7 @@ impl Rule for StopGradient {
     }
 
     fn family(&self) -> Family<'_> {
-        Family::None("stopped by stop_gradient")
+        Family::None("passes no gradient")
     }
 }
 

@@ -1,6 +1,7 @@
 //! Ops that move elements to another shape: reshape, transpose, broadcast. All linear, all exact.
 
 use super::family::{Family, Linear};
+use super::reduce::IntoAxis;
 use super::sample::{self, Registered, Sample};
 use super::{Arrays, Attribute, Attributes, Axes, Op, Rule, Types, map_shape, one, want_inputs};
 use crate::array::{Array, Sizes, strides};
@@ -370,13 +371,18 @@ impl Tensor {
         }
     }
 
-    /// Axes in the order `perm`.
+    /// Axes in the order `perm` (−1: the last).
     #[track_caller]
-    pub fn transpose(self, perm: &[usize]) -> Tensor {
-        if perm.len() > crate::array::MAX_RANK || perm.iter().any(|&axis| axis > u8::MAX as usize) {
-            return self.ill("transpose", Ill::new(format!("{perm:?} is no permutation of axes")));
+    pub fn transpose(self, perm: &[impl IntoAxis]) -> Tensor {
+        let Some(shape) = self.shape() else { return self.identity() };
+        let counted: Result<Vec<usize>, Ill> = perm.iter().map(|axis| axis.counted(shape)).collect();
+        match counted {
+            Ok(perm) if perm.len() <= shape.rank() => {
+                emit(Transpose { perm: Axes::new(&perm) }, &[self]).one()
+            }
+            Ok(perm) => self.ill("transpose", Ill::new(format!("{perm:?} is no permutation of axes"))),
+            Err(ill) => self.ill("transpose", ill),
         }
-        emit(Transpose { perm: Axes::new(perm) }, &[self]).one()
     }
 
     /// The last two axes swapped: the matrix transpose.
@@ -404,15 +410,17 @@ impl Tensor {
         if self.shape() == Some(shape) { self } else { emit(Broadcast { shape }, &[self]).one() }
     }
 
-    /// A new axis of size 1 at `axis`.
+    /// A new axis of size 1 at `axis` (−1: behind the last).
     #[track_caller]
-    pub fn unsqueeze(self, axis: usize) -> Tensor {
+    pub fn unsqueeze(self, axis: impl IntoAxis) -> Tensor {
         let Some(shape) = self.shape() else { return self.identity() };
-        if axis > shape.rank() || shape.rank() == crate::array::MAX_RANK {
+        let (axis, rank) = (axis.number(), shape.rank());
+        let place = usize::try_from(if axis < 0 { axis.saturating_add(rank as i64 + 1) } else { axis });
+        let Some(place) = place.ok().filter(|&place| place <= rank && rank < crate::array::MAX_RANK) else {
             return self.ill("unsqueeze", Ill::new(format!("no place for a new axis {axis} in {shape}")));
-        }
+        };
         let mut dims = shape.to_vec();
-        dims.insert(axis, Dim::Size(1));
+        dims.insert(place, Dim::Size(1));
         emit(Reshape { shape: Shape::new(&dims) }, &[self]).one()
     }
 

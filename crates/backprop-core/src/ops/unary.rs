@@ -105,8 +105,9 @@ unary_ops! {
     Cos cos(x) = "y = cos x", "dx = −d·sin x", Product |d, y| -(d * x.sin()), f64: f64::cos, i64: None;
     /// The hyperbolic tangent.
     Tanh tanh(x) = "y = tanh x", "dx = d·(1 − y²)", Product |d, y| d * (y.lit(1.0) - y * y), f64: f64::tanh, i64: None;
-    /// 1/(1 + e⁻ˣ), from whichever side does not overflow.
-    Sigmoid sigmoid(x) = "y = 1/(1 + e⁻ˣ)", "dx = d·y·(1 − y)", Product |d, y| d * (y * (y.lit(1.0) - y)),
+    /// 1/(1 + e⁻ˣ), from whichever side does not overflow. The slope is not y·(1 − y): in f32 that is 0
+    /// from x = 17 on.
+    Sigmoid sigmoid(x) = "y = 1/(1 + e⁻ˣ)", "dx = d·y·sigmoid(−x)", Product |d, y| d * (y * (-x).sigmoid()),
         f64: |x| { let e = (-x.abs()).exp(); if x >= 0.0 { 1.0 / (1.0 + e) } else { e / (1.0 + e) } }, i64: None;
     /// ln(1 + eˣ), written so that it does not overflow.
     Softplus softplus(x) = "y = ln(1 + eˣ)", "dx = d·sigmoid x", Product |d, y| d * x.sigmoid(),
@@ -114,12 +115,15 @@ unary_ops! {
     /// The error function 2/√π ∫₀ˣ e^(−t²) dt.
     Erf erf(x) = "y = erf x", "dx = d·2/√π·e^(−x²)", Product
         |d, y| d * (-(x * x)).exp() * d.lit(std::f64::consts::FRAC_2_SQRT_PI), f64: libm::erf, i64: None;
+    /// 1 − erf x, with all digits where erf x rounds to 1.
+    Erfc erfc(x) = "y = 1 − erf x", "dx = −d·2/√π·e^(−x²)", Product
+        |d, y| -(d * (-(x * x)).exp() * d.lit(std::f64::consts::FRAC_2_SQRT_PI)), f64: libm::erfc, i64: None;
     /// ln(1 + x), exact for small x.
     Log1p log1p(x) = "y = ln(1 + x)", "dx = d/(1 + x)", Product |d, y| d / (x.lit(1.0) + x), f64: f64::ln_1p, i64: None;
     /// eˣ − 1, exact for small x.
     Expm1 expm1(x) = "y = eˣ − 1", "dx = d·eˣ", Product |d, y| d * x.exp(), f64: f64::exp_m1, i64: None;
     /// 1/x
-    Reciprocal reciprocal(x) = "y = 1/x", "dx = −d·y²", Product |d, y| -(d * (y * y)), f64: |x| 1.0 / x, i64: None;
+    Reciprocal reciprocal(x) = "y = 1/x", "dx = −d·y²", Product |d, y| -(d * y) * y, f64: |x| 1.0 / x, i64: None;
     /// x²
     Square square(x) = "y = x²", "dx = d·2x", Product |d, y| d * (x + x), f64: |x| x * x, i64: Some(|x| x.wrapping_mul(x));
     /// The largest integer not above x.

@@ -17,10 +17,8 @@ pub(super) const SHORTHANDS: &[(&str, Shorthand)] = &[
     ("relu", |x, _| one(x).map(Tensor::relu)),
     ("gelu", |x, _| one(x).map(Tensor::gelu)),
     ("silu", |x, _| one(x).map(Tensor::silu)),
-    ("norm", |x, _| one(x).map(Tensor::norm)),
     ("mean", |x, given| Ok(one(x)?.mean(given.axes_or_all("axes")?))),
     ("softmax", |x, given| Ok(one(x)?.softmax(given.int("axis")?))),
-    ("log_softmax", |x, given| Ok(one(x)?.log_softmax(given.int("axis")?))),
     ("cross_entropy", |x, _| pair(x).map(|(logits, target)| logits.cross_entropy(target))),
     ("mse_loss", |x, _| pair(x).map(|(x, target)| x.mse_loss(target))),
 ];

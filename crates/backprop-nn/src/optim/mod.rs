@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use backprop_ad::grad_table;
 use backprop_core::ops::full;
-use backprop_core::{DType, Error, Fault, Tensor, Type};
+use backprop_core::{DType, Error, Fault, Tensor, Type, concat};
 
 use crate::bound::Bound;
 use crate::params::STEP;
@@ -156,10 +156,14 @@ impl Optimizer {
     }
 }
 
-/// √Σg² over all elements of all gradients, f64 \[\].
+/// √Σg² over all elements of all gradients, f64 \[\]: finite wherever they are, as far as f64 goes.
+#[track_caller]
 fn norm_of(gradients: &[Tensor]) -> Option<Tensor> {
-    let squares = gradients.iter().map(|gradient| gradient.square().sum(()).cast(DType::F64));
-    Some(squares.reduce(|sum, square| sum + square)?.sqrt())
+    let mut norms = Vec::with_capacity(gradients.len());
+    for gradient in gradients {
+        norms.push(gradient.cast(DType::F64).norm().reshape([1]));
+    }
+    (!norms.is_empty()).then(|| concat(&norms, 0).norm())
 }
 
 /// A scalar in the element type of `x`.

@@ -127,11 +127,10 @@ pub(crate) fn new_state(shared: &Shared, target: &Target, array: Array) -> NewSt
         Target::Parameter(position) => (shared.entries[*position].path.clone(), None),
         Target::State(name) => (name.clone(), None),
         Target::Slot(position, slot) => {
-            let key = Some((*position, *slot));
             let states = shared.bound_states.borrow();
-            let known = states.iter().find(|state| state.slot_of == key).map(|state| state.name.clone());
+            let known = states.slot(*position, slot).map(|state| state.name.clone());
             let name = known.unwrap_or_else(|| format!("{}.{slot}", shared.entries[*position].path).into());
-            (name, key)
+            (name, Some((*position, *slot)))
         }
     };
     NewState { name, slot_of, array }
