@@ -253,7 +253,7 @@ fn every_op() -> Document {
     );
     made.push(g.constant(Array::vector((0..65i64).collect::<Vec<_>>())));
     made.push(g.constant(Array::new([0, 7], Vec::<i32>::new()).expect("none")));
-    let w = g.input("w", "f64[3]").named("inner weight");
+    let w = g.input("inner weight", "f64[3]");
     made.push(cond(
         x.sum(()).gt(0.0),
         || (x * w).tanh().named("t"),

@@ -309,8 +309,8 @@ impl Tensor {
             lhs_batch: axes,
             rhs_batch: axes,
         };
-        let a = self.broadcast_to(Shape::new(&stretched(a)));
-        let b = other.broadcast_to(Shape::new(&stretched(b)));
+        let a = self.stretched_to(Shape::new(&stretched(a)));
+        let b = other.stretched_to(Shape::new(&stretched(b)));
         emit(op, &[a, b]).one()
     }
 
