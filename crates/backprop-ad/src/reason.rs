@@ -71,11 +71,9 @@ pub(crate) fn find(records: &Records, pruned: &Pruned, target: ValueId) -> Reaso
     }
     // Follow the smooth edges from the target; the first edge towards z that is cut is the reason.
     let mut reached = HashSet::from([target]);
-    for id in records.producer(target)..pruned.end {
+    let from = pruned.nodes().partition_point(|&id| id < records.producer(target));
+    for &id in &pruned.nodes()[from..] {
         let node = records.node(id);
-        if !node.outputs().any(|output| pruned.is_ancestor(output)) {
-            continue;
-        }
         for slot in
             (0..node.inputs.len()).filter(|&slot| reached.contains(&node.inputs[slot])).collect::<Vec<_>>()
         {

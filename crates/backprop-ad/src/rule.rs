@@ -1,10 +1,9 @@
-//! What the families derive: `bprop` and `jvp` of any op from what its author wrote.
+//! What the families derive: `bprop` of any op from what its author wrote (`jvp` derives the other way).
 
 use backprop_core::ops::{Bprop, Family, Gradient, Logic, Op, Pull, Select};
 use backprop_core::{Tensor, emit};
 
 use crate::Engine;
-use crate::sweep::vjp;
 
 /// dz/dv, and where it is not an exact zero, if that is known.
 ///
@@ -62,10 +61,13 @@ pub(crate) fn pull_back(
                 }
             })
         }
-        Family::Linear(rule) => for_each_slot(&|slot, Cotangent { d, mask }| {
-            let mask = mask.map(|mask| rule.transpose(slot, x, mask));
-            Some(Cotangent { d: rule.transpose(slot, x, d), mask })
-        }),
+        Family::Linear(rule) => {
+            let Some(Cotangent { d, mask }) = d[0] else { return vec![None; x.len()] };
+            let masks = mask.map(|mask| rule.transposes(x, mask, wanted));
+            let moved = rule.transposes(x, d, wanted).into_iter().enumerate();
+            let mask = |slot: usize| masks.as_ref().and_then(|masks| masks[slot]);
+            moved.map(|(slot, d)| Some(Cotangent { d: d?, mask: mask(slot) })).collect()
+        }
         Family::Bilinear(rule) => for_each_slot(&|slot, Cotangent { d, .. }| {
             Some(Cotangent::new(match slot {
                 0 => rule.transpose_lhs(x[0], x[1], d),
@@ -91,62 +93,4 @@ fn keep(mask: Option<Tensor>, d: Tensor) -> Tensor {
         None => d,
         Some(mask) => emit(Select, &[mask, d, d.zeros_like()]).one(),
     }
-}
-
-/// The tangents of the outputs of one op, from those of its operands.
-pub(crate) fn push_forward(
-    op: &Op,
-    x: &[Tensor],
-    y: &[Tensor],
-    tx: &[Option<Tensor>],
-) -> Vec<Option<Tensor>> {
-    let sum = |terms: &mut dyn Iterator<Item = Tensor>| terms.reduce(|a, b| a + b);
-    match op.family() {
-        Family::None(_) => vec![None; y.len()],
-        Family::Pointwise(rule) => {
-            let pulled =
-                tx.iter().enumerate().filter_map(|(slot, tx)| match rule.pull(slot, (*tx)?, x, y[0]) {
-                    Pull::None(_) => None,
-                    Pull::Handed(ty) | Pull::Product(ty) | Pull::Masked(ty, _) => Some(ty),
-                });
-            vec![sum(&mut pulled.collect::<Vec<_>>().into_iter())]
-        }
-        Family::Linear(rule) => {
-            if tx.iter().all(Option::is_none) {
-                return vec![None; y.len()];
-            }
-            let operands: Vec<Tensor> = (x.iter().zip(tx).enumerate())
-                .map(|(slot, (&x, &tx))| match rule.is_linear_in(slot) {
-                    true => tx.unwrap_or_else(|| x.zeros_like()),
-                    false => x,
-                })
-                .collect();
-            emit(op.clone(), &operands).iter().map(Some).collect()
-        }
-        Family::Bilinear(_) => {
-            let left = tx[0].map(|ta| emit(op.clone(), &[ta, x[1]]).one());
-            let right = tx[1].map(|tb| emit(op.clone(), &[x[0], tb]).one());
-            vec![sum(&mut left.into_iter().chain(right))]
-        }
-        Family::General(rule) => {
-            rule.jvp(x, y, tx, &Engine).unwrap_or_else(|| transposed_bprop(op, x, y, tx))
-        }
-    }
-}
-
-/// J·tx for a rule that says only D ↦ Jᵀ·D: that is linear in D, so J·tx = ∂⟨Jᵀ·D, tx⟩/∂D at any D.
-fn transposed_bprop(op: &Op, x: &[Tensor], y: &[Tensor], tx: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
-    let is_float = |y: &Tensor| y.dtype().is_none_or(|dtype| dtype.is_float());
-    let d: Vec<Option<Tensor>> = y.iter().map(|y| is_float(y).then(|| y.zeros_like().identity())).collect();
-    let wanted: Vec<bool> = tx.iter().map(Option::is_some).collect();
-    let cotangents: Vec<Option<Cotangent>> = d.iter().map(|d| d.map(Cotangent::new)).collect();
-    let dx = pull_back(op, x, y, &cotangents, &wanted);
-    let seeds: Vec<(Tensor, Tensor)> =
-        dx.into_iter().zip(tx).filter_map(|(dx, tx)| Some((dx?.d, (*tx)?))).collect();
-    let targets: Vec<Tensor> = d.iter().flatten().copied().collect();
-    if seeds.is_empty() || targets.is_empty() {
-        return vec![None; y.len()];
-    }
-    let mut tangents = vjp(&seeds, &targets).gradients().to_vec().into_iter();
-    d.iter().map(|d| if d.is_some() { tangents.next() } else { None }).collect()
 }

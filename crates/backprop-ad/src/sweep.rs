@@ -95,7 +95,8 @@ pub struct GradTable {
     gradients: Vec<Tensor>,
     reasons: Vec<Option<Reason>>,
     entries: Vec<(ValueId, Tensor)>,
-    steps: Vec<Step>,
+    pruned: Pruned,
+    table: Table,
     bprop_calls: usize,
     node_visits: usize,
 }
@@ -113,7 +114,8 @@ impl GradTable {
             gradients: Vec::new(),
             reasons: vec![None; targets.len()],
             entries: Vec::new(),
-            steps: Vec::new(),
+            pruned: Pruned::default(),
+            table: Table::default(),
             bprop_calls: 0,
             node_visits: 0,
         }
@@ -143,7 +145,7 @@ impl GradTable {
     pub fn of(&self, value: Tensor) -> Option<Tensor> {
         // In a scope of a tape, values of the tape have entries as well.
         let value = local(&self.context?.get()?, value)?;
-        self.entries.iter().find(|(own, _)| *own == value).map(|&(_, gradient)| gradient)
+        self.table.get(&self.pruned, value).map(|cotangent| cotangent.d)
     }
 
     /// The number of target `idx` in the records that were walked.
@@ -158,7 +160,7 @@ impl GradTable {
 
     /// Every contribution, in the order in which it was added.
     pub fn steps(&self) -> &[Step] {
-        &self.steps
+        &self.table.steps
     }
 
     /// How often an op's `bprop` was called: at most once for each node of G'.
@@ -166,8 +168,8 @@ impl GradTable {
         self.bprop_calls
     }
 
-    /// How often the algorithm looked at a node: twice to prune and once to sweep, for each node
-    /// between the first target and z.
+    /// How often the algorithm looked at a node: twice to prune and once to sweep, for each ancestor
+    /// of z from the first target on.
     pub fn node_visits(&self) -> usize {
         self.node_visits
     }
@@ -209,7 +211,7 @@ fn sweep(outputs: &[(Tensor, Tensor)], targets: &[Tensor]) -> GradTable {
     }
     let known_outputs: Vec<ValueId> = output_ids.into_iter().flatten().collect();
     let known_targets: Vec<ValueId> = resolved.iter().flatten().copied().collect();
-    let pruned = Pruned::new(&home.records().borrow(), &known_outputs, &known_targets);
+    let pruned = Pruned::new(&home.records().snapshot(), &known_outputs, &known_targets);
 
     let mut table = Table { cotangents: vec![None; pruned.n_values()], steps: Vec::new() };
     for (&output, &(_, d)) in known_outputs.iter().zip(outputs) {
@@ -217,7 +219,7 @@ fn sweep(outputs: &[(Tensor, Tensor)], targets: &[Tensor]) -> GradTable {
     }
     let (mut bprop_calls, mut node_visits) = (0, pruned.visits);
     let mut entries = Vec::new();
-    for id in (pruned.first..pruned.end).rev() {
+    for &id in pruned.nodes().iter().rev() {
         node_visits += 1;
         bprop_calls += usize::from(visit(&home, &pruned, id, &mut table, &mut entries));
     }
@@ -230,7 +232,7 @@ fn sweep(outputs: &[(Tensor, Tensor)], targets: &[Tensor]) -> GradTable {
         let (gradient, reason) = match (cotangent, known) {
             (Some(cotangent), _) => (cotangent.d, None),
             (None, Some(value)) => {
-                let why = reason::find(&home.records().borrow(), &pruned, value);
+                let why = reason::find(&home.records().snapshot(), &pruned, value);
                 (zeros_for(target), Some(why))
             }
             (None, None) => {
@@ -251,7 +253,8 @@ fn sweep(outputs: &[(Tensor, Tensor)], targets: &[Tensor]) -> GradTable {
         gradients,
         reasons,
         entries,
-        steps: table.steps,
+        pruned,
+        table,
         bprop_calls,
         node_visits,
     }
@@ -281,6 +284,7 @@ fn zeros_for(target: Tensor) -> Tensor {
     }
 }
 
+#[derive(Default)]
 struct Table {
     cotangents: Vec<Option<Cotangent>>,
     steps: Vec<Step>,
@@ -311,7 +315,8 @@ fn visit(
     table: &mut Table,
     entries: &mut Vec<(ValueId, Tensor)>,
 ) -> bool {
-    let records = home.records().borrow();
+    // Rules may be a user's: nothing is borrowed while they are asked.
+    let records = home.records().snapshot();
     let node = records.node(id);
     let mut any = false;
     let d: smallvec::SmallVec<[Option<Cotangent>; 2]> = node

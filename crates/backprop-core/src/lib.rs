@@ -32,4 +32,4 @@ pub use interpret::interpret;
 pub use ops::{Op, Tree, concat, cond, scan, scan_indexed, scan_n, scan_reverse};
 pub use random::Seed;
 pub use tensor::{IntoOperand, Outputs, Tensor, emit};
-pub use types::{Bindings, Dim, IntoType, MapDim, Shape, Type};
+pub use types::{Bindings, Dim, Dims, IntoType, MapDim, Shape, Type};

@@ -22,7 +22,7 @@ use std::fmt;
 
 use crate::graph::body::Body;
 use crate::graph::place::Line;
-use crate::graph::records::{Inferred, NodeId, Records, ValueId};
+use crate::graph::records::{NodeId, Records, ValueId};
 use crate::ops::{Attribute, Op};
 use crate::text::is_dim_name;
 use crate::types::{Dim, Shape, Type};
@@ -185,10 +185,7 @@ impl Check<'_> {
                 None => self.broken(4, id, format!("{name} has a type, though an operand is ill")),
                 Some(Err(ill)) => self.broken(4, id, format!("{name} has a type, though {}", ill.rule)),
                 Some(Ok(inferred)) => {
-                    let given: &[Type] = match &inferred {
-                        Inferred::One(ty) => std::slice::from_ref(ty),
-                        Inferred::Several(types) => types,
-                    };
+                    let given = inferred.types();
                     if given != own {
                         self.broken(4, id, format!("{name} gives {given:?}, the records say {own:?}"));
                     }
@@ -280,16 +277,12 @@ impl Check<'_> {
                     wrong.extend(ty.shape.iter().find_map(|&dim| unspeakable(dim)));
                 }
             }
-            if matches!(node.op, Op::DimValue(_) | Op::OneHot(_) | Op::Slice(_) | Op::Pad(_) | Op::Custom(_))
-            {
-                for (_, attribute) in node.op.rule().attributes() {
-                    match attribute {
-                        Attribute::Dim(dim) => wrong.extend(unspeakable(dim)),
-                        Attribute::Shape(shape) => {
-                            wrong.extend(shape.iter().find_map(|&dim| unspeakable(dim)))
-                        }
-                        _ => {}
-                    }
+            for (_, attribute) in node.op.rule().attributes() {
+                match attribute {
+                    Attribute::Dim(dim) => wrong.extend(unspeakable(dim)),
+                    Attribute::Shape(shape) => wrong.extend(shape.iter().find_map(|&dim| unspeakable(dim))),
+                    Attribute::Dims(dims) => wrong.extend(dims.iter().find_map(|&dim| unspeakable(dim))),
+                    _ => {}
                 }
             }
             for name in wrong {
@@ -418,6 +411,16 @@ mod tests {
             let ty = Type::new(crate::DType::F32, [Dim::named("batch size")]);
             r.nodes[0].op = crate::ops::Input { ty }.into();
             r.values[0].ty = Some(ty);
+        });
+        check(9, "loop length", |r| {
+            let mut inner = Records::default();
+            let place = r.nodes[0].place;
+            let k = crate::ops::Input { ty: Type::scalar(DType::I64) };
+            inner.push(k.into(), Inputs::new(), place, Part::Forward);
+            let body = Arc::new(Body::new(inner, vec![0], vec![0], 0).expect("an input handed on"));
+            let length = Dim::named("loop length");
+            let scan = crate::ops::Scan { body, length, n_carry: 0, n_xs: 0, reverse: false };
+            r.push(scan.into(), Inputs::new(), place, Part::Forward);
         });
         check(10, "something of itself", |r| r.assumptions[0].1 = Dim::named("B") + 1);
         check(10, "do not agree", |r| r.assumed_from.clear());

@@ -253,7 +253,7 @@ fn every_op() -> Document {
     );
     made.push(g.constant(Array::vector((0..65i64).collect::<Vec<_>>())));
     made.push(g.constant(Array::new([0, 7], Vec::<i32>::new()).expect("none")));
-    let w = g.input("w", "f64[3]").named("inner weight");
+    let w = g.input("inner weight", "f64[3]");
     made.push(cond(
         x.sum(()).gt(0.0),
         || (x * w).tanh().named("t"),
@@ -287,7 +287,7 @@ fn ill_values_print_and_are_refused() {
     let x = g.input("x", "f32[2, 3]");
     let y = x.matmul(x).named("y");
     let text = print(&g.records(), &[("y".to_string(), y.id())]).text;
-    assert!(text.contains(": ?  # contract: inner dimensions differ"), "{text}");
+    assert!(text.contains(": ?  # matmul: inner dimensions differ"), "{text}");
     let error = read(&text).expect_err("it was ill").to_string();
     assert!(error.contains("the graph was printed with a fault"), "{error}");
 }

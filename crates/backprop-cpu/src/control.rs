@@ -4,11 +4,11 @@
 //! of a loop changes is computed once; every other value is freed after its last reader.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
+use backprop_core::array::pool;
 use backprop_core::graph::body::Step;
 use backprop_core::ops::{Arrays, Cond, Scan};
-use backprop_core::{Array, Body, Element, Ill, Type, ValueId, with_dtype};
+use backprop_core::{Array, Body, Ill, Type, ValueId, with_dtype};
 use smallvec::SmallVec;
 
 /// The branch that is taken.
@@ -89,8 +89,14 @@ impl<'a> Frame<'a> {
 
     fn set(&mut self, parameters: &[ValueId], arrays: impl Iterator<Item = Array>) {
         for (&parameter, array) in parameters.iter().zip(arrays) {
-            self.values[parameter as usize] = Some(array);
+            self.put(parameter, Some(array));
         }
+    }
+
+    /// Puts an array in its place; what was there before is given back.
+    fn put(&mut self, value: ValueId, array: Option<Array>) {
+        let before = std::mem::replace(&mut self.values[value as usize], array);
+        before.into_iter().for_each(pool::give);
     }
 
     fn run(&mut self, steps: &[Step]) -> Result<(), Ill> {
@@ -107,10 +113,10 @@ impl<'a> Frame<'a> {
                 crate::eval(&node.op, &inputs, &types).map_err(|ill| self.body.located(*id, ill))?;
             drop(inputs);
             for (value, array) in node.outputs().zip(computed) {
-                self.values[value as usize] = Some(array);
+                self.put(value, Some(array));
             }
             for &value in free {
-                self.values[value as usize] = None;
+                self.put(value, None);
             }
         }
         Ok(())
@@ -135,7 +141,10 @@ fn row(xs: &Array, k: usize) -> Array {
     let count: usize = sizes.iter().product();
     with_dtype!(xs.dtype(), |T| {
         let values = xs.slice::<T>().expect("read under its own type");
-        Array::from_parts(sizes.into(), T::wrap(Arc::new(values[k * count..(k + 1) * count].to_vec())))
+        Array::from_parts(
+            sizes.into(),
+            pool::filled(count, |row| row.extend_from_slice(&values[k * count..(k + 1) * count])),
+        )
     })
 }
 

@@ -48,8 +48,8 @@ pub(crate) fn transpose(x: &Array, perm: Axes) -> Array {
 pub(crate) fn slice(x: &Array, op: &Slice, to: Type) -> Option<Array> {
     let (start, step) = (op.start.sizes()?, op.step.sizes()?);
     let (own, sizes) = (strides(x.sizes()), numbers(to));
-    let source: Sizes = own.iter().zip(step).map(|(stride, step)| stride * step).collect();
-    let origin: usize = own.iter().zip(start).map(|(stride, start)| stride * start).sum();
+    let source: Sizes = own.iter().zip(&step).map(|(stride, step)| stride * step).collect();
+    let origin: usize = own.iter().zip(&start).map(|(stride, start)| stride * start).sum();
     // Of nothing, the origin may lie beyond the end.
     let origin = if sizes.contains(&0) { 0 } else { origin };
     Some(with_data!(x.data(), |values| strided_copy(&values[origin..], sizes, &source)))
@@ -59,8 +59,8 @@ pub(crate) fn slice(x: &Array, op: &Slice, to: Type) -> Option<Array> {
 pub(crate) fn pad(x: &Array, op: &Pad, to: Type) -> Option<Array> {
     let (low, interior) = (op.low.sizes()?, op.interior.sizes()?);
     let (sizes, out) = (numbers(to), strides(numbers(to)));
-    let target: Sizes = out.iter().zip(interior).map(|(stride, gap)| stride * (gap + 1)).collect();
-    let origin: usize = out.iter().zip(low).map(|(stride, low)| stride * low).sum();
+    let target: Sizes = out.iter().zip(&interior).map(|(stride, gap)| stride * (gap + 1)).collect();
+    let origin: usize = out.iter().zip(&low).map(|(stride, low)| stride * low).sum();
     Some(with_data!(x.data(), |values| {
         let count = sizes.iter().product();
         let data = filled(count, |y| {

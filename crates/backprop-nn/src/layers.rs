@@ -67,7 +67,7 @@ impl Layer for Dropout {
         if !(0.0..=1.0).contains(&self.p) {
             return x.ill("dropout", Ill::new(format!("a probability is 0 to 1, not {}", self.p)));
         }
-        let Some(ty) = x.ty().filter(|_| p.is_training() && self.p > 0.0) else { return x };
+        let Some(ty) = x.ty().filter(|_| p.is_training() && self.p > 0.0) else { return x.identity() };
         if !ty.dtype.is_float() {
             return x.ill("dropout", Ill::new(format!("needs floats, not {}", ty.dtype)));
         }

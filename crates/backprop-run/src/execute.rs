@@ -1,12 +1,15 @@
 //! Running a graph: it is checked, its dimensions get sizes, and its nodes are walked in order with
 //! the tape's kernels. A value is freed after its last reader.
+//!
+//! What follows from the sizes alone (the bound ops, the types of their outputs) is kept for the sets
+//! of sizes that were run last, so a step of training only computes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use backprop_core::array::pool;
 use backprop_core::graph::records::ValueId;
-use backprop_core::{
-    Array, Bindings, Error, Fault, Graph, Node, NodeId, Op, Records, Tensor, Type, substitute,
-};
+use backprop_core::ops::Types;
+use backprop_core::{Array, Error, Fault, Graph, Ill, Node, NodeId, Op, Records, Tensor, Type, substitute};
 use smallvec::SmallVec;
 
 /// A graph made ready to run: plain data, `Send + Sync`.
@@ -16,7 +19,28 @@ pub struct Executable {
     outputs: Vec<ValueId>,
     /// The nodes that the outputs need, in order; with the values that nobody reads afterwards.
     plan: Vec<(NodeId, SmallVec<[ValueId; 2]>)>,
+    /// The plan for the inputs' types of the last runs, the newest last.
+    specialised: Mutex<Vec<Specialised>>,
 }
+
+/// How many sets of sizes are kept: the batches, the last and smaller one, those of the test, and more.
+const MAX_SPECIALISED: usize = 8;
+
+/// The plan for inputs of these types.
+type Specialised = (Box<[Type]>, Arc<[Bound]>);
+
+/// A step of the plan for known sizes.
+struct Bound {
+    /// The op, where it names dimensions.
+    op: Option<Op>,
+    /// The types of its outputs.
+    outputs: Types,
+}
+
+const _: () = {
+    const fn is_shared<T: Send + Sync>() {}
+    is_shared::<Executable>();
+};
 
 /// Makes `graph` ready to compute `outputs` from `inputs`.
 ///
@@ -141,7 +165,7 @@ impl Executable {
             return Err(Error::new(faults));
         }
         let plan = plan(&records, &needed, &outputs);
-        Ok(Executable { records: Arc::new(records), inputs, outputs, plan })
+        Ok(Executable { records: Arc::new(records), inputs, outputs, plan, specialised: Mutex::default() })
     }
 
     /// The outputs for these inputs, in the order of [`compile`].
@@ -161,24 +185,20 @@ impl Executable {
         inputs: &[Array],
         watch: &mut dyn FnMut(ValueId, &Array),
     ) -> Result<Vec<Array>, Error> {
-        let sizes = self.bind(inputs)?;
+        let bound = self.specialise(inputs)?;
         let mut values: Vec<Option<Array>> = vec![None; self.records.n_values()];
         for (&input, array) in self.inputs.iter().zip(inputs) {
             watch(input, array);
             values[input as usize] = Some(array.clone());
         }
-        for (id, free) in &self.plan {
+        for ((id, free), Bound { op, outputs }) in self.plan.iter().zip(bound.iter()) {
             let node = self.records.node(*id);
-            let bound = node.op.bind(&sizes).map_err(|rule| self.fault(*id, rule))?;
-            let op = bound.as_ref().unwrap_or(&node.op);
+            let op = op.as_ref().unwrap_or(&node.op);
             let arrays: SmallVec<[&Array; 4]> = (node.inputs.iter())
                 .map(|&input| values[input as usize].as_ref().expect("earlier nodes were computed"))
                 .collect();
-            let types: SmallVec<[Type; 4]> =
-                arrays.iter().map(|array| Type::new(array.dtype(), array.shape())).collect();
-            let outputs = op.infer(&types).map_err(|ill| self.records.faulted(*id, ill))?;
             let computed =
-                backprop_cpu::eval(op, &arrays, &outputs).map_err(|ill| self.records.faulted(*id, ill))?;
+                backprop_cpu::eval(op, &arrays, outputs).map_err(|ill| self.records.faulted(*id, ill))?;
             drop(arrays);
             for (value, array) in node.outputs().zip(computed) {
                 // A value that was given stays.
@@ -188,7 +208,7 @@ impl Executable {
                 }
             }
             for &value in free {
-                values[value as usize] = None;
+                values[value as usize].take().into_iter().for_each(pool::give);
             }
         }
         let read = |&output: &ValueId| values[output as usize].clone().expect("the plan covers the outputs");
@@ -200,19 +220,52 @@ impl Executable {
         &self.records
     }
 
-    /// The sizes of the named dimensions, from the inputs' sizes.
-    fn bind(&self, inputs: &[Array]) -> Result<Bindings, Error> {
+    /// The plan for the sizes of these inputs.
+    fn specialise(&self, inputs: &[Array]) -> Result<Arc<[Bound]>, Error> {
+        let types: Box<[Type]> = inputs.iter().map(type_of).collect();
+        // Nothing is computed under the lock: a rule may be a user's.
+        let kept = || self.specialised.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, bound)) = kept().iter().find(|(known, _)| *known == types) {
+            return Ok(bound.clone());
+        }
+        let bound = self.bind(inputs)?;
+        let mut kept = kept();
+        if kept.len() == MAX_SPECIALISED {
+            kept.remove(0);
+        }
+        kept.push((types, bound.clone()));
+        Ok(bound)
+    }
+
+    /// Every op of the plan with its dimensions as numbers, and the types of its outputs.
+    fn bind(&self, inputs: &[Array]) -> Result<Arc<[Bound]>, Error> {
         if inputs.len() != self.inputs.len() {
             let rule = format!("{} inputs are wanted, but {} were given", self.inputs.len(), inputs.len());
             return Err(Fault::new("run", rule).into());
         }
         let given: Vec<(ValueId, &Array)> = self.inputs.iter().copied().zip(inputs).collect();
-        self.records.sizes(&given, "run")
+        let sizes = self.records.sizes(&given, "run")?;
+        let mut types: Vec<Option<Type>> = vec![None; self.records.n_values()];
+        given.iter().for_each(|&(input, array)| types[input as usize] = Some(type_of(array)));
+        let bound = self.plan.iter().map(|&(id, _)| {
+            let node = self.records.node(id);
+            let faulted = |ill: Ill| self.records.faulted(id, ill);
+            let op = node.op.bind(&sizes).map_err(|rule| faulted(Ill::new(rule)))?;
+            let operands: SmallVec<[Type; 4]> = (node.inputs.iter())
+                .map(|&input| types[input as usize].expect("earlier nodes have types"))
+                .collect();
+            let outputs = op.as_ref().unwrap_or(&node.op).infer(&operands).map_err(faulted)?;
+            for (value, &ty) in node.outputs().zip(&outputs) {
+                types[value as usize].get_or_insert(ty);
+            }
+            Ok(Bound { op, outputs })
+        });
+        bound.collect()
     }
+}
 
-    fn fault(&self, node: NodeId, rule: String) -> Error {
-        self.records.faulted(node, backprop_core::Ill::new(rule))
-    }
+fn type_of(array: &Array) -> Type {
+    Type::new(array.dtype(), array.shape())
 }
 
 /// The needed nodes in order; after each, the values that were read for the last time.

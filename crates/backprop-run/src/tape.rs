@@ -10,12 +10,12 @@ use backprop_core::array::pool;
 use backprop_core::graph::context::{self, Closed, Cursor, Emitted};
 use backprop_core::graph::place::{Line, Place};
 use backprop_core::graph::records::{Inputs, RecordsCell};
-use backprop_core::ops::{Arrays, Full, IllCall, Input, IntoAxis, Literal, iota};
+use backprop_core::ops::{Full, IllCall, Input, IntoAxis, Literal, Tree, iota};
 use backprop_core::random::Streams;
 use backprop_core::{
-    Array, ContextId, Emit, Error, Fault, Ill, IntoType, NodeId, Op, Part, Records, Tensor, Type, ValueId,
-    with_data,
+    Array, ContextId, Emit, Error, Fault, Ill, IntoType, Op, Part, Records, Tensor, Type, ValueId, with_data,
 };
+use smallvec::SmallVec;
 
 /// A tape: what is called on its tensors is computed at once.
 ///
@@ -111,14 +111,16 @@ impl Tape {
     /// An array on the tape; gradients with respect to it can be asked for.
     #[track_caller]
     pub fn value(&self, array: impl Into<Array>) -> Tensor {
+        self.hold(array.into(), Line::Code(Location::caller()), Part::Forward)
+    }
+
+    fn hold(&self, array: Array, line: Line, part: Part) -> Tensor {
         let home = self.innermost();
         let shared = &self.context.shared;
-        let array = array.into();
         let ty = Type::new(array.dtype(), array.shape());
-        let module = self.context.cursor.get().module;
-        let place = Place { line: Line::Code(Location::caller()), module };
+        let place = Place { line, module: self.context.cursor.get().module };
         let mut records = shared.records.borrow_mut();
-        let node = records.push(Input { ty }.into(), Inputs::new(), place, Part::Forward);
+        let node = records.push(Input { ty }.into(), Inputs::new(), place, part);
         shared.values.borrow_mut().push(Some(array));
         Tensor::new(home, records.node(node).first)
     }
@@ -159,6 +161,59 @@ impl Tape {
         body(&scope)
     }
 
+    /// As [`Tape::scope`], and the tensors that `body` returns live on, on this tape: all else is freed.
+    /// For computing without derivatives ([`Tape::no_grad`]). A tape that records would lose them at
+    /// the scope's end, so there the results are ill, and say so.
+    ///
+    /// ```
+    /// use backprop_run::Tape;
+    /// let tape = Tape::new();
+    /// let x = tape.value(0.5);
+    /// let y = tape.no_grad(|| tape.scope_keeping(|_| (x * 2.0).exp()));
+    /// assert_eq!(y.item()?, 1f64.exp());
+    /// # Ok::<(), backprop_core::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn scope_keeping<T: Tree>(&self, body: impl FnOnce(&Tape) -> T) -> T {
+        let line = Line::Code(Location::caller());
+        let (results, values) = self.scope(|scope| {
+            let results = body(scope);
+            // Values of the surroundings stay what they are.
+            let keep = |result: Tensor| (result.context() == scope.id()).then(|| result.value());
+            let is_own = scope.id() != self.id();
+            let values: Vec<_> = results
+                .leaves()
+                .into_iter()
+                .map(|result| (result, is_own.then(|| keep(result)).flatten()))
+                .collect();
+            (results, values)
+        });
+        let kept: Vec<Tensor> = values
+            .into_iter()
+            .map(|(result, value)| value.map_or(result, |value| self.keep(value, line)))
+            .collect();
+        results.rebuild(&mut kept.into_iter())
+    }
+
+    /// A result of a scope that has ended.
+    fn keep(&self, value: Result<Array, Error>, line: Line) -> Tensor {
+        let home = self.innermost();
+        let refused = |ill: Ill| home.emit(IllCall::new("scope", ill).into(), &[], line).one();
+        match value {
+            Err(error) => {
+                let faults: Vec<String> = error.faults().iter().map(ToString::to_string).collect();
+                refused(Ill::new(faults.join("; ")))
+            }
+            Ok(_) if !self.context.shared.no_grad.get() => refused(
+                Ill::new(
+                    "a tensor cannot leave a scope of a tape that records: its derivative would be lost",
+                )
+                .hint("compute it under no_grad, or return its numbers: value()"),
+            ),
+            Ok(array) => self.hold(array, line, Part::NoGrad),
+        }
+    }
+
     /// Runs `body` without recording derivatives: what it computes is a constant to `grad`.
     pub fn no_grad<R>(&self, body: impl FnOnce() -> R) -> R {
         struct Restore<'a>(&'a Cell<bool>, bool);
@@ -187,19 +242,42 @@ impl Tape {
 impl Shared {
     /// Records a node and computes its outputs.
     fn push(&self, op: Op, inputs: Inputs, place: &Place, part: Part) -> Emitted {
-        let mut records = self.records.borrow_mut();
-        let mut values = self.values.borrow_mut();
         let part = if self.no_grad.get() { Part::NoGrad } else { part };
         // The usual case, whose cost is that of a small operation: nothing is wrong, there is a
         // kernel, and the node is written once, after the numbers are known.
-        if let Some((ty, array)) = eval_one(&records, &values, &op, &inputs) {
-            values.push(Some(array));
-            return Emitted { first: records.push_typed(op, inputs, ty, place, part), n: 1 };
+        if !matches!(op, Op::Custom(_) | Op::Cond(_) | Op::Scan(_)) {
+            let mut records = self.records.borrow_mut();
+            let mut values = self.values.borrow_mut();
+            if let Some((ty, array)) = eval_one(&records, &values, &op, &inputs) {
+                values.push(Some(array));
+                return Emitted { first: records.push_typed(op, inputs, ty, place, part), n: 1 };
+            }
         }
-        let node = records.push(op, inputs, *place, part);
-        match eval(&records, &values, node) {
+        self.push_any(op, inputs, place, part)
+    }
+
+    /// As [`Shared::push`], for what has no kernel. The op, or one in its bodies, may be a user's: its
+    /// code runs on copies of the operands' handles while nothing is borrowed, and when it panics,
+    /// nothing has been recorded.
+    fn push_any(&self, op: Op, inputs: Inputs, place: &Place, part: Part) -> Emitted {
+        let records = self.records.snapshot();
+        let pending = records.consider(op, inputs, *place, part);
+        let operands: Option<SmallVec<[Array; 4]>> = {
+            let values = self.values.borrow();
+            pending.inputs().iter().map(|&input| values[input as usize].clone()).collect()
+        };
+        let computed = pending.types().zip(operands).map(|(types, operands)| {
+            let operands: SmallVec<[&Array; 4]> = operands.iter().collect();
+            let computed = backprop_cpu::eval(pending.op(), &operands, types);
+            computed.map_err(|ill| Box::new(records.describe_pending(&pending, ill)))
+        });
+        drop(records);
+        let mut records = self.records.borrow_mut();
+        let mut values = self.values.borrow_mut();
+        let node = records.record(pending);
+        match computed {
             Some(Ok(arrays)) => values.extend(arrays.into_iter().map(Some)),
-            Some(Err(ill)) => records.fault(node, ill),
+            Some(Err(fault)) => records.poison(node, *fault),
             None => {}
         }
         values.resize(records.n_values(), None);
@@ -226,15 +304,6 @@ fn eval_one(
         _ => run(&inputs.iter().map(|&input| value(input)).collect::<Option<Vec<_>>>()?),
     };
     Some((ty, array?))
-}
-
-/// The outputs of a node, or what is wrong with its data; `None` when something before it is ill.
-fn eval(records: &Records, values: &[Option<Array>], node: NodeId) -> Option<Result<Arrays, Ill>> {
-    let node = records.node(node);
-    let inputs: Option<Vec<&Array>> =
-        node.inputs.iter().map(|&input| values[input as usize].as_ref()).collect();
-    let types: Option<Vec<Type>> = node.outputs().map(|output| records.ty(output)).collect();
-    Some(backprop_cpu::eval(&node.op, &inputs?, &types?))
 }
 
 impl Emit for TapeContext {

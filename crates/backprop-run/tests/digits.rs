@@ -3,7 +3,7 @@
 //! The numbers are mpmath's at 40 digits (`mp.dps = 40`), of operands rounded to f32 where the test
 //! is in f32; the command stands at each table.
 
-// mpmath's digits, as it prints them.
+// Digits as mpmath printed them.
 #![allow(clippy::excessive_precision)]
 
 use backprop_ad::grad;

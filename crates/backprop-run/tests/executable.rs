@@ -1,7 +1,7 @@
 //! Compiling and running a graph: what is given, what is missing, and the sizes of named dimensions.
 
 use backprop_ad::{grad, jvp, vjp};
-use backprop_core::{Array, Dim, Error, Graph, Tensor, cond};
+use backprop_core::{Array, DType, Dim, Error, Graph, Tensor, cond};
 use backprop_run::{compile, compile_given, run};
 
 fn ones(sizes: &[usize]) -> Array {
@@ -167,4 +167,34 @@ fn a_symbolic_size_may_be_zero() {
         let expect: Vec<f64> = (0..3 * n).map(|i| if i / 3 % 2 == 0 { 2.0 } else { 0.0 }).collect();
         assert_eq!(results[1].to_f64s(), expect);
     }
+}
+
+#[test]
+fn a_run_with_other_sizes_is_a_run_of_its_own() {
+    let g = Graph::new();
+    let (x, w) = (g.input("x", "f64[B, 3]"), g.input("w", "f64[3]"));
+    let y = (x * w).slice([Dim::Size(0), 1usize.into()], [Dim::named("B"), 3.into()], [1usize, 1]).sum(0);
+    let mean = y / x.dim_value(0).cast(DType::F64);
+    let step = compile(&g, &[x, w], &[mean]).unwrap();
+    // More sets of sizes than are kept, in an order that meets old ones again.
+    for n in (1..=20).chain((1..=20).rev()).chain([3, 3, 4]) {
+        let x = Array::full(DType::F64, &[n, 3], n as f64).unwrap();
+        let found = step.run(&[x, Array::from([1.0, 2.0, 3.0])]).unwrap();
+        assert_eq!(found[0].to_f64s(), [2.0 * n as f64, 3.0 * n as f64]);
+    }
+    // A wrong size is refused each time, and spoils nothing.
+    for _ in 0..2 {
+        assert!(
+            step.run(&[Array::zeros(DType::F64, &[2, 4]).unwrap(), Array::from([1.0, 2.0, 3.0])]).is_err()
+        );
+    }
+    std::thread::scope(|threads| {
+        for n in [3usize, 30] {
+            let step = &step;
+            threads.spawn(move || {
+                let x = Array::full(DType::F64, &[n, 3], 1.0).unwrap();
+                assert_eq!(step.run(&[x, Array::from([1.0, 2.0, 3.0])]).unwrap()[0].to_f64s(), [2.0, 3.0]);
+            });
+        }
+    });
 }

@@ -317,6 +317,21 @@ fn the_cost_is_linear_in_the_edges() {
 }
 
 #[test]
+fn what_else_stands_on_a_tape_costs_a_gradient_nothing() {
+    let tape = backprop_run::Tape::new();
+    let x = tape.value(0.5);
+    let mut unrelated = tape.value(1.5);
+    let visits: std::collections::HashSet<usize> = (0..500)
+        .map(|_| {
+            unrelated = unrelated * unrelated - 0.5;
+            grad_table((x.tanh() * x).sin(), &[x]).node_visits()
+        })
+        .collect();
+    // x, tanh, mul, sin.
+    assert_eq!(visits, [3 * 4].into_iter().collect());
+}
+
+#[test]
 fn no_edge_is_followed_twice() {
     let graph = Graph::new();
     let (z, x) = random_dag(&graph, Seed(3), 500);

@@ -148,9 +148,13 @@ fn faults_name_operands_and_lines() {
     let h = tape.full("f32[32, 784]", 0.0).named("h");
     let w = tape.full("f32[10, 784]", 0.0).named("w");
     let text = h.matmul(w).value().unwrap_err().to_string();
-    for part in
-        ["inner dimensions differ", "spine.rs:", "f32[32, 784]", "axis 1 = 784", "hint: matmul(lhs, rhs.t())"]
-    {
+    for part in [
+        "matmul: inner dimensions differ",
+        "spine.rs:",
+        "f32[32, 784]",
+        "axis 1 = 784",
+        "hint: matmul(lhs, rhs.t())",
+    ] {
         assert!(text.contains(part), "{text}");
     }
     let other = Tape::new();

@@ -88,6 +88,7 @@ fn plain(attribute: &Attribute) -> String {
         Attribute::Ints(list) => format!("{list:?}"),
         Attribute::Dim(dim) => dim.to_string(),
         Attribute::Shape(shape) => shape.to_string(),
+        Attribute::Dims(dims) => dims.to_string(),
         Attribute::DType(dtype) => dtype.to_string(),
         Attribute::Name(name) => name.clone(),
         Attribute::Body(body) => format!("body of {} operations", body.records().n_nodes()),

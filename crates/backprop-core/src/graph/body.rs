@@ -238,8 +238,9 @@ impl Body {
     /// A fault in the data of a node, told where it cannot have a place of its own: in one line.
     pub fn located(&self, node: NodeId, ill: Ill) -> Ill {
         let node = self.records.node(node);
-        let rule = format!("{}: {} ({})", node.op.name(), ill.rule, self.records.place(node.place));
-        Ill { rule, notes: Vec::new(), hint: ill.hint }
+        let name = ill.called.unwrap_or(node.op.name());
+        let rule = format!("{name}: {} ({})", ill.rule, self.records.place(node.place));
+        Ill { rule, hint: ill.hint, ..Ill::default() }
     }
 }
 

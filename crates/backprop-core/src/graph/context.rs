@@ -383,8 +383,7 @@ fn refuse<E: Emit + ?Sized>(home: &E, node: NodeId, refused: &[(usize, Tensor)])
         })
     };
     let known: Vec<_> = refused.iter().map(|&(_, operand)| known(operand)).collect();
-    let mut records = home.records().borrow_mut();
-    let mut fault = records.describe_node(node, Ill::default());
+    let mut fault = home.records().snapshot().describe_node(node, Ill::default());
     let mut rules = Vec::with_capacity(refused.len());
     for (&(idx, stray), known) in refused.iter().zip(known) {
         let operand = &mut fault.operands[idx];
@@ -395,7 +394,7 @@ fn refuse<E: Emit + ?Sized>(home: &E, node: NodeId, refused: &[(usize, Tensor)])
         };
     }
     fault.rule = rules.join("; ");
-    records.poison(node, fault);
+    home.records().borrow_mut().poison(node, fault);
 }
 
 /// The error of reading a value whose context is no more.

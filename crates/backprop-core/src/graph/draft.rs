@@ -1,6 +1,7 @@
 //! Building a body: the context that a closure runs in, and what is left when it has run.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::GraphContext;
@@ -98,6 +99,24 @@ impl OpenBody {
     }
 }
 
+/// Values of the surroundings, each once, in the order of their first use, with what stands for them.
+#[derive(Default)]
+pub(super) struct Captures {
+    list: Vec<(Tensor, ValueId)>,
+    places: HashMap<(ContextId, ValueId), usize>,
+}
+
+impl Captures {
+    pub fn get(&self, outer: Tensor) -> Option<ValueId> {
+        self.places.get(&(outer.context, outer.value)).map(|&at| self.list[at].1)
+    }
+
+    pub fn insert(&mut self, outer: Tensor, value: ValueId) {
+        self.places.insert((outer.context, outer.value), self.list.len());
+        self.list.push((outer, value));
+    }
+}
+
 /// A parameter for `outer`, at its place and under its name, which it gives up to whoever takes it.
 pub(super) fn parameter(records: &mut Records, outer: Tensor) -> ValueId {
     let known = outer.with_records(|outside| {
@@ -125,13 +144,18 @@ pub struct Draft {
     records: Records,
     parameters: Vec<ValueId>,
     outputs: Vec<ValueId>,
-    captures: Vec<(Tensor, ValueId)>,
+    captures: Captures,
 }
 
 impl Draft {
     /// The values of the surroundings that it uses.
-    pub fn captures(&self) -> Vec<Tensor> {
-        self.captures.iter().map(|&(outer, _)| outer).collect()
+    pub fn captures(&self) -> impl Iterator<Item = Tensor> {
+        self.captures.list.iter().map(|&(outer, _)| outer)
+    }
+
+    /// Whether it uses `outer`, a value of the surroundings.
+    pub fn has_captured(&self, outer: Tensor) -> bool {
+        self.captures.get(outer).is_some()
     }
 
     /// The number of outputs.
@@ -170,7 +194,7 @@ impl Draft {
             return self;
         }
         let mut kept = [&self.parameters[..], &self.outputs[..]].concat();
-        kept.extend(self.captures.iter().map(|&(_, own)| own));
+        kept.extend(self.captures.list.iter().map(|&(_, own)| own));
         let needed = self.needed_for(&kept);
         let mut records = self.records.within();
         let mut moved = vec![ValueId::MAX; needed.len()];
@@ -195,7 +219,7 @@ impl Draft {
         }
         self.parameters.iter_mut().for_each(|value| *value = moved[*value as usize]);
         self.outputs.iter_mut().for_each(|value| *value = moved[*value as usize]);
-        self.captures.iter_mut().for_each(|(_, value)| *value = moved[*value as usize]);
+        self.captures.list.iter_mut().for_each(|(_, value)| *value = moved[*value as usize]);
         Draft { records, ..self }
     }
 
@@ -203,7 +227,7 @@ impl Draft {
     /// body does not use are new. The last of the parameters, after the first `n_own`, are captures.
     pub fn finish(mut self, captures: &[Tensor], n_own: usize) -> Body {
         for &outer in captures {
-            let known = self.captures.iter().find(|(own, _)| own.is(outer)).map(|&(_, value)| value);
+            let known = self.captures.get(outer);
             let value = known.unwrap_or_else(|| parameter(&mut self.records, outer));
             self.parameters.push(value);
         }

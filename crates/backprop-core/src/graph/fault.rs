@@ -15,6 +15,8 @@ pub struct Ill {
     pub notes: Vec<(usize, String)>,
     /// What to do, when that is sure.
     pub hint: Option<String>,
+    /// The name that the call goes by for its user, where that is not the op's own.
+    pub called: Option<&'static str>,
 }
 
 impl Ill {
@@ -32,6 +34,12 @@ impl Ill {
     /// Adds what to do about it.
     pub fn hint(mut self, hint: impl Into<String>) -> Ill {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Says that the call goes by `name` for its user.
+    pub fn called(mut self, name: &'static str) -> Ill {
+        self.called = Some(name);
         self
     }
 }

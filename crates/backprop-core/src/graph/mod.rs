@@ -46,7 +46,7 @@ pub struct GraphContext {
     cursor: Cell<Cursor>,
     streams: RefCell<Streams>,
     /// For a body: values of the surrounding context, with the parameters that stand for them.
-    captures: RefCell<Vec<(Tensor, ValueId)>>,
+    captures: RefCell<draft::Captures>,
     /// For a body: the surrounding context.
     parent: Option<ContextId>,
     /// For the body of a loop: the iteration's number.
@@ -89,8 +89,8 @@ impl Emit for GraphContext {
     fn emit(&self, op: Op, inputs: Inputs, place: &Place, part: Part) -> Emitted {
         let part = if self.is_no_grad() { Part::NoGrad } else { part };
         let stray = self.kind != Closed::Dropped && matches!(op, Op::Input(_));
+        let node = self.records.push(op, inputs, *place, part);
         let mut records = self.records.borrow_mut();
-        let node = records.push(op, inputs, *place, part);
         if stray {
             let rule = "an input belongs to the graph, not to a body";
             records.fault(node, Ill::new(rule).hint("make it before the body; the body captures it"));
@@ -107,10 +107,10 @@ impl Emit for GraphContext {
     }
 
     fn capture(&self, outer: Tensor) -> ValueId {
-        let known = self.captures.borrow().iter().find(|(own, _)| own.is(outer)).map(|&(_, value)| value);
+        let known = self.captures.borrow().get(outer);
         known.unwrap_or_else(|| {
             let value = draft::parameter(&mut self.records.borrow_mut(), outer);
-            self.captures.borrow_mut().push((outer, value));
+            self.captures.borrow_mut().insert(outer, value);
             value
         })
     }

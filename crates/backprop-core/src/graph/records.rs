@@ -77,6 +77,46 @@ pub(crate) enum Inferred {
     Several(Types),
 }
 
+impl Inferred {
+    pub(crate) fn types(&self) -> &[Type] {
+        match self {
+            Inferred::One(ty) => std::slice::from_ref(ty),
+            Inferred::Several(types) => types,
+        }
+    }
+}
+
+/// An operation that is about to be recorded, and what its rules say of it.
+///
+/// The rules may be a user's ([`Op::Custom`]), and a user's code may panic or call operations. So they
+/// are asked before the records are borrowed to be changed.
+pub struct Pending {
+    op: Op,
+    inputs: Inputs,
+    place: Place,
+    part: Part,
+    n_outputs: usize,
+    types: Option<Inferred>,
+    fault: Option<Box<Fault>>,
+}
+
+impl Pending {
+    /// The operation.
+    pub fn op(&self) -> &Op {
+        &self.op
+    }
+
+    /// The values that it reads.
+    pub fn inputs(&self) -> &[ValueId] {
+        &self.inputs
+    }
+
+    /// The types of its outputs; `None` where it is ill.
+    pub fn types(&self) -> Option<&[Type]> {
+        self.types.as_ref().map(Inferred::types)
+    }
+}
+
 /// Operations in the order of their calls, which is a topological order, and what is known of them.
 ///
 /// [`verify`](crate::verify) numbers and checks what must hold between the fields; it and the text
@@ -123,6 +163,14 @@ impl RecordsCell {
     #[inline]
     pub fn borrow_mut(&self) -> RefMut<'_, Records> {
         RefMut::map(self.0.borrow_mut(), Rc::make_mut)
+    }
+}
+
+impl RecordsCell {
+    /// Records one operation; see [`Records::push`]. Nothing is borrowed while its rules are asked.
+    pub fn push(&self, op: Op, inputs: Inputs, place: Place, part: Part) -> NodeId {
+        let pending = self.snapshot().consider(op, inputs, place, part);
+        self.borrow_mut().record(pending)
     }
 }
 
@@ -201,7 +249,7 @@ impl Records {
     /// Calls `value` by `name`.
     ///
     /// # Errors
-    /// Another value has that name already.
+    /// Another value has that name already, or the value has another name.
     pub fn set_name(&mut self, value: ValueId, name: &str) -> Result<(), String> {
         if let Some(other) = self.by_name(name).filter(|&other| other != value) {
             if !self.lent.remove(&other) {
@@ -209,11 +257,18 @@ impl Records {
             }
             self.names.remove(&other);
         }
-        self.lent.remove(&value);
-        let name: Arc<str> = name.into();
-        if let Some(old) = self.names.insert(value, name.clone()) {
-            self.by_name.remove(&old);
+        // A name that was only lent gives way.
+        let is_lent = self.lent.remove(&value);
+        match self.names.get(&value) {
+            Some(own) if **own == *name => return Ok(()),
+            Some(own) if !is_lent => return Err(format!("the value is called `{own}` already")),
+            Some(own) => {
+                self.by_name.remove(own);
+            }
+            None => {}
         }
+        let name: Arc<str> = name.into();
+        self.names.insert(value, name.clone());
         self.by_name.insert(name, value);
         Ok(())
     }
@@ -237,25 +292,42 @@ impl Records {
 
     /// Records one operation. An ill-typed one is recorded as well, with ill outputs and its fault.
     pub fn push(&mut self, op: Op, inputs: Inputs, place: Place, part: Part) -> NodeId {
-        let node = self.nodes.len() as NodeId;
-        let first = self.values.len() as ValueId;
+        let pending = self.consider(op, inputs, place, part);
+        self.record(pending)
+    }
+
+    /// Asks an operation's rules what would be recorded of it.
+    pub fn consider(&self, op: Op, inputs: Inputs, place: Place, part: Part) -> Pending {
         let op = if self.assumptions.is_empty() { op } else { self.assumed_op(op) };
-        match self.infer(&op, &inputs) {
-            Some(Ok(Inferred::One(ty))) => self.values.push(Value { node, ty: Some(ty) }),
-            Some(Ok(Inferred::Several(outputs))) => {
-                self.values.extend(outputs.iter().map(|&ty| Value { node, ty: Some(ty) }));
+        let (types, fault) = match self.infer(&op, &inputs) {
+            None => (None, None),
+            Some(Ok(types)) => (Some(types), None),
+            Some(Err(ill)) => (None, Some(Box::new(self.describe(&op, &inputs, place, ill)))),
+        };
+        let n_outputs = types.as_ref().map_or_else(|| op.n_outputs(), |types| types.types().len());
+        Pending { op, inputs, place, part, n_outputs, types, fault }
+    }
+
+    /// Records an operation whose rules were asked. What was recorded meanwhile stands before it.
+    pub fn record(&mut self, pending: Pending) -> NodeId {
+        let Pending { op, inputs, place, part, n_outputs, types, fault } = pending;
+        let (node, first) = (self.nodes.len() as NodeId, self.values.len() as ValueId);
+        match types {
+            Some(types) => {
+                self.values.extend(types.types().iter().map(|&ty| Value { node, ty: Some(ty) }));
             }
-            refused => {
-                if let Some(Err(ill)) = refused {
-                    let fault = self.describe(&op, &inputs, place, ill);
-                    self.faults.insert(node, fault);
-                }
-                self.values.extend((0..op.n_outputs()).map(|_| Value { node, ty: None }));
-            }
+            None => self.values.extend((0..n_outputs).map(|_| Value { node, ty: None })),
         }
-        let n_outputs = self.values.len() as u32 - first;
-        self.nodes.push(Node { op, inputs, first, n_outputs, place, part });
+        if let Some(fault) = fault {
+            self.faults.insert(node, *fault);
+        }
+        self.nodes.push(Node { op, inputs, first, n_outputs: n_outputs as u32, place, part });
         node
+    }
+
+    /// The fault of an operation that breaks a rule, before it is recorded.
+    pub fn describe_pending(&self, pending: &Pending, ill: Ill) -> Fault {
+        self.describe(&pending.op, &pending.inputs, pending.place, ill)
     }
 
     /// The type of an operation's only output; `None` when there is not exactly one, or it is ill.
@@ -476,7 +548,7 @@ impl Records {
             })
             .collect();
         Fault {
-            op: op.name().to_string(),
+            op: ill.called.unwrap_or(op.name()).to_string(),
             rule: ill.rule,
             operands,
             place: Some(self.place(place)),

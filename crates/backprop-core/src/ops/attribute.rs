@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::array::{DType, MAX_RANK};
 use crate::graph::body::Body;
-use crate::types::{Dim, Shape};
+use crate::types::{Dim, Dims, Shape};
 
 /// A parameter's value.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,8 +18,10 @@ pub enum Attribute {
     Ints(Vec<i64>),
     /// One dimension.
     Dim(Dim),
-    /// A list of dimensions.
+    /// The dimensions of a value.
     Shape(Shape),
+    /// Another list of dimensions.
+    Dims(Dims),
     /// An element type.
     DType(DType),
     /// A name.

@@ -284,7 +284,7 @@ fn shapes(a: Tensor, b: Tensor) -> (Option<Shape>, Option<Shape>) {
 #[track_caller]
 fn stretched(a: Tensor, left: Shape, b: Tensor, right: Shape) -> (Tensor, Tensor) {
     match broadcast_shapes(left, right) {
-        Ok(shape) => (a.broadcast_to(shape), b.broadcast_to(shape)),
+        Ok(shape) => (a.stretched_to(shape), b.stretched_to(shape)),
         Err(_) => (a, b),
     }
 }

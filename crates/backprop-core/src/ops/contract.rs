@@ -202,12 +202,17 @@ impl Contract {
         let ill = Ill::new(format!("{what} dimensions differ"))
             .note(0, format!("axis {i} = {}", a.shape[i]))
             .note(1, format!("axis {j} = {}", b.shape[j]));
-        let is_matmul = what == "inner" && b.shape.rank() == 2 && j == 0 && a.shape.rank() >= 1;
-        match is_matmul && b.shape[1] == a.shape[i] {
-            true => ill.hint("matmul(lhs, rhs.t()) has matching dimensions"),
-            false => match (a.shape[i], b.shape[j]) {
-                (Dim::Size(_), Dim::Size(_)) => ill,
-                (x, y) => ill.hint(format!("if they are always equal, say so: assume({x} == {y})")),
+        let is_matmul = what == "inner" && i + 1 == a.shape.rank() && j == b.shape.rank().saturating_sub(2);
+        let ill = if is_matmul { ill.called("matmul") } else { ill };
+        match (a.shape[i], b.shape[j]) {
+            (x, _) if is_matmul && b.shape.rank() == 2 && b.shape[1] == x => {
+                ill.hint("matmul(lhs, rhs.t()) has matching dimensions")
+            }
+            (x, y) => match [(x, y), (y, x)].into_iter().find_map(|(x, y)| Some((x.as_name()?, y))) {
+                Some((name, y)) => {
+                    ill.hint(format!("if they are always equal, say so: assume(\"{name}\", \"{y}\")"))
+                }
+                None => ill,
             },
         }
     }
@@ -304,8 +309,8 @@ impl Tensor {
             lhs_batch: axes,
             rhs_batch: axes,
         };
-        let a = self.broadcast_to(Shape::new(&stretched(a)));
-        let b = other.broadcast_to(Shape::new(&stretched(b)));
+        let a = self.stretched_to(Shape::new(&stretched(a)));
+        let b = other.stretched_to(Shape::new(&stretched(b)));
         emit(op, &[a, b]).one()
     }
 

@@ -72,10 +72,25 @@ impl Rule for Custom {
         self.0.bodies()
     }
     fn infer(&self, inputs: &[Type]) -> Result<Types, Ill> {
-        self.0.infer(inputs)
+        let types = self.0.infer(inputs)?;
+        if types.len() != self.n_outputs() {
+            let (n, given) = (self.n_outputs(), types.len());
+            return Err(Ill::new(format!("it has {n} outputs, but its type rule gives {given} types")));
+        }
+        Ok(types)
     }
     fn eval(&self, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill> {
-        self.0.eval(inputs, outputs)
+        let arrays = self.0.eval(inputs, outputs)?;
+        let types: Types = arrays.iter().map(|array| Type::new(array.dtype(), array.shape())).collect();
+        if types[..] != *outputs {
+            let list = |types: &[Type]| match types {
+                [] => "nothing".to_string(),
+                _ => types.iter().map(Type::to_string).collect::<Vec<_>>().join(", "),
+            };
+            let (given, said) = (list(&types), list(outputs));
+            return Err(Ill::new(format!("its evaluation gives {given}, but its type rule says {said}")));
+        }
+        Ok(arrays)
     }
     fn with_dims(&self, map: &MapDim) -> Result<Option<Op>, String> {
         self.0.with_dims(map)

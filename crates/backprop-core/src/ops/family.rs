@@ -48,6 +48,13 @@ pub trait Linear {
     /// mask of dx. Moving elements is the same for both; where numbers add, truth values `or`
     /// ([`Tensor::accumulate`], `scatter_add`), and padding is `false`.
     fn transpose(&self, slot: usize, x: &[Tensor], d: Tensor) -> Tensor;
+
+    /// [`Linear::transpose`] for each of the wanted operands. To be written anew where one pass over
+    /// all of them is quicker.
+    fn transposes(&self, x: &[Tensor], d: Tensor, wanted: &[bool]) -> Vec<Option<Tensor>> {
+        let each = |(slot, &wanted): (usize, &bool)| wanted.then(|| self.transpose(slot, x, d));
+        wanted.iter().enumerate().map(each).collect()
+    }
 }
 
 /// An op that is linear in each of two operands.

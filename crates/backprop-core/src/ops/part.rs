@@ -9,29 +9,29 @@ use crate::array::{Array, Sizes, strides};
 use crate::graph::fault::Ill;
 use crate::tensor::{Tensor, emit};
 use crate::text::Given;
-use crate::types::{Dim, MapDim, Shape, Type};
+use crate::types::{Dim, Dims, MapDim, Shape, Type};
 
 /// Every `step`-th element from `start` up to, not including, `stop`, along each axis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Slice {
     /// First index, for each axis.
-    pub start: Shape,
+    pub start: Dims,
     /// One past the last index, for each axis.
-    pub stop: Shape,
+    pub stop: Dims,
     /// Distance between elements, for each axis.
-    pub step: Shape,
+    pub step: Dims,
 }
 
 /// Zeros (`false`) around and between the elements. Without elements there are `low` + `high` −
 /// `interior`: then the gaps between them are one less than none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pad {
     /// How many before, for each axis.
-    pub low: Shape,
+    pub low: Dims,
     /// How many after, for each axis.
-    pub high: Shape,
+    pub high: Dims,
     /// How many between neighbours, for each axis.
-    pub interior: Shape,
+    pub interior: Dims,
 }
 
 /// The operands one after another along an axis.
@@ -47,15 +47,15 @@ impl Registered for Slice {
     }
 
     fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
-        let (start, stop) = (given.shape("start")?, given.shape("stop")?);
-        let step = given.has("step").then(|| given.shape("step")).transpose()?;
-        let ones = Shape::new(&vec![Dim::Size(1); start.rank()]);
+        let (start, stop) = (given.dims("start")?, given.dims("stop")?);
+        let step = given.has("step").then(|| given.dims("step")).transpose()?;
+        let ones = all(1, start.len());
         Ok(Slice { start, stop, step: step.unwrap_or(ones) }.into())
     }
 
     fn samples() -> Vec<Sample> {
         let row = |sizes: &[usize], start: &[usize], stop: &[usize], step: &[usize]| -> Sample {
-            let [start, stop, step] = [start, stop, step].map(sample::shape);
+            let [start, stop, step] = [start, stop, step].map(Dims::from);
             (Slice { start, stop, step }.into(), vec![sample::wave(sizes, 0)])
         };
         sample::shown(vec![
@@ -79,17 +79,17 @@ impl Rule for Slice {
 
     fn attributes(&self) -> Attributes {
         vec![
-            ("start", Attribute::Shape(self.start)),
-            ("stop", Attribute::Shape(self.stop)),
-            ("step", Attribute::Shape(self.step)),
+            ("start", Attribute::Dims(self.start.clone())),
+            ("stop", Attribute::Dims(self.stop.clone())),
+            ("step", Attribute::Dims(self.step.clone())),
         ]
     }
 
     fn infer(&self, inputs: &[Type]) -> Result<Types, Ill> {
         want_inputs(inputs, 1)?;
         let x = inputs[0].shape;
-        let lists = [self.start, self.stop, self.step];
-        if lists.iter().any(|list| list.rank() != x.rank()) {
+        let lists = [&self.start, &self.stop, &self.step];
+        if lists.iter().any(|list| list.len() != x.rank()) {
             return Err(Ill::new(format!("needs start, stop and step for each of the {} axes", x.rank())));
         }
         let mut dims = Vec::with_capacity(x.rank());
@@ -116,16 +116,16 @@ impl Rule for Slice {
 
     fn eval(&self, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill> {
         let (sizes, own) = (sizes_of(outputs[0]), strides(inputs[0].sizes()));
-        let (start, step) = (numbers(self.start)?, numbers(self.step)?);
-        let moved: Sizes = own.iter().zip(step).map(|(stride, step)| stride * step).collect();
-        let origin: usize = own.iter().zip(start).map(|(stride, start)| stride * start).sum();
+        let (start, step) = (numbers(&self.start)?, numbers(&self.step)?);
+        let moved: Sizes = own.iter().zip(&step).map(|(stride, step)| stride * step).collect();
+        let origin: usize = own.iter().zip(&start).map(|(stride, start)| stride * start).sum();
         let at = walk(sizes, &moved);
         picked(inputs[0].pick(sizes, |i| origin + at(i)))
     }
 
     fn with_dims(&self, map: &MapDim) -> Result<Option<Op>, String> {
-        let mapped = |list: Shape| Ok::<_, String>(list.with_dims(map)?.unwrap_or(list));
-        let op = Slice { start: mapped(self.start)?, stop: mapped(self.stop)?, step: mapped(self.step)? };
+        let mapped = |list: &Dims| Ok::<_, String>(list.with_dims(map)?.unwrap_or_else(|| list.clone()));
+        let op = Slice { start: mapped(&self.start)?, stop: mapped(&self.stop)?, step: mapped(&self.step)? };
         Ok(Some(op).filter(|op| op != self).map(Op::from))
     }
 
@@ -134,7 +134,12 @@ impl Rule for Slice {
     }
 }
 
-fn numbers(dims: Shape) -> Result<&'static [usize], Ill> {
+/// `n` for each of `rank` axes.
+fn all(n: usize, rank: usize) -> Dims {
+    std::iter::repeat_n(Dim::Size(n), rank).collect()
+}
+
+fn numbers(dims: &Dims) -> Result<Sizes, Ill> {
     dims.sizes().ok_or_else(|| Ill::new(format!("{dims} has a dimension without a size")))
 }
 
@@ -151,7 +156,8 @@ impl Linear for Slice {
             high.push(whole[axis] - start - used);
             interior.push(step - 1);
         }
-        emit(Pad { low: self.start, high: Shape::new(&high), interior: Shape::new(&interior) }, &[d]).one()
+        let (high, interior) = (high.into_iter().collect(), interior.into_iter().collect());
+        emit(Pad { low: self.start.clone(), high, interior }, &[d]).one()
     }
 }
 
@@ -161,15 +167,15 @@ impl Registered for Pad {
     }
 
     fn from_text(_name: &str, given: &Given) -> Result<Op, String> {
-        let (low, high) = (given.shape("low")?, given.shape("high")?);
-        let interior = given.has("interior").then(|| given.shape("interior")).transpose()?;
-        let zeros = Shape::new(&vec![Dim::Size(0); low.rank()]);
+        let (low, high) = (given.dims("low")?, given.dims("high")?);
+        let interior = given.has("interior").then(|| given.dims("interior")).transpose()?;
+        let zeros = all(0, low.len());
         Ok(Pad { low, high, interior: interior.unwrap_or(zeros) }.into())
     }
 
     fn samples() -> Vec<Sample> {
         let row = |sizes: &[usize], low: &[usize], high: &[usize], interior: &[usize]| -> Sample {
-            let [low, high, interior] = [low, high, interior].map(sample::shape);
+            let [low, high, interior] = [low, high, interior].map(Dims::from);
             (Pad { low, high, interior }.into(), vec![sample::wave(sizes, 0)])
         };
         sample::shown(vec![
@@ -192,16 +198,16 @@ impl Rule for Pad {
 
     fn attributes(&self) -> Attributes {
         vec![
-            ("low", Attribute::Shape(self.low)),
-            ("high", Attribute::Shape(self.high)),
-            ("interior", Attribute::Shape(self.interior)),
+            ("low", Attribute::Dims(self.low.clone())),
+            ("high", Attribute::Dims(self.high.clone())),
+            ("interior", Attribute::Dims(self.interior.clone())),
         ]
     }
 
     fn infer(&self, inputs: &[Type]) -> Result<Types, Ill> {
         want_inputs(inputs, 1)?;
         let x = inputs[0].shape;
-        if [self.low, self.high, self.interior].iter().any(|list| list.rank() != x.rank()) {
+        if [&self.low, &self.high, &self.interior].iter().any(|list| list.len() != x.rank()) {
             return Err(Ill::new(format!("needs low, high and interior for each of the {} axes", x.rank())));
         }
         let dims: Vec<Dim> = (0..x.rank())
@@ -216,7 +222,7 @@ impl Rule for Pad {
 
     fn eval(&self, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill> {
         let (sizes, x) = (sizes_of(outputs[0]), inputs[0]);
-        let (low, gap) = (numbers(self.low)?, numbers(self.interior)?);
+        let (low, gap) = (numbers(&self.low)?, numbers(&self.interior)?);
         let (own, out) = (strides(x.sizes()), strides(sizes));
         // One more element, a zero, is what the padding reads.
         let source = |i: usize| -> Option<usize> {
@@ -236,8 +242,9 @@ impl Rule for Pad {
     }
 
     fn with_dims(&self, map: &MapDim) -> Result<Option<Op>, String> {
-        let mapped = |list: Shape| Ok::<_, String>(list.with_dims(map)?.unwrap_or(list));
-        let op = Pad { low: mapped(self.low)?, high: mapped(self.high)?, interior: mapped(self.interior)? };
+        let mapped = |list: &Dims| Ok::<_, String>(list.with_dims(map)?.unwrap_or_else(|| list.clone()));
+        let op =
+            Pad { low: mapped(&self.low)?, high: mapped(&self.high)?, interior: mapped(&self.interior)? };
         Ok(Some(op).filter(|op| op != self).map(Op::from))
     }
 
@@ -266,7 +273,8 @@ impl Linear for Pad {
             stop.push(self.low[axis] + used);
             step.push(self.interior[axis] + 1);
         }
-        emit(Slice { start: self.low, stop: Shape::new(&stop), step: Shape::new(&step) }, &[d]).one()
+        let (stop, step) = (stop.into_iter().collect(), step.into_iter().collect());
+        emit(Slice { start: self.low.clone(), stop, step }, &[d]).one()
     }
 }
 
@@ -353,9 +361,24 @@ impl Linear for Concat {
     }
 
     fn transpose(&self, slot: usize, x: &[Tensor], d: Tensor) -> Tensor {
-        let Some(shapes) = x[..=slot].iter().map(|x| x.shape()).collect::<Option<Vec<_>>>() else { return d };
-        let start = shapes[..slot].iter().fold(Dim::Size(0), |sum, shape| sum + shape[self.axis]);
-        d.slice_axis(self.axis, start, start + shapes[slot][self.axis])
+        let wanted: Vec<bool> = (0..x.len()).map(|at| at == slot).collect();
+        self.transposes(x, d, &wanted)[slot].unwrap_or(d)
+    }
+
+    fn transposes(&self, x: &[Tensor], d: Tensor, wanted: &[bool]) -> Vec<Option<Tensor>> {
+        // One pass: each operand begins where the one before it ends.
+        let mut start = Dim::Size(0);
+        let mut parts = Vec::with_capacity(x.len());
+        for (x, &wanted) in x.iter().zip(wanted) {
+            let Some(shape) = x.shape() else {
+                parts.push(wanted.then_some(*x));
+                continue;
+            };
+            let stop = start + shape[self.axis];
+            parts.push(wanted.then(|| d.slice_axis(self.axis, start, stop)));
+            start = stop;
+        }
+        parts
     }
 }
 
@@ -368,23 +391,24 @@ impl Tensor {
             Ok(axis) => axis,
             Err(ill) => return ill,
         };
-        let ones = vec![Dim::Size(1); shape.rank()];
-        let zeros = Shape::new(&vec![Dim::Size(0); shape.rank()]);
-        let (start, stop) = (zeros.with(axis, start.into()), shape.with(axis, stop.into()));
-        emit(Slice { start, stop, step: Shape::new(&ones) }, &[self]).one()
+        let at = |own: usize, chosen: Dim, other: Dim| if own == axis { chosen } else { other };
+        let (start, stop) = (start.into(), stop.into());
+        let first = (0..shape.rank()).map(|own| at(own, start, Dim::Size(0))).collect();
+        let end = (0..shape.rank()).map(|own| at(own, stop, shape[own])).collect();
+        emit(Slice { start: first, stop: end, step: all(1, shape.rank()) }, &[self]).one()
     }
 
     /// Every `step`-th element of `start..stop` along each axis.
     #[track_caller]
-    pub fn slice(self, start: impl Into<Shape>, stop: impl Into<Shape>, step: impl Into<Shape>) -> Tensor {
+    pub fn slice(self, start: impl Into<Dims>, stop: impl Into<Dims>, step: impl Into<Dims>) -> Tensor {
         emit(Slice { start: start.into(), stop: stop.into(), step: step.into() }, &[self]).one()
     }
 
     /// `low` zeros before and `high` zeros after the elements of each axis.
     #[track_caller]
-    pub fn pad(self, low: impl Into<Shape>, high: impl Into<Shape>) -> Tensor {
+    pub fn pad(self, low: impl Into<Dims>, high: impl Into<Dims>) -> Tensor {
         let low = low.into();
-        let interior = Shape::new(&vec![Dim::Size(0); low.rank()]);
+        let interior = all(0, low.len());
         emit(Pad { low, high: high.into(), interior }, &[self]).one()
     }
 }

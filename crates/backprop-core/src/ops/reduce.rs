@@ -463,7 +463,7 @@ impl Tensor {
         let (Some(own), Some(shape)) = (self.shape(), like.shape()) else { return self };
         let kept = shape.with_ones(&axes.to_vec());
         let column = if own == kept { self } else { emit(super::Reshape { shape: kept }, &[self]).one() };
-        column.broadcast_to(shape)
+        column.stretched_to(shape)
     }
 
     /// The mean over the axes: `()` for all, `1`, `-1`, `[0, 2]`. A composite: Σx/n.

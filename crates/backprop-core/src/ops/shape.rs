@@ -111,7 +111,7 @@ impl Rule for Reshape {
 
 impl Linear for Reshape {
     fn transpose(&self, _slot: usize, x: &[Tensor], d: Tensor) -> Tensor {
-        d.reshaped_as(x[0])
+        d.fitted_to(x[0])
     }
 }
 
@@ -289,7 +289,7 @@ impl Rule for Broadcast {
 impl Linear for Broadcast {
     fn transpose(&self, _slot: usize, x: &[Tensor], d: Tensor) -> Tensor {
         let Some(shape) = x[0].shape() else { return d };
-        d.accumulate(&self.repeated_axes(shape)).reshaped_as(x[0])
+        d.accumulate(&self.repeated_axes(shape)).fitted_to(x[0])
     }
 }
 
@@ -353,9 +353,18 @@ impl Tensor {
         }
     }
 
-    /// The same elements in the shape of `like`; `self` where they agree already.
+    /// The same elements in the shape of `like`.
     #[track_caller]
     pub fn reshaped_as(self, like: Tensor) -> Tensor {
+        match like.shape() {
+            Some(shape) => emit(Reshape { shape }, &[self]).one(),
+            None => like.identity(),
+        }
+    }
+
+    /// As [`Tensor::reshaped_as`], for rules: `self` where the shapes agree already.
+    #[track_caller]
+    pub(super) fn fitted_to(self, like: Tensor) -> Tensor {
         match (self.shape(), like.shape()) {
             (Some(own), Some(shape)) if own != shape => emit(Reshape { shape }, &[self]).one(),
             _ => self,
@@ -392,7 +401,12 @@ impl Tensor {
     /// x repeated to `shape`; only new leading axes and axes of size 1 are repeated.
     #[track_caller]
     pub fn broadcast_to(self, shape: impl Into<Shape>) -> Tensor {
-        let shape = shape.into();
+        emit(Broadcast { shape: shape.into() }, &[self]).one()
+    }
+
+    /// As [`Tensor::broadcast_to`], for operands and rules: `self` where it has the shape already.
+    #[track_caller]
+    pub(super) fn stretched_to(self, shape: Shape) -> Tensor {
         if self.shape() == Some(shape) { self } else { emit(Broadcast { shape }, &[self]).one() }
     }
 

@@ -8,7 +8,7 @@ use super::literal::read_float;
 use crate::array::{DType, MAX_RANK};
 use crate::graph::body::Body;
 use crate::ops::{Axes, Literal};
-use crate::types::{Dim, Reader, Shape, Type, Wrong};
+use crate::types::{Dim, Dims, Reader, Shape, Type, Wrong};
 
 /// What is written behind an op's name: the op is built from this.
 ///
@@ -170,6 +170,14 @@ impl<'a> Given<'a> {
     /// It is missing or no such list.
     pub fn shape(&self, name: &'static str) -> Result<Shape, String> {
         self.read(name, |reader| reader.shape())
+    }
+
+    /// A list of numbers or dimensions that is no shape: where something begins or ends.
+    ///
+    /// # Errors
+    /// It is missing or no such list.
+    pub fn dims(&self, name: &'static str) -> Result<Dims, String> {
+        Ok(self.read(name, |reader| reader.dims())?.into_iter().collect())
     }
 
     /// An element type.

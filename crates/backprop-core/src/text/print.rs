@@ -172,6 +172,7 @@ impl Printer {
             Attribute::Ints(list) => write!(self.text, "{list:?}").expect(TO_A_STRING),
             Attribute::Dim(dim) => write!(self.text, "{dim}").expect(TO_A_STRING),
             Attribute::Shape(shape) => write!(self.text, "{shape}").expect(TO_A_STRING),
+            Attribute::Dims(dims) => write!(self.text, "{dims}").expect(TO_A_STRING),
             Attribute::DType(dtype) => self.text.push_str(dtype.name()),
             Attribute::Name(name) => self.name(name),
             Attribute::Body(body) => self.body(body, 0),

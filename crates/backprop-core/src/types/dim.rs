@@ -325,9 +325,11 @@ impl From<usize> for Dim {
 }
 
 impl From<&str> for Dim {
-    /// A name; see [`Dim::named`].
-    fn from(name: &str) -> Dim {
-        Dim::named(name)
+    /// The dimension as types write it: `B`, `2*T`, `B + 1`; any other text is a name.
+    fn from(text: &str) -> Dim {
+        let mut reader = super::Reader::new(text);
+        let read = reader.dim().ok().filter(|_| reader.end().is_ok());
+        read.unwrap_or_else(|| Dim::named(text))
     }
 }
 
@@ -428,6 +430,12 @@ mod tests {
         assert_eq!(b.div_floor(2.into()), b.div_floor(2.into()));
         assert_ne!(b.div_floor(2.into()), b.div_floor(3.into()));
         assert_eq!(b.div_floor(0.into()), None);
+    }
+
+    #[test]
+    fn text_is_read_as_types_write_it() {
+        let (b, t) = (Dim::named("B"), Dim::named("T"));
+        assert_eq!(["B", "7", "2*T + B", "B - 1"].map(Dim::from), [b, 7.into(), t * 2 + b, b - 1]);
     }
 
     #[test]

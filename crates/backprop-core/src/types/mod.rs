@@ -1,6 +1,7 @@
 //! What is known of a value before it is computed: its element type and its shape.
 
 mod dim;
+mod dims;
 mod parse;
 
 use std::cell::Cell;
@@ -11,6 +12,7 @@ use std::ops::Deref;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 pub use dim::{Bindings, Dim, Poly};
+pub use dims::Dims;
 pub use parse::parse_type;
 pub(crate) use parse::{Reader, Wrong};
 
@@ -205,14 +207,7 @@ impl fmt::Debug for Shape {
 
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[")?;
-        for (axis, dim) in self.dims().iter().enumerate() {
-            if axis > 0 {
-                f.write_str(", ")?;
-            }
-            write!(f, "{dim}")?;
-        }
-        f.write_str("]")
+        dims::write_list(self.dims(), f)
     }
 }
 

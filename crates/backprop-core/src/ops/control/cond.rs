@@ -76,9 +76,8 @@ pub(super) fn call(
     [then, otherwise]: [Draft; 2],
     line: Line,
 ) -> Outputs {
-    let mut captures = then.captures();
-    captures
-        .extend(otherwise.captures().into_iter().filter(|own| !then.captures().iter().any(|o| o.is(*own))));
+    let others = otherwise.captures().filter(|&outer| !then.has_captured(outer));
+    let captures: Vec<Tensor> = then.captures().chain(others).collect();
     let inputs: Vec<Tensor> =
         std::iter::once(pred).chain(operands.iter().copied()).chain(captures.iter().copied()).collect();
     let [then, otherwise] = [then, otherwise].map(|draft| Arc::new(draft.finish(&captures, 0)));

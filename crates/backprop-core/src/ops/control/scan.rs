@@ -199,7 +199,7 @@ impl Loop {
 
     /// Calls `scan` on `operands`, for which `body` has its explicit parameters.
     pub fn call(&self, home: ContextId, operands: &[Tensor], body: Draft, line: Line) -> Outputs {
-        let captures = body.captures();
+        let captures: Vec<Tensor> = body.captures().collect();
         let inputs: Vec<Tensor> = operands.iter().chain(&captures).copied().collect();
         let Loop { n_carry, n_xs, reverse, .. } = *self;
         let length = home.get().map_or(self.length, |home| home.records().borrow().assumed(self.length));
