@@ -5,8 +5,8 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use super::attribute::Literal;
+use super::axis::IntoAxis;
 use super::family::Family;
-use super::reduce::IntoAxis;
 use super::sample::{self, Registered, Sample};
 use super::{Arrays, Attribute, Attributes, Op, Rule, Types, map_dim, map_shape, one, want_axis};
 use crate::array::{Array, DType, Element};

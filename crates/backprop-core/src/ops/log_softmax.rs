@@ -1,7 +1,8 @@
 //! `log_softmax`: an op of its own, since x − ln Σ eˣ from `logsumexp` loses digits far from 0.
 
+use super::axis::IntoAxis;
 use super::family::{Bprop, Differentiate, Family, General, Gradient};
-use super::reduce::{IntoAxis, groups, infer, over_axes};
+use super::reduce::{groups, infer, over_axes};
 use super::sample::{self, Registered, Sample};
 use super::{Arrays, Attributes, Axes, Op, Rule, Types, one, want};
 use crate::array::Array;

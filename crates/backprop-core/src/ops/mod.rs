@@ -4,17 +4,20 @@
 //! (DESIGN.md, "An op is one place"). The enum [`Op`] is closed, so that a compiler can match
 //! patterns; [`Custom`] is the door for operations from other crates.
 
+mod argmax;
 mod attribute;
+mod axis;
 mod binary;
 mod contract;
 mod control;
 mod custom;
 mod family;
-mod index;
+mod gather;
 mod leaf;
 mod log_softmax;
 mod logic;
 mod norm;
+mod one_hot;
 mod part;
 mod random;
 mod reduce;
@@ -26,20 +29,23 @@ mod unary;
 use std::fmt;
 use std::sync::Arc;
 
+pub use argmax::{ArgMax, MaxWithIndex};
 pub use attribute::{Attribute, Attributes, Axes, Literal};
+pub use axis::{IntoAxes, IntoAxis};
 pub use binary::{Binary, broadcast_binary, refuse_zero_divisor};
 pub use contract::Contract;
 pub use control::{Cond, Scan, Tree, cond, scan, scan_indexed, scan_n, scan_reverse};
 pub use custom::{Custom, OpRule};
 pub use family::{BilinearRule, Bprop, Differentiate, Family, General, Gradient, Linear, Pointwise, Pull};
-pub use index::{ArgMax, Gather, MaxWithIndex, OneHot, ScatterAdd, check_indices};
+pub use gather::{Gather, ScatterAdd, check_indices};
 pub use leaf::{Constant, DimValue, Full, IllCall, Input, Iota, Missing, full, iota};
 pub use log_softmax::LogSoftmax;
 pub use logic::{Compare, Logic};
 pub use norm::Norm;
+pub use one_hot::OneHot;
 pub use part::{Concat, Pad, Slice, concat};
 pub use random::{Normal, Uniform, key_of};
-pub use reduce::{Any, IntoAxes, IntoAxis, LogSumExp, Max, Sum};
+pub use reduce::{Any, LogSumExp, Max, Sum};
 pub use select::{Cast, Identity, Select, StopGradient};
 pub use shape::{Broadcast, IntoSizes, Reshape, Transpose, broadcast_shapes};
 pub use unary::Unary;

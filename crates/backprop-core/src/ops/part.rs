@@ -1,7 +1,7 @@
 //! Ops that take a part of a value, or put parts together: slice, pad, concat. All linear, all exact.
 
+use super::axis::IntoAxis;
 use super::family::{Family, Linear};
-use super::reduce::IntoAxis;
 use super::sample::{self, Registered, Sample};
 use super::shape::{picked, sizes_of, walk};
 use super::{Arrays, Attribute, Attributes, Op, Rule, Types, one, want_axis, want_inputs};

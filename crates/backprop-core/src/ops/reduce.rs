@@ -1,5 +1,6 @@
 //! Reductions over axes: `sum`, `max`, `any`, `logsumexp`. The axes reduced are left out.
 
+use super::axis::IntoAxes;
 use super::family::{Bprop, Differentiate, Family, General, Gradient, Linear};
 use super::sample::{self, Registered, Sample};
 use super::{
@@ -339,76 +340,6 @@ impl LogSumExp {
     #[track_caller]
     fn weights(&self, x: Tensor) -> Tensor {
         emit(LogSoftmax { axes: self.axes }, &[x]).one().exp()
-    }
-}
-
-/// One axis, as a user writes it: counted from the front, or, below 0, from the end.
-pub trait IntoAxis: Copy {
-    /// The number, with its sign.
-    fn number(self) -> i64;
-
-    /// The axis of `shape`, counted from the front.
-    ///
-    /// # Errors
-    /// There is no such axis.
-    fn counted(self, shape: Shape) -> Result<usize, Ill> {
-        let (axis, rank) = (self.number(), shape.rank());
-        match usize::try_from(if axis < 0 { axis.saturating_add(rank as i64) } else { axis }) {
-            Ok(counted) if counted < rank => Ok(counted),
-            _ => Err(Ill::new(format!("axis {axis} is out of range for {shape}"))),
-        }
-    }
-}
-
-macro_rules! into_axis {
-    ($($number:ty)*) => {$(
-        impl IntoAxis for $number {
-            fn number(self) -> i64 {
-                i64::try_from(self).unwrap_or(i64::MAX)
-            }
-        }
-
-        impl IntoAxes for $number {
-            fn into_axes(self, shape: Shape) -> Result<Axes, Ill> {
-                [self].into_axes(shape)
-            }
-        }
-    )*};
-}
-
-into_axis! { i64 i32 usize }
-
-/// Axes of a reduction, as a user writes them.
-pub trait IntoAxes {
-    /// The axes, increasing, of an operand of this shape.
-    ///
-    /// # Errors
-    /// An axis is out of range.
-    fn into_axes(self, shape: Shape) -> Result<Axes, Ill>;
-}
-
-/// Every axis.
-impl IntoAxes for () {
-    fn into_axes(self, shape: Shape) -> Result<Axes, Ill> {
-        Ok(Axes::new(&(0..shape.rank()).collect::<Vec<_>>()))
-    }
-}
-
-/// Several axes; −1 is the last.
-impl<A: IntoAxis, const N: usize> IntoAxes for [A; N] {
-    fn into_axes(self, shape: Shape) -> Result<Axes, Ill> {
-        if N > shape.rank() {
-            return Err(Ill::new(format!("{N} axes are named, but the rank is {}", shape.rank())));
-        }
-        let mut axes = self.iter().map(|axis| axis.counted(shape)).collect::<Result<Vec<usize>, Ill>>()?;
-        axes.sort_unstable();
-        Ok(Axes::new(&axes))
-    }
-}
-
-impl IntoAxes for Axes {
-    fn into_axes(self, _shape: Shape) -> Result<Axes, Ill> {
-        Ok(self.sorted())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Ops that move elements to another shape: reshape, transpose, broadcast. All linear, all exact.
 
+use super::axis::IntoAxis;
 use super::family::{Family, Linear};
-use super::reduce::IntoAxis;
 use super::sample::{self, Registered, Sample};
 use super::{Arrays, Attribute, Attributes, Axes, Op, Rule, Types, map_shape, one, want_inputs};
 use crate::array::{Array, Sizes, strides};
