@@ -32,6 +32,8 @@ pub struct Bound {
 pub(crate) struct Shared {
     pub context: ContextId,
     pub is_eager: bool,
+    /// The line of the call that bound them.
+    bound_at: &'static Location<'static>,
     pub entries: Arc<Vec<Parameter>>,
     pub tensors: Vec<Tensor>,
     states: Arc<Named<State>>,
@@ -39,13 +41,19 @@ pub(crate) struct Shared {
     tree: Arc<Tree>,
 }
 
-/// A state that stands in the graph or on the tape.
+/// A state that stands in the graph, or on the tape until the scope ends in which it was asked for.
 #[derive(Clone)]
 pub(crate) struct BoundState {
     pub name: Arc<str>,
     pub slot_of: Option<(usize, &'static str)>,
     pub ty: Type,
     pub tensor: Tensor,
+}
+
+impl BoundState {
+    fn alive(&self) -> Option<Tensor> {
+        self.tensor.context().get().is_some().then_some(self.tensor)
+    }
 }
 
 impl HasName for BoundState {
@@ -67,9 +75,9 @@ impl BoundStates {
         self.by_slot.get(&(position, slot)).map(|&at| &self.all[at])
     }
 
-    fn push(&mut self, state: BoundState) {
+    fn put(&mut self, state: BoundState) {
         let slot_of = state.slot_of;
-        let at = self.all.push(state);
+        let at = self.all.put(state);
         if let Some(slot_of) = slot_of {
             self.by_slot.insert(slot_of, at);
         }
@@ -110,6 +118,7 @@ impl Bound {
         let shared = Shared {
             context: home.context(),
             is_eager: home.is_eager(),
+            bound_at: Location::caller(),
             entries: params.entries.clone(),
             tensors,
             states: params.states.clone(),
@@ -153,7 +162,7 @@ impl Bound {
             ill =
                 ill.hint(format!("there is `{nearest}`; were these parameters made by this network's init?"));
         }
-        self.leaf(IllCall::new("params", ill))
+        self.leaf(IllCall::new("params", ill), Location::caller())
     }
 
     /// The part that belongs to the layer called `name` inside this one.
@@ -207,7 +216,8 @@ impl Bound {
         let path = self.path();
         let stream = context.get().map_or(0, |emit| emit.streams().borrow_mut().next(&path));
         let seed = self.state(SEED, Type::new(DType::U32, [2usize]));
-        let stream = self.leaf(Constant { array: Arc::new(Array::vector(vec![stream])) });
+        let stream = Constant { array: Arc::new(Array::vector(vec![stream])) };
+        let stream = self.leaf(stream, Location::caller());
         let step = self.step().cast(DType::U32).reshape([1]);
         let key = concat(&[seed, stream, step], 0);
         let mut key = key;
@@ -268,7 +278,7 @@ impl Bound {
     /// The state called `name`; zeros where the store has none yet.
     #[track_caller]
     pub(crate) fn state(&self, name: &str, ty: Type) -> Tensor {
-        let known = self.shared.bound_states.borrow().all.find(name).map(|state| state.tensor);
+        let known = self.shared.bound_states.borrow().all.find(name).and_then(BoundState::alive);
         if let Some(known) = known {
             return known;
         }
@@ -281,7 +291,7 @@ impl Bound {
     #[track_caller]
     pub(crate) fn slot(&self, position: usize, slot: &'static str, ty: Type) -> Tensor {
         let key = Some((position, slot));
-        let known = self.shared.bound_states.borrow().slot(position, slot).map(|state| state.tensor);
+        let known = self.shared.bound_states.borrow().slot(position, slot).and_then(BoundState::alive);
         if let Some(known) = known {
             return known;
         }
@@ -298,8 +308,8 @@ impl Bound {
         }
     }
 
-    /// Outside of any loop or branch that is being built: others ask for the same state.
-    #[track_caller]
+    /// Outside of any loop or branch that is being built: others ask for the same state. Its place is
+    /// where the parameters were bound.
     fn bind_state(
         &self,
         name: Arc<str>,
@@ -307,34 +317,32 @@ impl Bound {
         ty: Type,
         array: Option<&Array>,
     ) -> Tensor {
+        let at = self.shared.bound_at;
         let tensor = match array {
             Some(array) if Type::new(array.dtype(), array.sizes()) != ty => {
                 let found = Type::new(array.dtype(), array.sizes());
-                self.leaf(IllCall::new(
-                    "params",
-                    Ill::new(format!("state `{name}` is {found}, but {ty} is needed")),
-                ))
+                let ill = Ill::new(format!("state `{name}` is {found}, but {ty} is needed"));
+                self.leaf(IllCall::new("params", ill), at)
             }
             _ if !self.shared.is_eager => {
                 let known =
                     self.shared.context.get().and_then(|emit| emit.records().snapshot().by_name(&name));
                 match known {
                     Some(value) => Tensor::new(self.shared.context, value),
-                    None => self.leaf(Input { ty }).named(&name),
+                    None => self.leaf(Input { ty }, at).named(&name),
                 }
             }
-            Some(array) => self.leaf(Constant { array: Arc::new(array.clone()) }),
+            Some(array) => self.leaf(Constant { array: Arc::new(array.clone()) }, at),
             None => match Full::new(ty, 0.0) {
-                Ok(zeros) => self.leaf(zeros),
-                Err(ill) => self.leaf(IllCall::new("params", ill)),
+                Ok(zeros) => self.leaf(zeros, at),
+                Err(ill) => self.leaf(IllCall::new("params", ill), at),
             },
         };
-        self.shared.bound_states.borrow_mut().push(BoundState { name, slot_of, ty, tensor });
+        self.shared.bound_states.borrow_mut().put(BoundState { name, slot_of, ty, tensor });
         tensor
     }
 
-    #[track_caller]
-    fn leaf(&self, op: impl Into<backprop_core::Op>) -> Tensor {
-        self.shared.context.emit_outside(op.into(), Line::Code(Location::caller())).one()
+    fn leaf(&self, op: impl Into<backprop_core::Op>, at: &'static Location<'static>) -> Tensor {
+        self.shared.context.emit_outside(op.into(), Line::Code(at)).one()
     }
 }

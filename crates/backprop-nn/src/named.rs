@@ -37,6 +37,17 @@ impl<T: HasName> Named<T> {
         self.position(name).map(|position| &self.items[position])
     }
 
+    /// Puts the item in the place of the one of its name, or adds it; returns its position.
+    pub fn put(&mut self, item: T) -> usize {
+        match self.position(item.name()) {
+            Some(position) => {
+                self.items[position] = item;
+                position
+            }
+            None => self.push(item),
+        }
+    }
+
     pub fn at_mut(&mut self, position: usize) -> &mut T {
         &mut self.items[position]
     }

@@ -225,9 +225,12 @@ impl Executable {
         let types: Box<[Type]> = inputs.iter().map(type_of).collect();
         // Nothing is computed under the lock: a rule may be a user's.
         let kept = || self.specialised.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, bound)) = kept().iter().find(|(known, _)| *known == types) {
-            return Ok(bound.clone());
+        let mut known = kept();
+        if let Some(at) = known.iter().position(|(known, _)| *known == types) {
+            known[at..].rotate_left(1);
+            return Ok(known[known.len() - 1].1.clone());
         }
+        drop(known);
         let bound = self.bind(inputs)?;
         let mut kept = kept();
         if kept.len() == MAX_SPECIALISED {

@@ -94,15 +94,6 @@ impl Tape {
         self.context.id
     }
 
-    /// The innermost open scope. A body that is being built keeps no values here.
-    fn innermost(&self) -> ContextId {
-        let shares = |id: &ContextId| {
-            id.get().is_some_and(|emit| std::ptr::eq(emit.records(), &self.context.shared.records))
-        };
-        let scopes = std::iter::successors(Some(self.id()), |id| id.inner().filter(shares));
-        scopes.last().unwrap_or(self.id())
-    }
-
     /// What has been recorded.
     pub fn records(&self) -> Rc<Records> {
         self.context.shared.records.snapshot()
@@ -115,7 +106,7 @@ impl Tape {
     }
 
     fn hold(&self, array: Array, line: Line, part: Part) -> Tensor {
-        let home = self.innermost();
+        let home = self.id().innermost_scope();
         let shared = &self.context.shared;
         let ty = Type::new(array.dtype(), array.shape());
         let place = Place { line, module: self.context.cursor.get().module };
@@ -151,7 +142,7 @@ impl Tape {
     /// inside, and gradients with respect to them asked for; handles made inside are stale after.
     /// While the body of a loop or branch is being built, nothing is computed, so nothing is freed.
     pub fn scope<R>(&self, body: impl FnOnce(&Tape) -> R) -> R {
-        if self.innermost() != self.id().innermost() {
+        if self.id().innermost_scope() != self.id().innermost() {
             return body(self);
         }
         let outer = self.id().innermost().get();
@@ -197,7 +188,7 @@ impl Tape {
 
     /// A result of a scope that has ended.
     fn keep(&self, value: Result<Array, Error>, line: Line) -> Tensor {
-        let home = self.innermost();
+        let home = self.id().innermost_scope();
         let refused = |ill: Ill| home.emit(IllCall::new("scope", ill).into(), &[], line).one();
         match value {
             Err(error) => {

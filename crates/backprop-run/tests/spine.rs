@@ -231,6 +231,28 @@ fn nan_is_not_hidden() {
 }
 
 #[test]
+fn the_norms_slope_at_zero_is_zero_and_hides_no_infinity() {
+    let tape = Tape::new();
+    let x = tape.value([0.0, 0.0]);
+    // 0 is a convention for the slope of the norm; times an infinite slope it is unknown.
+    for (name, z) in [
+        ("log", x.norm().log()),
+        ("reciprocal", 1.0 / x.norm()),
+        ("sqrt", x.norm().sqrt()),
+        ("below", x.sqrt().norm()),
+    ] {
+        let [dx] = grad(z, [x]);
+        assert!(dx.value().unwrap().to_f64s().iter().all(|dx| dx.is_nan()), "{name}: {dx:?}");
+    }
+    let mut z = x.norm() + x.norm() * x.sum(());
+    for order in 1..=3 {
+        let [dx] = grad(z, [x]);
+        assert_eq!(dx.value().unwrap().to_f64s(), [0.0, 0.0], "order {order}");
+        z = dx.sum(());
+    }
+}
+
+#[test]
 fn casts_are_rusts_as() {
     let tape = Tape::new();
     // The third lies just above the middle of two f32, and as an f64 it lies on the middle.

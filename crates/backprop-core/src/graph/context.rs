@@ -258,18 +258,38 @@ impl ContextId {
         TABLE.with_borrow(|table| table.innermost(self))
     }
 
-    /// The iterations' numbers of the loops whose bodies are open below this context, outermost first.
-    pub fn iterations(self) -> Vec<Tensor> {
-        let bodies = std::iter::successors(self.inner(), |body| body.inner());
-        bodies.filter_map(|body| body.get()?.iteration()).collect()
+    /// The context directly above this one.
+    fn outer(self) -> Option<ContextId> {
+        TABLE.with_borrow(|table| table.live(self)?.parent)
     }
 
-    /// Calls `op`, which has no operands, in this very context, though a body may be open below it.
+    /// The iterations' numbers of the loops whose bodies are open around the next operation, outermost
+    /// first.
+    pub fn iterations(self) -> Vec<Tensor> {
+        let bodies = std::iter::successors(Some(self.innermost()), |body| body.outer());
+        let mut numbers: Vec<Tensor> = bodies.filter_map(|body| body.get()?.iteration()).collect();
+        numbers.reverse();
+        numbers
+    }
+
+    /// The innermost open scope of a tape; this context itself where it is a graph or a body. What is
+    /// recorded now in the records that they share ends with that scope.
+    pub fn innermost_scope(self) -> ContextId {
+        let shares = |inner: &ContextId| match (self.get(), inner.get()) {
+            (Some(own), Some(inner)) => std::ptr::eq(own.records(), inner.records()),
+            _ => false,
+        };
+        let scopes = std::iter::successors(Some(self), |id| id.inner().filter(shares));
+        scopes.last().unwrap_or(self)
+    }
+
+    /// Calls `op`, which has no operands, outside of any body that is open below this context.
     pub fn emit_outside(self, op: Op, line: Line) -> Outputs {
-        match self.get() {
+        let home = self.innermost_scope();
+        match home.get() {
             Some(emit) => {
                 let Emitted { first, n } = emit.call(op, &[], line);
-                Outputs { context: self, first, n }
+                Outputs { context: home, first, n }
             }
             None => self.emit(op, &[], line),
         }

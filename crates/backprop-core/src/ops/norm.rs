@@ -62,11 +62,11 @@ impl General for Norm {
     fn bprop(&self, at: &Bprop) -> Vec<Gradient> {
         let (x, y, d) = (at.x[0], at.y[0], at.d_or_zeros(0));
         let Some(shape) = x.shape() else { return vec![Gradient::Value(d)] };
-        let slope = x / y.broadcast_to(shape);
-        // Not `y > 0`: a norm that is NaN must not pass for a zero.
+        // Not `y > 0`: a norm that is NaN must not pass for a zero. And it is the slope that is 0 at 0, not
+        // dx: 0·∞ stays NaN.
         let smooth = y.ne(0.0).broadcast_to(shape);
-        let dx = d.broadcast_to(shape) * slope;
-        vec![Gradient::Masked(emit(Select, &[smooth, dx, dx.zeros_like()]).one(), smooth)]
+        let slope = emit(Select, &[smooth, x / y.broadcast_to(shape), x.zeros_like()]).one();
+        vec![Gradient::Value(d.broadcast_to(shape) * slope)]
     }
 }
 
