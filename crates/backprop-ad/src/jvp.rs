@@ -7,7 +7,7 @@ use backprop_core::{Ill, Tensor, emit};
 
 use crate::Engine;
 use crate::prune::{Pruned, cut};
-use crate::rule::{Cotangent, pull_back};
+use crate::rule::{Cotangent, as_many, fitting, pull_back};
 use crate::sweep::{local, vjp};
 
 /// The tangents of the outputs.
@@ -22,7 +22,8 @@ impl Tangents {
     }
 }
 
-/// J·t: the directional derivatives of `outputs` for the tangents t of some values.
+/// J·t: the directional derivatives of `outputs` for the tangents t of some values. The tangents of a
+/// value that is given twice add up.
 #[track_caller]
 pub fn jvp(outputs: &[Tensor], inputs: &[(Tensor, Tensor)]) -> Tangents {
     let Some(home) = outputs.first().and_then(|output| output.context().get()) else {
@@ -48,7 +49,11 @@ pub fn jvp(outputs: &[Tensor], inputs: &[(Tensor, Tensor)]) -> Tangents {
     let mut table: Vec<Option<Tensor>> = vec![None; pruned.n_values()];
     for &(x, t) in &known {
         if let Some(at) = pruned.index(x) {
-            table[at] = Some(t);
+            // An input that is given twice moves by both.
+            table[at] = Some(match table[at] {
+                Some(other) => other + t,
+                None => t,
+            });
         }
     }
     let get = |table: &[Option<Tensor>], value: ValueId| pruned.index(value).and_then(|at| table[at]);
@@ -125,7 +130,11 @@ fn push_forward(op: &Op, x: &[Tensor], y: &[Tensor], tx: &[Option<Tensor>]) -> V
             vec![sum(&mut left.into_iter().chain(right))]
         }
         Family::General(rule) => {
-            rule.jvp(x, y, tx, &Engine).unwrap_or_else(|| transposed_bprop(op, x, y, tx))
+            let ty = rule.jvp(x, y, tx, &Engine).unwrap_or_else(|| transposed_bprop(op, x, y, tx));
+            if let Err(ill) = as_many(op, "jvp", ty.len(), y) {
+                return vec![Some(ill); y.len()];
+            }
+            ty.into_iter().zip(y).map(|(ty, &y)| ty.map(|ty| fitting(op, "jvp", y, ty))).collect()
         }
     }
 }

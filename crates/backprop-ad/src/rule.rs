@@ -1,7 +1,7 @@
 //! What the families derive: `bprop` of any op from what its author wrote (`jvp` derives the other way).
 
 use backprop_core::ops::{Bprop, Family, Gradient, Logic, Op, Pull, Select};
-use backprop_core::{Tensor, emit};
+use backprop_core::{Ill, Tensor, emit};
 
 use crate::Engine;
 
@@ -45,7 +45,7 @@ pub(crate) fn pull_back(
             .map(|(slot, &wanted)| if wanted { rule(slot, d[0]?) } else { None })
             .collect()
     };
-    match op.family() {
+    let mut pulled: Vec<Option<Cotangent>> = match op.family() {
         Family::None(_) => vec![None; x.len()],
         Family::Pointwise(rule) => {
             for_each_slot(&|slot, Cotangent { d, mask }| match rule.pull(slot, d, x, y[0]) {
@@ -77,6 +77,9 @@ pub(crate) fn pull_back(
         Family::General(rule) => {
             let d: Vec<Option<Tensor>> = d.iter().map(|d| d.map(|d| d.d)).collect();
             let gradients = rule.bprop(&Bprop { x, y, d: &d, wanted, engine: &Engine });
+            if let Err(ill) = as_many(op, "bprop", gradients.len(), x) {
+                return wanted.iter().map(|&wanted| wanted.then_some(Cotangent::new(ill))).collect();
+            }
             let kept = gradients.into_iter().zip(wanted).map(|(gradient, &wanted)| match gradient {
                 Gradient::Value(d) if wanted => Some(Cotangent::new(d)),
                 Gradient::Masked(d, mask) if wanted => Some(Cotangent { d, mask: Some(mask) }),
@@ -84,6 +87,34 @@ pub(crate) fn pull_back(
             });
             kept.collect()
         }
+    };
+    for (&x, pulled) in x.iter().zip(pulled.iter_mut().flatten()) {
+        pulled.d = fitting(op, "bprop", x, pulled.d);
+    }
+    pulled
+}
+
+/// What a user's rule gives for `value`: of its type, or ill.
+pub(crate) fn fitting(op: &Op, rule: &str, value: Tensor, found: Tensor) -> Tensor {
+    match (op, value.ty(), found.ty()) {
+        (Op::Custom(_), Some(want), Some(ty)) if want != ty => {
+            value.ill(op.name(), Ill::new(format!("its {rule} gives {ty} for a value of type {want}")))
+        }
+        _ => found,
+    }
+}
+
+/// Refuses a user's rule that gives not one result for each of `values`.
+///
+/// # Errors
+/// An ill value that says so.
+pub(crate) fn as_many(op: &Op, rule: &str, n: usize, values: &[Tensor]) -> Result<(), Tensor> {
+    match values.first() {
+        Some(first) if n != values.len() => {
+            let rule = format!("its {rule} gives {n} results for {} values", values.len());
+            Err(first.ill(op.name(), Ill::new(rule)))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -384,6 +384,13 @@ fn updates_are_applied_once_and_in_order() {
     let other = Linear::new(3, 1).init(Seed(0)).unwrap();
     let next = updates(&params);
     contains(other.clone().apply(next).unwrap_err(), &["`weight` is not the parameter"]);
+    // Another network of the same shape, and numbers that were set meanwhile.
+    let mut twin = net.init(Seed(1)).unwrap();
+    twin.set_state("train.step", Array::scalar(1i64)).unwrap();
+    contains(twin.apply(updates(&params)).unwrap_err(), &["`weight` holds other numbers"]);
+    let late = updates(&params);
+    params.set("weight", Array::from([[9.0f32, 9.0]])).unwrap();
+    contains(params.apply(late).unwrap_err(), &["`weight` holds other numbers"]);
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use backprop_ad::{grad, jvp};
-use backprop_core::ops::{Arrays, Custom, Family, Linear, Rule, Types, cond};
+use backprop_core::ops::{
+    Arrays, Bprop, Custom, Differentiate, Family, General, Gradient, Linear, Rule, Types, cond,
+};
 use backprop_core::{Array, DType, Graph, Ill, Tensor, Type};
 use backprop_run::{Tape, run};
 
@@ -157,4 +159,99 @@ fn what_a_custom_op_computes_is_compared_with_its_type_rule() {
         let graph = run(&g, &at, &[same(rule, x)]).unwrap_err().to_string();
         assert!(graph.contains(told) && graph.contains("same"), "{graph}");
     }
+}
+
+/// y = 2x, whose derivatives are what its author says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Twice {
+    Right,
+    /// A scalar for a vector.
+    OtherShape,
+    /// f32 for f64.
+    OtherType,
+    /// None at all.
+    Nothing,
+    /// Two for one.
+    TooMany,
+}
+
+impl Rule for Twice {
+    fn name(&self) -> &str {
+        "twice"
+    }
+    fn equation(&self) -> (&'static str, &'static str) {
+        ("y = 2x", "dx = 2d")
+    }
+    fn infer(&self, inputs: &[Type]) -> Result<Types, Ill> {
+        Ok(inputs.iter().copied().collect())
+    }
+    fn eval(&self, inputs: &[&Array], _outputs: &[Type]) -> Result<Arrays, Ill> {
+        let doubled: Vec<f64> = inputs[0].to_f64s().iter().map(|x| 2.0 * x).collect();
+        Ok([Array::vector(doubled)].into_iter().collect())
+    }
+    fn family(&self) -> Family<'_> {
+        Family::General(self)
+    }
+}
+
+impl Twice {
+    fn said(self, d: Tensor) -> Vec<Tensor> {
+        let d = d * 2.0;
+        match self {
+            Twice::Right => vec![d],
+            Twice::OtherShape => vec![d.sum(())],
+            Twice::OtherType => vec![d.cast(DType::F32)],
+            Twice::Nothing => vec![],
+            Twice::TooMany => vec![d, d],
+        }
+    }
+}
+
+impl General for Twice {
+    fn bprop(&self, at: &Bprop) -> Vec<Gradient> {
+        self.said(at.d_or_zeros(0)).into_iter().map(Gradient::Value).collect()
+    }
+    fn jvp(
+        &self,
+        _x: &[Tensor],
+        _y: &[Tensor],
+        tx: &[Option<Tensor>],
+        _engine: &dyn Differentiate,
+    ) -> Option<Vec<Option<Tensor>>> {
+        Some(self.said(tx[0]?).into_iter().map(Some).collect())
+    }
+}
+
+#[test]
+fn derivatives_that_do_not_fit_are_refused_by_name() {
+    let check = |twice: Twice, expect: &str| {
+        let tape = Tape::new();
+        let x = tape.value([1.0, 2.0]);
+        let y = Custom::new(twice).call(&[x]);
+        let [dx] = grad(y.sum(()), [x]);
+        let ty = jvp(&[y], &[(x, x.ones_like())]).tangents()[0];
+        for (rule, found) in [("bprop", dx), ("jvp", ty)] {
+            match found.value() {
+                Ok(value) => assert_eq!((expect, value), ("", Array::from([2.0, 2.0]))),
+                Err(error) => {
+                    let text = error.to_string();
+                    let expect = format!("twice: its {rule} gives {expect}");
+                    assert!(text.contains(&expect) && text.contains("custom.rs:"), "{text}");
+                }
+            }
+        }
+    };
+    check(Twice::Right, "");
+    check(Twice::OtherShape, "f64[] for a value of type f64[2]");
+    check(Twice::OtherType, "f32[2] for a value of type f64[2]");
+    check(Twice::Nothing, "0 results for 1 values");
+    check(Twice::TooMany, "2 results for 1 values");
+}
+
+#[test]
+fn tangents_of_a_value_that_is_given_twice_add_up() {
+    let tape = Tape::new();
+    let x = tape.value(3.0);
+    let (one, five) = (tape.value(1.0), tape.value(5.0));
+    assert_eq!(jvp(&[x * x], &[(x, one), (x, five)]).tangents()[0].item().unwrap(), 36.0);
 }

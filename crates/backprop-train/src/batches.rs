@@ -55,7 +55,7 @@ impl Iterator for Batches {
     }
 }
 
-/// These rows of an array [n, ..], copied. The rows are below n.
+/// These rows of an array [n, ..], copied; an array of rank 0 as it is. The rows are below n.
 pub(crate) fn rows(x: &Array, rows: &[usize]) -> Array {
     fn copied<T: Element>(from: &[T], width: usize, rows: &[usize]) -> Vec<T> {
         let mut to = Vec::with_capacity(rows.len() * width);
@@ -63,10 +63,10 @@ pub(crate) fn rows(x: &Array, rows: &[usize]) -> Array {
         to
     }
     let mut sizes = x.sizes().to_vec();
-    let width = sizes.iter().skip(1).product();
-    if let Some(first) = sizes.first_mut() {
-        *first = rows.len();
-    }
+    // Without rows it is the same for every example; who wants rows refuses it.
+    let Some(first) = sizes.first_mut() else { return x.clone() };
+    *first = rows.len();
+    let width = sizes[1..].iter().product();
     with_data!(x.data(), |values| Array::new(&sizes, copied(values, width, rows)))
         .expect("as many elements as rows times width")
 }

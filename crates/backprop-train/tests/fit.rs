@@ -123,6 +123,8 @@ fn bad_input_gives_one_clear_error() {
     labels.train_y.slice_mut::<i64>().unwrap()[5] = 10;
     check(&labels, Fit::default(), "10");
     check(&Dataset { train_y: Array::from([1i64, 2]), ..digits.clone() }, Fit::default(), "as many targets");
+    let one = Dataset::new([digits.train_x.clone(), Array::from(1i64)], None);
+    check(&one, Fit::default(), "as many targets, not []");
     let scheduled = Optimizer::from(AdamW::new(1e-3)).schedule(Schedule::warm_up_cosine(5, 50));
     check(&digits, Fit { optimizer: scheduled, ..Fit::default() }, "plan: Plan::Steps(..)");
     check(&digits, Fit { l2: -1.0, ..Fit::default() }, "l2 must be finite and at least 0, not -1");

@@ -394,6 +394,13 @@ impl Array {
         Array { shape: Shape::of_sizes(sizes), data: with_data!(&self.data, |v| picked(v, count, source)) }
     }
 
+    /// Whether both arrays hold one and the same buffer: one is an unchanged copy of the other.
+    pub fn shares(&self, other: &Array) -> bool {
+        self.dtype() == other.dtype()
+            && self.shape == other.shape
+            && crate::with_both!(self, other, |a, b| Arc::ptr_eq(a, b))
+    }
+
     /// Whether both arrays have the same type, sizes and bit patterns (NaN equals the same NaN).
     pub fn same_bits(&self, other: &Array) -> bool {
         self.shape == other.shape

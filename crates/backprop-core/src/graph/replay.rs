@@ -249,24 +249,10 @@ pub fn needed(records: &Records, outputs: &[ValueId], is_given: impl Fn(ValueId)
 pub fn substitute(outputs: &[Tensor], replacements: &[(Tensor, Tensor)]) -> Vec<Tensor> {
     let Some(&first) = outputs.first() else { return Vec::new() };
     let home = first.context();
-    let refuse = |rule: String| vec![first.ill("substitute", Ill::new(rule)); outputs.len()];
-    if outputs.iter().any(|output| output.context() != home) {
-        return refuse("the outputs belong to different graphs or tapes".to_string());
-    }
-    let mut given = HashMap::new();
-    for &(old, new) in replacements {
-        if old.context() != home {
-            return refuse("a value to replace belongs to another graph or tape".to_string());
-        }
-        if let (Some(was), Some(is)) = (old.ty(), new.ty())
-            && was != is
-        {
-            return refuse(format!("{old:?} cannot be replaced by {new:?}: the types differ"));
-        }
-        if given.insert(old.id(), new).is_some() {
-            return refuse(format!("{old:?} is replaced twice"));
-        }
-    }
+    let mut given = match replaced(home, outputs, replacements) {
+        Ok(given) => given,
+        Err(rule) => return vec![first.ill("substitute", Ill::new(rule)); outputs.len()],
+    };
     let Some(cutting) = first.with_records(|records| {
         let ids: Vec<ValueId> = outputs.iter().map(|output| output.id()).collect();
         // What does not depend on an old value stands for itself.
@@ -277,6 +263,32 @@ pub fn substitute(outputs: &[Tensor], replacements: &[(Tensor, Tensor)]) -> Vec<
     };
     let map = cutting.replay(&given, home);
     outputs.iter().map(|output| map[&output.id()]).collect()
+}
+
+/// The new value of each old one, or why they cannot be replaced.
+fn replaced(
+    home: ContextId,
+    outputs: &[Tensor],
+    replacements: &[(Tensor, Tensor)],
+) -> Result<HashMap<ValueId, Tensor>, String> {
+    if outputs.iter().any(|output| output.context() != home) {
+        return Err("the outputs belong to different graphs or tapes".to_string());
+    }
+    let mut given = HashMap::new();
+    for &(old, new) in replacements {
+        if old.context() != home {
+            return Err("a value to replace belongs to another graph or tape".to_string());
+        }
+        if let (Some(was), Some(is)) = (old.ty(), new.ty())
+            && was != is
+        {
+            return Err(format!("{old:?} cannot be replaced by {new:?}: the types differ"));
+        }
+        if given.insert(old.id(), new).is_some() {
+            return Err(format!("{old:?} is replaced twice"));
+        }
+    }
+    Ok(given)
 }
 
 /// Adds every value that does not depend on a given one, with itself.

@@ -114,6 +114,10 @@ impl Updates {
         if from != now {
             return refuse(format!("the updates are of step {from}, but the parameters are at step {now}"));
         }
+        let mut pairs = bound.iter().zip(params.entries.iter());
+        if let Some((own, _)) = pairs.find(|(old, new)| !old.array.shares(&new.array)) {
+            return refuse(format!("`{}` holds other numbers than those that were bound", own.path));
+        }
         // The handles keep the old numbers alive; without them the store writes in place.
         drop(self.bound);
         params.write(parameters, states);
