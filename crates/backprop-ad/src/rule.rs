@@ -48,18 +48,7 @@ pub(crate) fn pull_back(
     let mut pulled: Vec<Option<Cotangent>> = match op.family() {
         Family::None(_) => vec![None; x.len()],
         Family::Pointwise(rule) => {
-            for_each_slot(&|slot, Cotangent { d, mask }| match rule.pull(slot, d, x, y[0]) {
-                Pull::None(_) => None,
-                Pull::Handed(dx) => Some(Cotangent { d: dx, mask }),
-                Pull::Product(dx) => Some(Cotangent { d: keep(mask, dx), mask }),
-                Pull::Masked(dx, own) => {
-                    let both = match mask {
-                        Some(mask) => emit(Logic::And, &[mask, own]).one(),
-                        None => own,
-                    };
-                    Some(Cotangent { d: dx, mask: Some(both) })
-                }
-            })
+            for_each_slot(&|slot, Cotangent { d, mask }| masked_by(rule.pull(slot, d, x, y[0]), mask))
         }
         Family::Linear(rule) => {
             let Some(Cotangent { d, mask }) = d[0] else { return vec![None; x.len()] };
@@ -92,6 +81,22 @@ pub(crate) fn pull_back(
         pulled.d = fitting(op, "bprop", x, pulled.d);
     }
     pulled
+}
+
+/// What a pointwise rule makes of d or of a tangent, under the mask that this had.
+pub(crate) fn masked_by(pull: Pull, mask: Option<Tensor>) -> Option<Cotangent> {
+    match pull {
+        Pull::None(_) => None,
+        Pull::Handed(d) => Some(Cotangent { d, mask }),
+        Pull::Product(d) => Some(Cotangent { d: keep(mask, d), mask }),
+        Pull::Masked(d, own) => {
+            let both = match mask {
+                Some(mask) => emit(Logic::And, &[mask, own]).one(),
+                None => own,
+            };
+            Some(Cotangent { d, mask: Some(both) })
+        }
+    }
 }
 
 /// What a user's rule gives for `value`: of its type, or ill.

@@ -19,6 +19,9 @@ use smallvec::SmallVec;
 
 /// A tape: what is called on its tensors is computed at once.
 ///
+/// Values live as long as their tape, or the [`scope`](Tape::scope) that they were made in: a loop of
+/// steps opens a scope per step, else it holds every value of every step.
+///
 /// ```
 /// use backprop_run::Tape;
 /// use backprop_ad::grad;

@@ -230,6 +230,33 @@ fn nan_is_not_hidden() {
     assert!(dx.value().unwrap().to_f64s()[1] != 0.0);
 }
 
+/// Forward mode drops a branch that was not taken as backward mode does, at orders 1 and 2.
+#[test]
+fn tangents_carry_masks_too() {
+    let check = |f: fn(Tensor) -> Tensor, at: [f64; 2], expect: [[f64; 2]; 2]| {
+        let tape = Tape::new();
+        let x = tape.value(at);
+        let t = x.ones_like();
+        let mut y = f(x);
+        for expect in expect {
+            let [dx] = grad(y.sum(()), [x]);
+            let ty = jvp(&[y], &[(x, t)]).tangents()[0];
+            assert_eq!(dx.value().unwrap().to_f64s(), expect, "{y:?}");
+            assert_eq!(ty.value().unwrap().to_f64s(), expect, "{y:?}");
+            y = ty;
+        }
+    };
+    check(|x| x.maximum(0.0).sqrt(), [-1.0, 4.0], [[0.0, 0.25], [0.0, -0.03125]]);
+    check(|x| x.relu().sqrt(), [-1.0, 4.0], [[0.0, 0.25], [0.0, -0.03125]]);
+    check(|x| x.relu().reshape([2, 1]).sqrt().reshape([2]), [-1.0, 4.0], [[0.0, 0.25], [0.0, -0.03125]]);
+    check(|x| x.gt(0.0).select(x, 0.0).log(), [-1.0, 4.0], [[0.0, 0.25], [0.0, -0.0625]]);
+    // Two paths, of which one is not masked: NaN, as backward.
+    let tape = Tape::new();
+    let x = tape.value(0.0);
+    let y = (x.gt(0.0).select(x, 0.0) + x * 0.0).sqrt();
+    assert!(jvp(&[y], &[(x, tape.value(1.0))]).tangents()[0].item().unwrap().is_nan());
+}
+
 #[test]
 fn the_norms_slope_at_zero_is_zero_and_hides_no_infinity() {
     let tape = Tape::new();
