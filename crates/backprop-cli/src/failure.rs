@@ -27,6 +27,11 @@ impl Failure {
         Failure { code: 2, message: Some(message.to_string()) }
     }
 
+    /// The same message, of what was tried and failed: what is wrong is a file, not the call.
+    pub fn of_a_file(self) -> Failure {
+        Failure { code: 1, ..self }
+    }
+
     /// Standard output cannot be written. A reader who has seen enough (`| head`) is no error.
     pub fn stdout(error: io::Error) -> Failure {
         match error.kind() {

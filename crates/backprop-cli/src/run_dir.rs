@@ -178,7 +178,7 @@ impl Run {
             }
         }
         let mut config = Config::default();
-        config.read_file(&path.join(CONFIG))?;
+        config.read_file(&path.join(CONFIG)).map_err(Failure::of_a_file)?;
         Ok(Run { path: path.to_path_buf(), config })
     }
 

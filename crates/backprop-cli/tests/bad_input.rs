@@ -148,6 +148,10 @@ fn run_directories() {
     damaged[last..].copy_from_slice(&f32::NAN.to_le_bytes());
     folder.write("run/model.safetensors", damaged);
     check(&folder, "test run", 1, &["`2.weight` is not finite at element 383", "damaged"]);
+    let config = std::fs::read(folder.path("run/config.toml")).expect("it is there");
+    folder.write("run/config.toml", "layers = [64,");
+    check(&folder, "test run", 1, &["run/config.toml"]);
+    folder.write("run/config.toml", config);
     folder.write("run/model.safetensors", &model);
     let file = folder.path("run/model.safetensors");
     let (mut arrays, metadata) = safetensors::load(&file).expect("it is whole");
