@@ -105,7 +105,6 @@ pub fn jvp(outputs: &[Tensor], inputs: &[(Tensor, Tensor)]) -> Tangents {
 
 /// The tangents of the outputs of one op, from those of its operands.
 fn push_forward(op: &Op, x: &[Tensor], y: &[Tensor], tx: &[Option<Tangent>]) -> Vec<Option<Tangent>> {
-    let plain = || tx.iter().map(|tx| tx.map(|tx| tx.d)).collect::<Vec<_>>();
     match op.family() {
         Family::None(_) => vec![None; y.len()],
         Family::Pointwise(rule) => {
@@ -138,7 +137,7 @@ fn push_forward(op: &Op, x: &[Tensor], y: &[Tensor], tx: &[Option<Tangent>]) -> 
             vec![left.into_iter().chain(right).reduce(Tangent::join)]
         }
         Family::General(rule) => {
-            let tx = plain();
+            let tx: Vec<Option<Tensor>> = tx.iter().map(|tx| tx.map(|tx| tx.d)).collect();
             let ty = rule.jvp(x, y, &tx, &Engine).unwrap_or_else(|| transposed_bprop(op, x, y, &tx));
             if let Err(ill) = as_many(op, "jvp", ty.len(), y) {
                 return vec![Some(Tangent::new(ill)); y.len()];

@@ -4,13 +4,11 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::family::Family;
-use super::sample::{Registered, Sample};
 use super::{Arrays, Attributes, Op, Rule, Types};
 use crate::array::Array;
 use crate::graph::body::Body;
 use crate::graph::fault::Ill;
 use crate::tensor::{Tensor, emit};
-use crate::text::Given;
 use crate::types::{MapDim, Type};
 
 /// An op written outside this crate: a [`Rule`] that may be shared between threads.
@@ -97,20 +95,5 @@ impl Rule for Custom {
     }
     fn family(&self) -> Family<'_> {
         self.0.family()
-    }
-}
-
-/// The door for ops of other crates, which bring their own: no name, no samples.
-impl Registered for Custom {
-    fn names() -> Vec<&'static str> {
-        Vec::new()
-    }
-
-    fn from_text(name: &str, _given: &Given) -> Result<Op, String> {
-        Err(format!("there is no op `{name}`"))
-    }
-
-    fn samples() -> Vec<Sample> {
-        Vec::new()
     }
 }

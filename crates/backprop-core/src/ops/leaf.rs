@@ -478,33 +478,3 @@ pub fn iota(context: ContextId, ty: Type, axis: impl IntoAxis) -> Tensor {
         Err(ill) => context.emit(IllCall::new("iota", ill).into(), &[], line).one(),
     }
 }
-
-/// Stands for what is wrong: no name, no samples.
-impl Registered for Missing {
-    fn names() -> Vec<&'static str> {
-        Vec::new()
-    }
-
-    fn from_text(name: &str, _given: &Given) -> Result<Op, String> {
-        Err(format!("there is no op `{name}`"))
-    }
-
-    fn samples() -> Vec<Sample> {
-        Vec::new()
-    }
-}
-
-/// Stands for what is wrong: no name, no samples.
-impl Registered for IllCall {
-    fn names() -> Vec<&'static str> {
-        Vec::new()
-    }
-
-    fn from_text(name: &str, _given: &Given) -> Result<Op, String> {
-        Err(format!("there is no op `{name}`"))
-    }
-
-    fn samples() -> Vec<Sample> {
-        Vec::new()
-    }
-}

@@ -1,7 +1,7 @@
 //! What the registry asks of every op of this crate, beside its rule: how a text names it, and calls on
 //! which listings and checks try it.
 
-use super::Op;
+use super::{Custom, IllCall, Missing, Op};
 use crate::array::{Array, DType};
 use crate::text::Given;
 use crate::types::{Shape, Type};
@@ -25,6 +25,28 @@ pub(crate) trait Registered {
     /// exists, of several ranks with unequal sizes, and without elements.
     fn samples() -> Vec<Sample>;
 }
+
+/// No name in text and no samples: what stands for something that is wrong, and the door for ops of other
+/// crates, which bring their own.
+macro_rules! nameless {
+    ($($op:ty)*) => {$(
+        impl Registered for $op {
+            fn names() -> Vec<&'static str> {
+                Vec::new()
+            }
+
+            fn from_text(name: &str, _given: &Given) -> Result<Op, String> {
+                Err(format!("there is no op `{name}`"))
+            }
+
+            fn samples() -> Vec<Sample> {
+                Vec::new()
+            }
+        }
+    )*};
+}
+
+nameless! { Missing IllCall Custom }
 
 /// The op called `name` in a table.
 pub(crate) fn find<T: Copy + Into<Op>>(all: &[T], name: &str) -> Result<Op, String> {
