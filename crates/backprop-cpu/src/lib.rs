@@ -12,6 +12,7 @@
 mod contract;
 mod control;
 mod index;
+pub mod kernel;
 mod movement;
 mod pointwise;
 mod reduce;

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 /// Every crate with its floor. Tests and examples of a crate may use more (`dev-dependencies`).
-const FLOORS: [(&str, u32); 11] = [
+const FLOORS: [(&str, u32); 12] = [
     ("backprop-core", 0),
     ("backprop-draw", 0),
     ("backprop-ad", 1),
+    ("backprop-opt", 1),
     ("backprop-cpu", 2),
     ("backprop-run", 3),
     ("backprop-nn", 4),
