@@ -127,9 +127,12 @@ impl Groups {
             return;
         }
         let domain = items.item(id).domain;
-        // Scalars share one nest where they can.
-        let latest = self.latest.get(&(domain, false)).copied().filter(|_| domain.rank() == 0);
-        let latest = latest.filter(|&latest| last.is_none_or(|last| self.key(latest) >= self.key(last)));
+        // Scalars share one nest where they can; and what reads the same data shares loops.
+        let latest = self.latest.get(&(domain, false)).copied();
+        let latest = latest.filter(|&latest| {
+            last.is_none_or(|last| self.key(latest) >= self.key(last))
+                && (domain.rank() == 0 || self.shares_operand(items, id, latest))
+        });
         let last = last.filter(|&last| !self.groups[last as usize].is_prologue);
         for candidate in [last, latest].into_iter().flatten() {
             if kind == GroupKind::Nest
@@ -139,6 +142,16 @@ impl Groups {
             }
         }
         self.open(items, id, kind, false);
+    }
+
+    /// Whether an item of the group reads what this item reads, or makes it.
+    fn shares_operand(&self, items: &Items, id: ItemId, group: GroupId) -> bool {
+        let own = &items.item(id).operands;
+        let is_own = |datum: DatumId| own.iter().any(|operand| operand.datum == datum);
+        self.groups[group as usize].members.iter().any(|&member| {
+            let member = items.item(member);
+            is_own(member.first) || member.operands.iter().any(|operand| is_own(operand.datum))
+        })
     }
 
     /// Puts a floating item, and the floating ones that it needs, into the prologue: each as early as it can be.
