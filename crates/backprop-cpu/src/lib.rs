@@ -11,10 +11,13 @@
 
 mod contract;
 mod control;
+pub mod engine;
 mod index;
+pub mod isa;
 pub mod kernel;
 mod movement;
 mod pointwise;
+pub mod portable;
 mod reduce;
 
 use backprop_core::ops::{Arrays, Op};
