@@ -90,7 +90,8 @@ pub trait Float:
     fn select(mask: Self::Mask, a: Self, b: Self) -> Self;
     /// Its bits.
     fn to_bits(self) -> Self::Int;
-    /// self·2ⁿ, rounded once, for an integer `n`, |n| ≤ 2·bias − 2, and 1/4 ≤ |self| ≤ 4.
+    /// self·2ⁿ, rounded once, for 2⁻²⁰ ≤ |self| ≤ 2²⁰ and an integer n from −bias − fraction bits − 3 to bias + 1.
+    /// NaN where self is.
     fn scale(self, n: Self) -> Self;
 
     /// Whether it is NaN.
