@@ -9,6 +9,7 @@
 //! The three give the same bits for each input, on each machine (of a NaN, only that it is one).
 
 mod block;
+mod bounds;
 mod erf;
 mod exact;
 mod exp;
@@ -27,6 +28,7 @@ use backprop_core::DType;
 use backprop_core::ops::{Binary, Unary};
 
 pub use block::{binary_block, unary_block};
+pub use bounds::{binary_ulp, unary_ulp};
 use lane::{Float, Width};
 use record::{LaneCode, RareFunction, Recorder};
 
