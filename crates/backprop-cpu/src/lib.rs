@@ -15,6 +15,7 @@ pub mod engine;
 mod index;
 pub mod isa;
 pub mod kernel;
+pub mod math;
 mod movement;
 mod pointwise;
 pub mod portable;
