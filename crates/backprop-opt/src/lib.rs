@@ -5,3 +5,4 @@
 //! ```
 
 pub mod loops;
+pub mod simplify;
