@@ -21,7 +21,8 @@ pub(super) struct Block {
     pub stride: isize,
     /// Of a gather: how many bytes apart neighbouring indices lie. Of a fold in lanes: the number of lanes.
     pub step: isize,
-    /// Of a gather: one past the last index. Of a fold in lanes: the lane of the first element.
+    /// Of a gather: one past the last index. Of a fold in lanes: the lane of the first element. Of a function:
+    /// its number among the ops.
     pub bound: u64,
 }
 

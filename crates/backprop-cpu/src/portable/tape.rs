@@ -23,10 +23,12 @@ type Entry = u32;
 
 /// One operation on a block.
 enum Step {
+    /// A function of a table has a number there.
     Apply {
         run: Run,
         out: Entry,
         args: [Entry; 3],
+        which: u32,
     },
     /// The number whose bytes these are, the first ones.
     Fill {
@@ -308,7 +310,7 @@ impl<'a> Draft<'a> {
         let moving = |builder: &Builder, number: u32| {
             builder.layout.moving(&self.code.accesses[number as usize], size)
         };
-        let isa = builder.isa;
+        let (isa, mut which) = (builder.isa, 0);
         let run = match instr {
             Instr::Load(_) | Instr::Product => {
                 let moving = match instr {
@@ -356,8 +358,14 @@ impl<'a> Draft<'a> {
                     Step::Fill { run: memory::splat(dtype, isa), out, bytes: first_bytes(bits, dtype) },
                 );
             }
-            Instr::Unary(op, _) => table::unary(op, dtype, isa),
-            Instr::Binary(op, ..) => table::binary(op, dtype, isa),
+            Instr::Unary(op, _) => {
+                which = op as u32;
+                table::unary(op, dtype, isa)
+            }
+            Instr::Binary(op, ..) => {
+                which = op as u32;
+                table::binary(op, dtype, isa)
+            }
             Instr::Fma(..) => table::fma(dtype, isa),
             Instr::Compare(op, a, _) => table::compare(op, self.code.dtype(a), isa),
             Instr::Logic(op, ..) => table::logic(op, isa),
@@ -365,7 +373,7 @@ impl<'a> Draft<'a> {
             Instr::Cast(x) => table::cast(self.code.dtype(x), dtype, isa),
         };
         let out = self.result(builder, reg, level, dtype);
-        self.push(level, Step::Apply { run, out, args });
+        self.push(level, Step::Apply { run, out, args, which });
     }
 
     fn push(&mut self, level: Level, step: Step) {
@@ -391,6 +399,7 @@ impl<'a> Draft<'a> {
             run: memory::splat(dtype, builder.isa),
             out,
             args: [self.entry[reg as usize], 0, 0],
+            which: 0,
         };
         if level == Level::Once { &mut self.tape.once_splats } else { &mut self.tape.line_splats }.push(step);
         self.splat.insert(reg, out);
@@ -651,8 +660,9 @@ unsafe fn run_steps(steps: &[Step], table: *mut *mut u8, n: usize, met: &mut Met
         // SAFETY: the caller's; a function is called with operands of its types, as the program was verified.
         met.is_faulty |= unsafe {
             match step {
-                Step::Apply { run, out, args } => {
+                Step::Apply { run, out, args, which } => {
                     block.out = at(*out);
+                    block.bound = (*which).into();
                     block.args = args.map(|arg| at(arg).cast_const());
                     run(&block)
                 }
