@@ -1,8 +1,11 @@
 //! From a graph to loops: what a backend needs to know, and nothing of ops.
 //!
 //! ```text
-//! Records ──► loops: Program of nests, contractions, calls
+//! Records ──► simplify: Records ──► loops: Program of nests, contractions, calls
 //! ```
 
+mod flops;
 pub mod loops;
 pub mod simplify;
+
+pub use flops::flops;

@@ -19,12 +19,15 @@
 
 mod bind;
 mod build;
+mod check;
 mod fold;
+mod known;
 mod row;
 mod rows;
 mod sweep;
 
 pub use bind::bind;
+pub use check::{Broken, Replayed, check};
 pub use row::{Licence, Row};
 pub use rows::rows;
 
@@ -110,15 +113,7 @@ impl Simplified {
 /// # Errors
 /// A root is ill: every fault that it depends on.
 pub fn simplify(records: &Records, roots: &[ValueId], options: Options) -> Result<Simplified, Error> {
-    let first = sweep::sweep(records, roots, &Rules::new(rows::MAIN, options))?;
-    match options.rounding {
-        Rounding::Kept => Ok(first),
-        // Last: a fused product is no product to other rows.
-        Rounding::Bounded => {
-            let last = sweep::sweep(&first.records, &first.roots, &Rules::new(&[rows::FUSED], options))?;
-            Ok(first.then(last))
-        }
-    }
+    sweep::sweep(records, roots, &Rules::new(rows::MAIN, options))
 }
 
 /// The graph that computes `roots` without `logsumexp`, `log_softmax`, `norm` and `one_hot`: they become

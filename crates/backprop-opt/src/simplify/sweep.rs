@@ -105,7 +105,8 @@ fn sweep_one(
     traced: bool,
 ) -> (Simplified, Vec<Rewrite>) {
     let needed = needed(records, roots);
-    let mut build = Build::new(records.within(), rules);
+    let n_needed = needed.iter().filter(|&&needed| needed).count();
+    let mut build = Build::new(records.within(), rules, n_needed);
     build.trace = traced.then(Vec::new);
     let mut values = vec![GONE; records.n_values()];
     for (id, node) in (0..).zip(records.nodes()).filter(|(id, _)| needed[*id as usize]) {
@@ -169,30 +170,16 @@ fn with_bodies(op: &Op, bodies: &Bodies) -> Op {
 
 /// Without the nodes that no root needs.
 fn compact(simplified: Simplified) -> Simplified {
-    let Simplified { records, roots, applied, values, mut origins } = simplified;
+    let Simplified { mut records, roots, applied, values, mut origins } = simplified;
     let needed = needed(&records, &roots);
-    let mut kept = records.within();
-    let mut moved = vec![GONE; records.n_values()];
-    let mut nodes: Vec<NodeId> = vec![NodeId::MAX; records.n_nodes()];
-    for (id, node) in records.nodes().iter().enumerate().filter(|(id, _)| needed[*id]) {
-        nodes[id] = kept.n_nodes() as NodeId;
-        let inputs: Inputs = node.inputs.iter().map(|&input| moved[input as usize]).collect();
-        let first = match (&node.op, records.ty(node.first)) {
-            (op, Some(ty)) if node.n_outputs == 1 => {
-                kept.push_typed(op.clone(), inputs, ty, &node.place, node.part)
-            }
-            (op, _) => {
-                let id = kept.push(op.clone(), inputs, node.place, node.part);
-                kept.node(id).first
-            }
-        };
-        for (value, new) in node.outputs().zip(first..) {
-            moved[value as usize] = new;
-            if let Some(name) = records.name(value) {
-                kept.set_name(new, name).expect("names are unique among the old values");
-            }
-        }
-    }
+    let mut n_kept = 0;
+    let nodes: Vec<NodeId> = (needed.iter())
+        .map(|&is_needed| {
+            n_kept += NodeId::from(is_needed);
+            if is_needed { n_kept - 1 } else { NodeId::MAX }
+        })
+        .collect();
+    let moved = records.retain(&needed);
     let to = |value: ValueId| if value == GONE { GONE } else { moved[value as usize] };
     let values = values.into_iter().map(to).collect();
     let roots = roots.into_iter().map(to).collect();
@@ -202,5 +189,5 @@ fn compact(simplified: Simplified) -> Simplified {
     });
     origins.sort_unstable();
     origins.dedup();
-    Simplified { records: kept, roots, applied, values, origins }
+    Simplified { records, roots, applied, values, origins }
 }
