@@ -13,9 +13,12 @@
 //! body times its iterations.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use backprop_core::ops::{Axes, Binary, Unary};
 use backprop_core::{Body, Error, Fault, Node, Op, Records, Type, ValueId};
+
+use crate::bodies::innermost_first;
 
 const ROOT: u64 = 4;
 const TRANSCENDENTAL: u64 = 20;
@@ -51,26 +54,15 @@ fn unsized_at(records: &Records, node: &Node) -> Error {
 /// What one run of a body costs, by where it lies in memory.
 type Costs = HashMap<*const Body, u64>;
 
-/// The costs of all bodies, those inside others first; a list instead of recursion.
 fn costs_of_bodies(records: &Records) -> Result<Costs, Error> {
-    fn of(records: &Records) -> impl Iterator<Item = &Body> {
-        let nodes = records.nodes().iter().filter(|node| matches!(node.op, Op::Cond(_) | Op::Scan(_)));
-        nodes.flat_map(|node| node.op.rule().bodies()).map(AsRef::as_ref)
-    }
-    let mut bodies: Vec<&Body> = of(records).collect();
-    let mut next = 0;
-    while next < bodies.len() {
-        bodies.extend(of(bodies[next].records()));
-        next += 1;
-    }
     let mut costs = Costs::new();
-    for body in bodies.into_iter().rev() {
+    for body in innermost_first(records) {
         let own = body.records();
         let mut total = 0u64;
         for node in body.plan().iter().map(|step| own.node(step.0)) {
             total = total.saturating_add(cost(own, node, &costs).ok_or_else(|| unsized_at(own, node))?);
         }
-        costs.insert(std::ptr::from_ref(body), total);
+        costs.insert(Arc::as_ptr(&body), total);
     }
     Ok(costs)
 }
@@ -97,12 +89,10 @@ fn cost(records: &Records, node: &Node, bodies: &Costs) -> Option<u64> {
             return Some(2 * results? * k);
         }
         Op::Cond(op) => {
-            return Some(
-                bodies[&std::ptr::from_ref(&*op.then)].max(bodies[&std::ptr::from_ref(&*op.otherwise)]),
-            );
+            return Some(bodies[&Arc::as_ptr(&op.then)].max(bodies[&Arc::as_ptr(&op.otherwise)]));
         }
         Op::Scan(op) => {
-            return Some(bodies[&std::ptr::from_ref(&*op.body)].saturating_mul(op.length.size()? as u64));
+            return Some(bodies[&Arc::as_ptr(&op.body)].saturating_mul(op.length.size()? as u64));
         }
         _ => return Some(0),
     };

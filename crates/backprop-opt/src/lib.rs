@@ -4,6 +4,7 @@
 //! Records ──► simplify: Records ──► loops: Program of nests, contractions, calls
 //! ```
 
+mod bodies;
 mod flops;
 pub mod loops;
 pub mod simplify;

@@ -8,7 +8,9 @@ use backprop_core::ops::{Cond, Scan};
 use backprop_core::{Body, Error, Fault, NodeId, Op, Records, ValueId};
 
 use super::build::{Build, Rewrite, Rules};
+use super::origins::{NOWHERE, Origins};
 use super::{GONE, Simplified};
+use crate::bodies::innermost_first;
 
 /// Bodies that were simplified, by what they do; with how often each row was used inside.
 type Bodies = HashMap<Arc<Body>, Arc<Body>>;
@@ -26,7 +28,7 @@ pub(super) fn sweep(records: &Records, roots: &[ValueId], rules: &Rules) -> Resu
             }
         }
     };
-    for body in bodies_first(records) {
+    for body in innermost_first(records) {
         if !bodies.contains_key(&body) {
             let simplified = sweep_body(&body, rules, &bodies, &mut count)?;
             bodies.insert(body, Arc::new(simplified));
@@ -47,7 +49,7 @@ pub(super) fn traced(
 ) -> Result<(Simplified, Vec<Rewrite>), Error> {
     check_roots(records, roots)?;
     let mut bodies = Bodies::new();
-    for body in bodies_first(records) {
+    for body in innermost_first(records) {
         if !bodies.contains_key(&body) {
             let simplified = sweep_body(&body, rules, &bodies, &mut |_| ())?;
             bodies.insert(body, Arc::new(simplified));
@@ -61,23 +63,6 @@ fn check_roots(records: &Records, roots: &[ValueId]) -> Result<(), Error> {
         return Err(Fault::new("simplify", format!("the graph has no value %{root}")).into());
     }
     records.check(roots.iter().copied())
-}
-
-/// Every body, those inside others before these; a list instead of recursion.
-fn bodies_first(records: &Records) -> Vec<Arc<Body>> {
-    let of = |records: &Records| -> Vec<Arc<Body>> {
-        let nodes = records.nodes().iter().filter(|node| matches!(node.op, Op::Cond(_) | Op::Scan(_)));
-        nodes.flat_map(|node| node.op.rule().bodies().into_iter().cloned()).collect()
-    };
-    let mut found = of(records);
-    let mut next = 0;
-    while next < found.len() {
-        let inner = of(found[next].records());
-        found.extend(inner);
-        next += 1;
-    }
-    found.reverse();
-    found
 }
 
 /// The body, simplified; the same where it has a parameter that is ill.
@@ -137,10 +122,10 @@ fn sweep_one(
     let Build { records: written, origins, applied, trace, .. } = build;
     let roots: Vec<ValueId> = roots.iter().map(|&root| values[root as usize]).collect();
     let applied = applied.into_iter().collect();
-    let simplified = Simplified { records: written, roots, applied, values, origins };
+    let simplified = Simplified { records: written, roots, applied, values, origins: Origins::default() };
     match trace {
         Some(trace) => (simplified, trace),
-        None => (compact(simplified), Vec::new()),
+        None => (compact(simplified, &origins), Vec::new()),
     }
 }
 
@@ -168,26 +153,22 @@ fn with_bodies(op: &Op, bodies: &Bodies) -> Op {
     }
 }
 
-/// Without the nodes that no root needs.
-fn compact(simplified: Simplified) -> Simplified {
-    let Simplified { mut records, roots, applied, values, mut origins } = simplified;
+/// Without the nodes that no root needs; `origins` are the pairs of new and old nodes.
+fn compact(simplified: Simplified, origins: &[(NodeId, NodeId)]) -> Simplified {
+    let Simplified { mut records, roots, applied, values, .. } = simplified;
     let needed = needed(&records, &roots);
     let mut n_kept = 0;
     let nodes: Vec<NodeId> = (needed.iter())
         .map(|&is_needed| {
             n_kept += NodeId::from(is_needed);
-            if is_needed { n_kept - 1 } else { NodeId::MAX }
+            if is_needed { n_kept - 1 } else { NOWHERE }
         })
         .collect();
+    let origins = Origins::new(n_kept as usize, origins, |new| nodes[new as usize]);
+    drop(nodes);
     let moved = records.retain(&needed);
     let to = |value: ValueId| if value == GONE { GONE } else { moved[value as usize] };
     let values = values.into_iter().map(to).collect();
     let roots = roots.into_iter().map(to).collect();
-    origins.retain_mut(|(new, _)| {
-        *new = nodes[*new as usize];
-        *new != NodeId::MAX
-    });
-    origins.sort_unstable();
-    origins.dedup();
     Simplified { records, roots, applied, values, origins }
 }
