@@ -22,6 +22,7 @@ mod build;
 mod check;
 mod fold;
 mod known;
+mod narrow;
 mod origins;
 mod row;
 mod rows;
