@@ -93,6 +93,7 @@ pub enum Point {
     Compare(Compare),
     Logic(Logic),
     Select,
+    Fma,
     /// Operand 0 at the index that operand 1 says. The domain of operand 0 is that of the item: it is seen as
     /// if the index were 0.
     Gather {
@@ -283,6 +284,7 @@ impl Items {
             Op::Compare(op) => Some(Point::Compare(*op)),
             Op::Logic(op) => Some(Point::Logic(*op)),
             Op::Select(_) => Some(Point::Select),
+            Op::Fma(_) => Some(Point::Fma),
             Op::Cast(op) if records.ty(node.inputs[0]).is_some_and(|ty| ty.dtype == op.dtype) => {
                 self.values[value as usize] = self.values[node.inputs[0] as usize];
                 return;

@@ -92,6 +92,7 @@ impl Writer<'_> {
             Op::Logic(Logic::Not) => Instr::Logic(Logic::Not, x(0), x(0)),
             Op::Logic(op) => Instr::Logic(*op, x(0), x(1)),
             Op::Select(_) => Instr::Select(x(0), x(1), x(2)),
+            Op::Fma(_) => Instr::Fma(x(0), x(1), x(2)),
             Op::Cast(_) if self.code.dtype(x(0)) != dtype => Instr::Cast(x(0)),
             op => match literal(op, dtype) {
                 Some(bits) => Instr::Literal(bits),
@@ -121,6 +122,7 @@ fn is_scalar(records: &Records, id: NodeId) -> bool {
             | Op::Compare(_)
             | Op::Logic(_)
             | Op::Select(_)
+            | Op::Fma(_)
             | Op::Cast(_)
             | Op::Identity(_)
             | Op::StopGradient(_)

@@ -129,6 +129,38 @@ fn bodies_are_simplified() {
 }
 
 #[test]
+fn control_flow_drops_results_that_nobody_reads() {
+    let g = Graph::new();
+    let (p, x, w) = (g.input("p", "bool[]"), g.input("x", "f64[]"), g.input("w", "f64[3]"));
+    let (y, z) = cond(p, || (x.sin(), w.exp()), || (x.cos(), w * w));
+    let simplified = exact(&g, &[y]);
+    let bodies: Vec<_> = simplified.records.nodes().iter().flat_map(|node| node.op.rule().bodies()).collect();
+    assert!(bodies.iter().all(|body| body.parameters().len() == 1 && body.records().n_nodes() == 2));
+    assert_eq!(simplified.value(z.id()), None);
+
+    // The second carry feeds the first one; the third, the ys and w feed nothing that is read.
+    let xs = g.input("xs", "f64[4]");
+    let start = [x, x * 2.0, x * 3.0];
+    let (last, ys) =
+        scan(start, xs, |c: [Tensor; 3], x| ([c[0] + c[1], c[1] * x, c[2].tanh() + w.sum(())], c[2] * x));
+    let simplified = exact(&g, &[last[0]]);
+    let op = simplified.records.nodes().iter().find_map(|node| match &node.op {
+        Op::Scan(scan) => Some((scan.clone(), node.inputs.len())),
+        _ => None,
+    });
+    let (op, n_inputs) = op.expect("the loop is still there");
+    assert_eq!((op.n_carry, op.n_xs, n_inputs, op.body.outputs().len()), (2, 1, 3, 2));
+    assert_eq!(simplified.value(ys.id()), None);
+    let arrays = [Array::scalar(true), Array::scalar(0.5), wave(&[3], 0), wave(&[4], 1)];
+    let given: Vec<(ValueId, Array)> = [p, x, w, xs].iter().map(|x| x.id()).zip(arrays).collect();
+    let moved: Vec<(ValueId, Array)> =
+        given.iter().map(|(x, a)| (simplified.value(*x).expect("inputs stay"), a.clone())).collect();
+    let before = interpret(&records(&g), &given, &[last[0].id()]).expect("no fault");
+    let after = interpret(&simplified.records, &moved, &simplified.roots).expect("no fault");
+    assert!(same(&before[0], &after[0]));
+}
+
+#[test]
 fn a_pass_works_before_and_after_sizes_are_known() {
     let g = Graph::new();
     let (x, w) = (g.input("x", "f32[B, 3]"), g.input("w", "f32[2, 3]"));

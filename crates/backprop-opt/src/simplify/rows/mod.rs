@@ -13,11 +13,10 @@ mod sink;
 mod stabilise;
 
 pub(super) use decomposed::DECOMPOSED;
-pub(super) use fused::FUSED;
 
 use super::row::Row;
 
-/// The rows of `simplify`'s first sweep.
+/// The rows of `simplify`.
 pub(super) const MAIN: &[&[Row]] = &[
     stabilise::STABILISE,
     arithmetic::ARITHMETIC,
@@ -28,9 +27,10 @@ pub(super) const MAIN: &[&[Row]] = &[
     reduction::REDUCTION,
     contract::CONTRACT,
     control::CONTROL,
+    fused::FUSED,
 ];
 
 /// Every row, of every pass.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    MAIN.iter().copied().chain([FUSED, DECOMPOSED]).flatten()
+    MAIN.iter().copied().chain([DECOMPOSED]).flatten()
 }
