@@ -7,6 +7,9 @@ use backprop_core::graph::records::ValueId;
 use backprop_core::text::print;
 use backprop_core::{Array, Records};
 
+/// So many elements of an array stand in a text.
+const MOST_SHOWN: usize = 20;
+
 /// A graph to run, and on what.
 #[derive(Clone)]
 pub struct Case {
@@ -70,8 +73,10 @@ impl Case {
         }
         for (value, array) in &self.runs[run] {
             let label = self.records.label(*value);
-            let (dtype, sizes) = (array.dtype(), array.sizes());
-            writeln!(text, "{label}: {dtype}{sizes:?} = {:?}", array.to_f64s()).expect("a string");
+            let (dtype, sizes, elements) = (array.dtype(), array.sizes(), array.to_f64s());
+            let (shown, rest) = elements.split_at(elements.len().min(MOST_SHOWN));
+            let rest = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+            writeln!(text, "{label}: {dtype}{sizes:?} = {shown:?}{rest}").expect("a string");
         }
         text
     }

@@ -10,6 +10,9 @@ const TWO_OVER_SQRT_PI: Double = Double { hi: 1.1283791670955126, lo: 1.53354596
 /// 2π, for what a normal number is made of.
 pub const TWO_PI: Double = Double { hi: 6.283185307179586, lo: 2.4492935982947064e-16 };
 
+/// Below it f(x) = x to 60 digits for expm1, log1p, tanh, and their series would lose digits to underflow.
+const LINEAR: f64 = 1e-60;
+
 fn whole(n: usize) -> Double {
     Double::from(n as f64)
 }
@@ -47,6 +50,9 @@ pub fn expm1(x: Double) -> Double {
     if x.hi == 0.0 || !x.is_finite() || x.hi.abs() > 700.0 {
         return Double::from(x.hi.exp_m1());
     }
+    if x.hi.abs() < LINEAR {
+        return x;
+    }
     let (k, s) = reduced_expm1(x);
     if k == 0 { s } else { (Double::ONE + s).scaled(k) - Double::ONE }
 }
@@ -68,6 +74,9 @@ pub fn log(x: Double) -> Double {
 pub fn log1p(x: Double) -> Double {
     if x.hi <= -1.0 || x.hi == 0.0 || !x.is_finite() {
         return Double::from(x.hi.ln_1p());
+    }
+    if x.hi.abs() < LINEAR {
+        return x;
     }
     // As log; (1 + x)·e⁻ʸ − 1 in two terms that keep the digits of small x.
     let y = Double::from(x.hi.ln_1p());
@@ -108,6 +117,9 @@ pub fn sin_cos(x: Double) -> (Double, Double) {
 pub fn tanh(x: Double) -> Double {
     if x.hi == 0.0 || !x.is_finite() || x.hi.abs() > 40.0 {
         return Double::from(x.hi.tanh());
+    }
+    if x.hi.abs() < LINEAR {
+        return x;
     }
     let e = expm1(-(x.abs() + x.abs()));
     let y = -e / (Double::from(2.0) + e);

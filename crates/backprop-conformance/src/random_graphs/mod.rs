@@ -10,6 +10,7 @@
 //! that depends on rounding (a comparison, tie, cast or jump within its bound) is left out and counted.
 //! `cargo run --release -p backprop-conformance --example random_graphs -- 100000`
 
+pub mod bugs;
 pub mod case;
 pub mod compare;
 mod cube;

@@ -32,7 +32,8 @@ impl Format {
 
     /// What one rounding to nearest may change of a number of this size.
     pub fn rounding(self, size: f64) -> f64 {
-        self.u * size + self.tiny / 2.0
+        // Half of the smallest f64 would be 0.
+        self.u * size + self.tiny
     }
 
     /// Whether the format holds `x` exactly.

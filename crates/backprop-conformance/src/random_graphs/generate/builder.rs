@@ -43,6 +43,9 @@ pub struct Builder {
     pub most_elements: usize,
     /// How many bodies are open.
     pub depth: usize,
+    /// Whether operands may lie outside an op's domain, and inputs hold NaN, infinities and the like: then
+    /// ranges say nothing of floats.
+    pub is_wild: bool,
     pool: Vec<Made>,
     inputs: Vec<(Made, Fill)>,
 }
@@ -54,13 +57,20 @@ enum Fill {
     Spread,
     /// From five numbers, so that many are equal.
     Grid,
+    /// Anywhere in the range, and here and there one of [`SPECIAL`].
+    Wild,
 }
+
+/// Numbers at which functions and formats end.
+const SPECIAL: [f64; 11] = [
+    f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0, 1e-42, -1e-310, 3e38, -1e308, 1.0, 88.75,
+];
 
 impl Builder {
     /// An empty graph and the choices that hold for all of it.
     pub fn new(mut dice: Dice) -> Builder {
         let float = if dice.chance(60) { DType::F32 } else { DType::F64 };
-        let is_large = dice.chance(3);
+        let is_large = dice.chance(4);
         let small = [2, 3, 3, 5, 5, 7, 11, 13];
         let mut dims: Vec<Dim> = (0..3).map(|_| Dim::Size(dice.pick(&small))).collect();
         if dice.chance(25) {
@@ -84,9 +94,10 @@ impl Builder {
                 sizes[1].insert(name.to_string(), second);
             }
         }
-        let most_elements = if is_large { 4000 } else { 360 };
-        let graph = Graph::new();
-        Builder { graph, dice, float, dims, sizes, most_elements, depth: 0, pool: Vec::new(), inputs: Vec::new() }
+        let most_elements = if is_large { 6000 } else { 500 };
+        let is_wild = dice.chance(4);
+        let (graph, pool, inputs) = (Graph::new(), Vec::new(), Vec::new());
+        Builder { graph, dice, float, dims, sizes, most_elements, depth: 0, is_wild, pool, inputs }
     }
 
     /// The largest size of a dimension in any run.
@@ -223,7 +234,11 @@ impl Builder {
     /// A new input.
     pub fn given(&mut self, ty: Type, range: Range) -> Made {
         let name = format!("x{}", self.inputs.len());
-        let fill = if self.dice.chance(30) { Fill::Grid } else { Fill::Spread };
+        let fill = match self.is_wild && ty.dtype.is_float() {
+            true => Fill::Wild,
+            false if self.dice.chance(30) => Fill::Grid,
+            false => Fill::Spread,
+        };
         let made = Made { tensor: self.graph.input(&name, ty), ty, range };
         self.inputs.push((made, fill));
         self.add(made.tensor, range)
@@ -253,7 +268,7 @@ impl Builder {
 
     /// A value of the type of `a` that is no larger than `limit` in size: `a` itself, or `a` squeezed.
     pub fn tame(&mut self, a: Made, limit: f64) -> Made {
-        if a.range.size() <= limit {
+        if a.range.size() <= limit || self.is_left_wild(a) {
             return a;
         }
         let x = a.tensor;
@@ -274,9 +289,14 @@ impl Builder {
         }
     }
 
+    /// Whether an operand stays outside a domain.
+    fn is_left_wild(&mut self, a: Made) -> bool {
+        self.is_wild && a.ty.dtype.is_float() && self.dice.chance(70)
+    }
+
     /// A float value of the type of `a` that is nowhere below `floor`.
     pub fn positive(&mut self, a: Made, floor: f64) -> Made {
-        if a.range.low >= floor {
+        if a.range.low >= floor || self.is_left_wild(a) {
             return a;
         }
         let a = self.tame(a, 30.0);
@@ -313,7 +333,8 @@ fn drawn(dice: &mut Dice, dtype: DType, sizes: &[usize], range: Range, fill: Fil
 
 fn element(dice: &mut Dice, Range { low, high }: Range, dtype: DType, fill: Fill) -> f64 {
     match (dtype.is_float(), fill) {
-        (true, Fill::Spread) => dice.between(low, high),
+        (true, Fill::Wild) if dice.chance(8) => dice.pick(&SPECIAL),
+        (true, Fill::Spread | Fill::Wild) => dice.between(low, high),
         (true, Fill::Grid) => low + (high - low) * dice.below(5) as f64 / 4.0,
         (false, _) => low + dice.below((high - low) as usize + 1) as f64,
     }

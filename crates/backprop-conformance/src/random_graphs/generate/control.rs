@@ -32,7 +32,7 @@ impl Builder {
         let branch = |n: usize| {
             let made = Builder::within(&builder, |builder| {
                 let result = builder.chain(a, n);
-                let nested = if builder.dice.chance(15) { builder.branches() } else { None };
+                let nested = if builder.dice.chance(20) { builder.looped() } else { builder.dice.chance(20).then(|| builder.branches()).flatten() };
                 match nested.filter(|nested| nested.ty == result.ty) {
                     Some(nested) => {
                         let nested = builder.tame(nested, 50.0);
@@ -68,7 +68,7 @@ impl Builder {
         let (which, n) = (self.dice.below(4), self.dice.below(3));
         let weights = self.weights(row);
         let key = self.find(|made| made.ty == Type::new(DType::U32, [4])).filter(|_| self.dice.chance(50));
-        let (stacked, y_range) = (RefCell::new(false), RefCell::new(Range::within(1.0)));
+        let y_range = RefCell::new(Range::within(1.0));
         let builder = RefCell::new(self);
         // The next carry, and what is stacked.
         let step = |k: Option<backprop_core::Tensor>, c: backprop_core::Tensor, x: Option<backprop_core::Tensor>| {
@@ -100,7 +100,6 @@ impl Builder {
             2 => scan_indexed(init.tensor, xs.tensor, |k, c, x| step(Some(k), c, Some(x))),
             _ => scan_n(length, init.tensor, |k, c| step(Some(k), c, None)),
         };
-        *stacked.borrow_mut() = true;
         let range = *y_range.borrow();
         let builder = builder.into_inner();
         builder.add(ys, range);

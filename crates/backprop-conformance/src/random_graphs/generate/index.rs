@@ -11,7 +11,7 @@ impl Builder {
         let most = size as f64 - 1.0;
         let fits = |made: &Made| made.ty.dtype.is_int() && made.rank() <= 2;
         match self.find(fits) {
-            Some(made) if made.range.low >= 0.0 && made.range.high <= most => made,
+            Some(made) if made.range.low >= 0.0 && made.range.high <= most && !self.is_wild => made,
             Some(made) if self.dice.chance(60) => {
                 let inside = made.tensor.maximum(0i64).minimum(most as i64);
                 self.add(inside, Range::new(0.0, most))

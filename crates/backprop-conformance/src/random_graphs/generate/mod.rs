@@ -69,7 +69,7 @@ pub fn case(seed: u64) -> Case {
         let ty = Type { dtype: builder.float, shape: builder.shape() };
         builder.input(ty);
     }
-    let n_steps = 2 + builder.dice.below(11);
+    let n_steps = 2 + builder.dice.below(15);
     let mut made: Vec<Tensor> = Vec::new();
     while made.len() < n_steps {
         made.extend(step(&mut builder).map(|made| made.tensor));

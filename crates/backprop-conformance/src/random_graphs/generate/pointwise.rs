@@ -91,7 +91,7 @@ impl Builder {
             }
             _ => (self.tame(a, 200.0), self.tame(b, 200.0)),
         };
-        let range = a.range.corners(b.range, |a, b| (if op == Binary::Div { (a / b).trunc() } else { op.reference(a, b) }));
+        let range = a.range.corners(b.range, |a, b| if op == Binary::Div { (a / b).trunc() } else { op.reference(a, b) });
         self.add(broadcast_binary(op, a.tensor, b.tensor), range)
     }
 
@@ -149,6 +149,7 @@ impl Builder {
             false => self.dice.pick(&DType::ALL),
         };
         let range = match dtype {
+            _ if self.is_wild && dtype.is_int() => Range::within(f64::INFINITY).held(dtype),
             DType::Bool => Range::new(0.0, 1.0),
             DType::U8 | DType::U32 if a.ty.dtype.is_int() && a.range.low < 0.0 => Range::new(-1.0, 1e10).held(dtype),
             DType::U8 | DType::U32 => a.range.monotone(|x| x.max(0.0).trunc()),

@@ -73,8 +73,7 @@ impl Builder {
                 Some(n) if self.dice.chance(50) => Dim::Size(first + self.dice.below(n - first + 1)),
                 _ => dim,
             });
-            // A step along a name would make a floor-division of it a dimension.
-            step.push(Dim::Size(if dim.size().is_some() { self.dice.pick(&[1, 1, 2, 3]) } else { 1 }));
+            step.push(Dim::Size(self.dice.pick(&[1, 1, 2, 3])));
         }
         let [start, stop, step] = [start, stop, step].map(|dims| dims.into_iter().collect::<Dims>());
         Some(self.add(a.tensor.slice(start, stop, step), a.range))

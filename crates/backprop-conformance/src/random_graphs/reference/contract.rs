@@ -7,6 +7,7 @@ use backprop_core::{Sizes, Type};
 use super::super::double::Double;
 use super::super::real::{Format, Real};
 use super::pointwise::{product, product_spread};
+use super::reduce::summed;
 use super::values::{Elements, Values, element, place, wrapped};
 
 /// Σ of a·b over the paired axes
@@ -64,14 +65,15 @@ fn sum_of_products(pairs: impl Iterator<Item = (Real, Real)>, format: Format) ->
             continue;
         }
         (n, last) = (n + 1, product(a, b, format));
-        (total, spread, size) = (total + term, spread + product_spread(a, b), size + a.size() * b.size());
+        let is_finite = term.is_finite();
+        (total, spread) = (total + term, spread + if is_finite { product_spread(a, b) } else { 0.0 });
+        size += if is_finite { a.size() * b.size() } else { 0.0 };
         are_whole &= a.is_exact() && b.is_exact() && [a, b].iter().all(|x| x.x.hi == x.x.hi.trunc());
     }
     match n {
         0 => Real::ZERO,
         1 => last,
-        _ if !total.is_finite() || are_whole && size * format.u <= 0.5 => Real::exact(total),
-        _ if size >= format.max => Real::LEFT_OUT,
-        _ => format.real(total, spread + n as f64 * format.rounding(size), 0.0),
+        _ if are_whole && size * format.u <= 0.5 => summed(total, 0.0, size, format),
+        _ => summed(total, spread + n as f64 * format.rounding(size), size, format),
     }
 }

@@ -30,23 +30,33 @@ pub fn sum_of(terms: &[Real], format: Format) -> Real {
     // Adding an exact 0 changes nothing.
     let mut terms = terms.iter().copied().filter(|x| !x.is(0.0));
     let Some(first) = terms.next() else { return Real::ZERO };
-    let (mut n, mut total, mut spread, mut size) = (1usize, first.x, first.bound, first.size());
+    let (mut n, mut total, mut spread, mut size) = (1usize, first.x, first.bound, finite_size(first));
     let is_whole = |x: Real| x.is_exact() && x.x.hi == x.x.hi.trunc();
     let mut are_whole = is_whole(first);
     for x in terms {
-        (n, total, spread, size) = (n + 1, total + x.x, spread + x.bound, size + x.size());
+        (n, total, spread, size) = (n + 1, total + x.x, spread + x.bound, size + finite_size(x));
         are_whole &= is_whole(x);
     }
     if n == 1 {
         return first;
     }
-    if !total.is_finite() || are_whole && size * format.u <= 0.5 {
-        return Real::exact(total);
+    let is_certain = total.is_nan() || are_whole && size * format.u <= 0.5;
+    summed(total, if is_certain { 0.0 } else { spread + n as f64 * format.rounding(size) }, size, format)
+}
+
+/// |x| at most; of an infinity, nothing.
+fn finite_size(x: Real) -> f64 {
+    if x.x.is_finite() { x.size() } else { 0.0 }
+}
+
+/// A sum whose finite terms come to `size` in absolute value: where that is beyond the format, a partial sum
+/// may be infinite, of either sign.
+pub fn summed(total: Double, spread: f64, size: f64, format: Format) -> Real {
+    match () {
+        () if total.is_nan() || spread == 0.0 && size < format.max => Real::exact(total),
+        () if size >= format.max => Real::LEFT_OUT,
+        () => format.real(total, spread, 0.0),
     }
-    if size >= format.max {
-        return Real::LEFT_OUT;
-    }
-    format.real(total, spread + n as f64 * format.rounding(size), 0.0)
 }
 
 /// Σ x over the axes
@@ -166,7 +176,10 @@ pub fn norm(x: &Values, ty: Type) -> Values {
     if reals.iter().any(|x| x.is_left_out()) {
         return Values::left_out(ty);
     }
-    let y = reals.iter().fold(Double::ZERO, |sum, x| sum + x.x.square()).sqrt();
+    // By a power of two into the middle of the range: squares neither overflow nor vanish.
+    let largest = reals.iter().map(|x| x.x.hi.abs()).fold(0.0, f64::max);
+    let k = if largest > 0.0 && largest.is_finite() { largest.log2() as i32 } else { 0 };
+    let y = reals.iter().fold(Double::ZERO, |sum, x| sum + x.x.scaled(-k).square()).sqrt().scaled(k);
     let spread = reals.iter().map(|x| x.bound * x.bound).sum::<f64>().sqrt();
     let roundings = reals.len() as f64 / 2.0 + 4.0;
     Values::reals(ty, vec![if y.hi == 0.0 && spread == 0.0 { Real::ZERO } else { format.real(y, spread, roundings / 2.0) }])
