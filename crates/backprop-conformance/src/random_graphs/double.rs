@@ -16,6 +16,10 @@ pub struct Double {
     pub lo: f64,
 }
 
+/// Below it the error of a product of f64 may vanish: operands are lifted by 2^[`LIFT`] first.
+const SMALL: f64 = 1e-250;
+const LIFT: i32 = 600;
+
 /// a + b exactly.
 fn two_sum(a: f64, b: f64) -> (f64, f64) {
     let sum = a + b;
@@ -149,6 +153,10 @@ impl Mul for Double {
         if !plain.is_finite() || plain == 0.0 {
             return Double::from(plain);
         }
+        if plain.abs() < SMALL {
+            let (small, other) = if self.hi.abs() < other.hi.abs() { (self, other) } else { (other, self) };
+            return (small.scaled(LIFT) * other).scaled(-LIFT);
+        }
         let (high, rest) = two_product(self.hi, other.hi);
         let (hi, lo) = quick_two_sum(high, rest + (self.hi * other.lo + self.lo * other.hi));
         Double::normal(hi, lo)
@@ -161,6 +169,12 @@ impl Div for Double {
         let first = self.hi / other.hi;
         if !first.is_finite() || first == 0.0 || !other.is_finite() {
             return Double::from(first);
+        }
+        if self.hi.abs() < SMALL {
+            return (self.scaled(LIFT) / other).scaled(-LIFT);
+        }
+        if other.hi.abs() < SMALL {
+            return (self / other.scaled(LIFT)).scaled(LIFT);
         }
         let rest = self - other * Double::from(first);
         let second = rest.hi / other.hi;

@@ -65,6 +65,10 @@ pub fn log(x: Double) -> Double {
     if (x.hi - 1.0).abs() < 0.5 {
         return log1p(x - Double::ONE);
     }
+    if x.hi < 1e-290 {
+        // e^(−ln x) would overflow.
+        return log(x.scaled(200)) - Double::from(200.0) * LN_2;
+    }
     // Newton for eʸ = x: what is left squares.
     let y = Double::from(x.hi.ln());
     y + (x * exp(-y) - Double::ONE)

@@ -38,7 +38,9 @@ impl Format {
 
     /// Whether the format holds `x` exactly.
     fn holds(self, x: Double) -> bool {
-        x.lo == 0.0 && (self.dtype == DType::F64 || f64::from(x.hi as f32) == x.hi)
+        // What is left of a small f64 may have vanished.
+        let is_whole = x.lo == 0.0 && (x.hi == 0.0 || x.hi.abs() > 1e-250);
+        is_whole && (self.dtype == DType::F64 || f64::from(x.hi as f32) == x.hi)
     }
 
     /// The exact value of an operation whose result an engine may miss by `spread`, from its operands' bounds,

@@ -6,7 +6,7 @@ use backprop_core::{Sizes, Type};
 
 use super::super::double::Double;
 use super::super::real::{Format, Real};
-use super::pointwise::{product, product_spread};
+use super::pointwise::{is_unknown_product, product, product_spread};
 use super::reduce::summed;
 use super::values::{Elements, Values, element, place, wrapped};
 
@@ -56,7 +56,7 @@ fn sum_of_products(pairs: impl Iterator<Item = (Real, Real)>, format: Format) ->
     let mut last = Real::ZERO;
     let mut are_whole = true;
     for (a, b) in pairs {
-        if a.is_left_out() || b.is_left_out() {
+        if is_unknown_product(a, b) {
             return Real::LEFT_OUT;
         }
         let term = a.x * b.x;
@@ -64,10 +64,11 @@ fn sum_of_products(pairs: impl Iterator<Item = (Real, Real)>, format: Format) ->
         if (a.is(0.0) || b.is(0.0)) && term.is_finite() {
             continue;
         }
-        (n, last) = (n + 1, product(a, b, format));
-        let is_finite = term.is_finite();
-        (total, spread) = (total + term, spread + if is_finite { product_spread(a, b) } else { 0.0 });
-        size += if is_finite { a.size() * b.size() } else { 0.0 };
+        (n, last, total) = (n + 1, product(a, b, format), total + term);
+        if a.x.is_finite() && b.x.is_finite() {
+            spread += product_spread(a, b);
+            size += a.size() * b.size();
+        }
         are_whole &= a.is_exact() && b.is_exact() && [a, b].iter().all(|x| x.x.hi == x.x.hi.trunc());
     }
     match n {

@@ -103,23 +103,34 @@ impl Walk {
         let types: Vec<Type> = x.iter().map(|x| x.ty()).collect();
         let types = op.infer(&types).map_err(|ill| ill.rule)?;
         let mut computed = self.compute(op, x, &types)?;
-        let count = self.counts.entry(op.name().to_string()).or_default();
-        count.calls += 1;
         for (values, ty) in computed.iter_mut().zip(&types) {
             assert_eq!(values.ty(), *ty, "the reference of {}", op.name());
-            count.elements += values.len();
-            count.left_out += values.n_left_out();
-            if let Elements::Reals(reals) = &mut values.elements {
-                let is_new = |real: &Real| real.token == 0 && !real.is_exact() && !real.is_left_out();
-                if reals.iter().any(is_new) {
-                    for real in std::sync::Arc::make_mut(reals).iter_mut().filter(|real| is_new(real)) {
-                        self.n_tokens += 1;
-                        real.token = self.n_tokens;
-                    }
-                }
-            }
+            self.tell_apart(op, x, values);
         }
+        let count = self.counts.entry(op.name().to_string()).or_default();
+        count.calls += 1;
+        count.elements += computed.iter().map(Values::len).sum::<usize>();
+        count.left_out += computed.iter().map(Values::n_left_out).sum::<usize>();
         Ok(computed)
+    }
+
+    /// Gives a token to each new element. One pointwise node makes of equal operands equal results, wherever
+    /// they stand (no bit depends on a neighbour): those get one token.
+    fn tell_apart(&mut self, op: &Op, x: &[&Values], values: &mut Values) {
+        let Elements::Reals(reals) = &mut values.elements else { return };
+        let is_new = |real: &Real| real.token == 0 && !real.is_exact() && !real.is_left_out();
+        if !reals.iter().any(is_new) {
+            return;
+        }
+        let is_pointwise = matches!(op, Op::Unary(_) | Op::Binary(_) | Op::Cast(_) | Op::Custom(_));
+        let mut known: HashMap<Vec<(bool, u64)>, u64> = HashMap::new();
+        for (i, real) in std::sync::Arc::make_mut(reals).iter_mut().enumerate().filter(|(_, real)| is_new(real)) {
+            self.n_tokens += 1;
+            real.token = match is_pointwise {
+                true => *known.entry(x.iter().map(|x| x.identity(i)).collect()).or_insert(self.n_tokens),
+                false => self.n_tokens,
+            };
+        }
     }
 
     fn compute(&mut self, op: &Op, x: &[&Values], types: &Types) -> Result<Vec<Values>, String> {

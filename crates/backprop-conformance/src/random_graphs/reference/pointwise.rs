@@ -57,6 +57,7 @@ fn unary_real(op: Unary, real: Real, format: Format, promise: Promise) -> Real {
         Unary::Exp => (f::exp(x), high.exp()),
         Unary::Expm1 => (f::expm1(x), high.exp()),
         Unary::Log | Unary::Sqrt | Unary::Reciprocal if has_zero => return Real::LEFT_OUT,
+        Unary::Reciprocal if x.hi == 0.0 => return Real::LEFT_OUT,
         Unary::Log => (f::log(x), 1.0 / low),
         Unary::Sqrt => (x.sqrt(), 0.5 / low.sqrt()),
         Unary::Reciprocal => (Double::ONE / x, 1.0 / (nearest * nearest)),
@@ -145,7 +146,9 @@ pub fn binary_real(op: Binary, a: Real, b: Real, format: Format, promise: Promis
         Binary::Div if b.is(1.0) => a,
         Binary::Div => {
             let (low, high) = b.ends();
-            if !b.is_exact() && low <= 0.0 && high >= 0.0 {
+            // No sum promises the sign of a zero, and it would be that of an infinity.
+            let is_nan = a.x.is_nan() || a.is(0.0) && b.is(0.0);
+            if low <= 0.0 && high >= 0.0 && !is_nan {
                 return Real::LEFT_OUT;
             }
             let quotient = x / y;
@@ -159,7 +162,7 @@ pub fn binary_real(op: Binary, a: Real, b: Real, format: Format, promise: Promis
 
 /// a·b
 pub fn product(a: Real, b: Real, format: Format) -> Real {
-    if a.is_left_out() || b.is_left_out() {
+    if is_unknown_product(a, b) {
         return Real::LEFT_OUT;
     }
     if a.is(1.0) {
@@ -173,6 +176,13 @@ pub fn product(a: Real, b: Real, format: Format) -> Real {
         return Real::exact(y);
     }
     format.exact_or(y, product_spread(a, b), ROUNDED)
+}
+
+/// Whether a·b depends on rounding: a factor does, or ∞ meets a number that may be 0 or of either sign.
+pub fn is_unknown_product(a: Real, b: Real) -> bool {
+    let may_be_zero = |x: Real| !x.is_exact() && x.x.hi.abs() <= x.bound;
+    let meets = |a: Real, b: Real| a.x.hi.is_infinite() && may_be_zero(b);
+    a.is_left_out() || b.is_left_out() || meets(a, b) || meets(b, a)
 }
 
 /// How far the bounds of a and b carry in a·b.
@@ -195,6 +205,10 @@ fn power(a: Real, b: Real, format: Format, promise: Promise) -> Real {
         return Real::LEFT_OUT;
     }
     let y = f::pow(a.x, b.x);
+    if y.hi.is_infinite() && a.is(0.0) {
+        // Of the sign of that 0, where the exponent is odd.
+        return Real::LEFT_OUT;
+    }
     if !y.is_finite() || a.x.hi == 0.0 {
         return Real::exact(y);
     }

@@ -53,8 +53,8 @@ fn finite_size(x: Real) -> f64 {
 /// may be infinite, of either sign.
 pub fn summed(total: Double, spread: f64, size: f64, format: Format) -> Real {
     match () {
-        () if total.is_nan() || spread == 0.0 && size < format.max => Real::exact(total),
         () if size >= format.max => Real::LEFT_OUT,
+        () if total.is_nan() || spread == 0.0 => Real::exact(total),
         () => format.real(total, spread, 0.0),
     }
 }

@@ -111,6 +111,15 @@ impl Values {
         }
     }
 
+    /// Which element it is: equal for equal ones. A token, or the bits of what is exact.
+    pub fn identity(&self, i: usize) -> (bool, u64) {
+        match &self.elements {
+            Elements::Reals(reals) if reals[i].token != 0 => (true, reals[i].token),
+            Elements::Reals(reals) => (false, reals[i].x.hi.to_bits()),
+            Elements::Wholes(wholes) => (false, wholes[i].unwrap_or(0) as u64),
+        }
+    }
+
     /// Values of type `ty` whose element i comes from `source(i)`.
     pub fn pick(&self, ty: Type, source: impl Fn(usize) -> Source) -> Values {
         let n = ty.shape.n_elements().expect("every size has a number");
