@@ -41,7 +41,11 @@ fn main() -> ExitCode {
     for failure in failures.iter().take(MOST_TOLD) {
         println!("{}", report(failure, &subjects));
     }
-    println!("{n} graphs from seed {first} in {:.1} s: {} failures", start.elapsed().as_secs_f64(), failures.len());
+    println!(
+        "{n} graphs from seed {first} in {:.1} s: {} failures",
+        start.elapsed().as_secs_f64(),
+        failures.len()
+    );
     match failures.is_empty() && statistics.too_often_left_out().is_empty() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,

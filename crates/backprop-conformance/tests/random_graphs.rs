@@ -57,7 +57,9 @@ fn every_seeded_bug_is_found() {
     for bug in BUGS {
         let (failure, n_able) = found(bug);
         match failure {
-            Some(failure) => println!("{}: in seed {}, of {n_able} able: {}", bug.name, failure.seed, failure.what),
+            Some(failure) => {
+                println!("{}: in seed {}, of {n_able} able: {}", bug.name, failure.seed, failure.what)
+            }
             None => panic!("{}: in none of {n_able} graphs", bug.name),
         }
     }
@@ -77,7 +79,10 @@ fn an_order_or_a_finer_rounding_is_no_bug() {
 fn a_seed_says_all() {
     for seed in [0, 7, 101] {
         let (a, b) = (case(seed), case(seed));
-        assert_eq!((0..a.runs.len()).map(|run| a.text(run)).collect::<Vec<_>>(), (0..b.runs.len()).map(|run| b.text(run)).collect::<Vec<_>>());
+        assert_eq!(
+            (0..a.runs.len()).map(|run| a.text(run)).collect::<Vec<_>>(),
+            (0..b.runs.len()).map(|run| b.text(run)).collect::<Vec<_>>()
+        );
     }
     assert_ne!(case(1).text(0), case(2).text(0));
 }

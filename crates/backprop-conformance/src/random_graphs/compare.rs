@@ -56,7 +56,8 @@ impl Compared {
 /// # Errors
 /// The reference finds a fault: the generator is wrong.
 pub fn references(case: &Case, promise: Promise) -> Result<Vec<Evaluation>, String> {
-    case.runs.iter().map(|inputs| evaluate(&case.records, inputs, &case.outputs, promise)).collect()
+    let evaluate = |inputs| evaluate(&case.records, inputs, &case.outputs, promise);
+    caught(|| case.runs.iter().map(|inputs| evaluate(inputs)).collect())?
 }
 
 /// Runs `subject` on a case and holds it to the references of its promise.
@@ -76,17 +77,21 @@ pub fn hold(case: &Case, subject: &dyn Subject, references: &[Evaluation]) -> Re
     Ok(total)
 }
 
+/// What `run` gives; a panic as text.
+///
+/// # Errors
+/// It panics.
+pub fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        format!("panic: {}", text.unwrap_or("of unknown kind"))
+    })
+}
+
 /// The outputs of a subject; a fault or a panic as text.
 fn ran(case: &Case, subject: &dyn Subject) -> Result<Vec<Vec<Array>>, String> {
-    match catch_unwind(AssertUnwindSafe(|| subject.run(case))) {
-        Ok(Ok(outputs)) => Ok(outputs),
-        Ok(Err(error)) => Err(format!("fault: {error}")),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-            Err(format!("panic: {}", text.unwrap_or("of unknown kind")))
-        }
-    }
+    caught(|| subject.run(case))?.map_err(|error| format!("fault: {error}"))
 }
 
 /// Whether two subjects compute the same bits, as engines that follow one order of every sum must.
@@ -94,7 +99,13 @@ fn ran(case: &Case, subject: &dyn Subject) -> Result<Vec<Vec<Array>>, String> {
 /// # Errors
 /// The first output whose bits differ; a fault or panic of either.
 pub fn same_bits(case: &Case, a: &dyn Subject, b: &dyn Subject) -> Result<(), Failure> {
-    let failure = |who: &dyn Subject, run, output, what| Failure { seed: case.seed, subject: who.name(), run, output, what };
+    let failure = |who: &dyn Subject, run, output, what| Failure {
+        seed: case.seed,
+        subject: who.name(),
+        run,
+        output,
+        what,
+    };
     let left = ran(case, a).map_err(|what| failure(a, 0, None, what))?;
     let right = ran(case, b).map_err(|what| failure(b, 0, None, what))?;
     for (run, (left, right)) in left.iter().zip(&right).enumerate() {
@@ -119,7 +130,10 @@ fn held(array: &Array, values: &Values) -> Result<Compared, String> {
                 let ratio = distance(got, *real);
                 if ratio > 2.0 {
                     let (x, bound) = (real.x, real.bound);
-                    return Err(format!("element {at}: {got:e} is {ratio:.3} bounds of {bound:e} from {:e} + {:e}", x.hi, x.lo));
+                    return Err(format!(
+                        "element {at}: {got:e} is {ratio:.3} bounds of {bound:e} from {:e} + {:e}",
+                        x.hi, x.lo
+                    ));
                 }
                 compared.worst = compared.worst.max(ratio);
                 let is_loose = !real.is_left_out() && real.bound > (1e-3 * real.x.hi.abs()).max(1e-6);
@@ -142,8 +156,20 @@ fn distance(got: f64, real: Real) -> f64 {
     let want = real.x.hi;
     match () {
         () if real.is_left_out() => 0.0,
-        () if want.is_nan() || got.is_nan() => if want.is_nan() && got.is_nan() { 0.0 } else { f64::INFINITY },
-        () if want.is_infinite() || got.is_infinite() => if got == want { 0.0 } else { f64::INFINITY },
+        () if want.is_nan() || got.is_nan() => {
+            if want.is_nan() && got.is_nan() {
+                0.0
+            } else {
+                f64::INFINITY
+            }
+        }
+        () if want.is_infinite() || got.is_infinite() => {
+            if got == want {
+                0.0
+            } else {
+                f64::INFINITY
+            }
+        }
         () => match (Double::from(got) - real.x).hi.abs() {
             0.0 => 0.0,
             // Infinite where the bound is 0.

@@ -1,20 +1,27 @@
 //! Many graphs, one after another: what CI and the command do.
 
 use super::case::Case;
-use super::compare::{Failure, hold, references};
+use super::compare::{Failure, caught, hold, references};
 use super::generate::case;
 use super::shrink::shrunk;
 use super::statistics::Statistics;
 use super::subjects::Subject;
 use super::ulps::Promise;
 
+/// Who is wrong where no graph could be made.
+const GENERATOR: &str = "generator";
+
 /// Makes the graph of a seed, runs it on every subject, and counts; what is wrong.
 pub fn try_seed(seed: u64, subjects: &[Box<dyn Subject>], statistics: &mut Statistics) -> Vec<Failure> {
-    let case = case(seed);
+    let case = match caught(|| case(seed)) {
+        Ok(case) => case,
+        Err(what) => return vec![Failure { seed, subject: GENERATOR, run: 0, output: None, what }],
+    };
     let mut failures = Vec::new();
     let mut is_counted = false;
     for promise in [Promise::System, Promise::Compiled] {
-        let own: Vec<&dyn Subject> = subjects.iter().map(Box::as_ref).filter(|s| s.promise() == promise).collect();
+        let own: Vec<&dyn Subject> =
+            subjects.iter().map(Box::as_ref).filter(|s| s.promise() == promise).collect();
         if own.is_empty() {
             continue;
         }
@@ -41,8 +48,11 @@ pub fn try_seed(seed: u64, subjects: &[Box<dyn Subject>], statistics: &mut Stati
 
 /// A failure in words: what, where, and the smallest graph found that shows it.
 pub fn report(failure: &Failure, subjects: &[Box<dyn Subject>]) -> String {
-    let case = case(failure.seed);
     let Failure { seed, subject, run, output, what } = failure;
+    if *subject == GENERATOR {
+        return format!("seed {seed}, {subject}: {what}");
+    }
+    let case = case(*seed);
     let small = match subjects.iter().find(|own| own.name() == *subject) {
         Some(subject) => shrunk(&case, *run, *output, |small| fails(small, subject.as_ref())),
         None => case,

@@ -22,7 +22,10 @@ pub fn shrunk(case: &Case, run: usize, output: Option<usize>, fails: impl Fn(&Ca
     for id in all.into_iter().rev() {
         let node = best.records.node(id).clone();
         let is_leaf = matches!(node.op, Op::Input(_) | Op::Constant(_) | Op::Full(_) | Op::Iota(_));
-        let is_kept = case.outputs.iter().any(|output| node.outputs().contains(output) && best.outputs.contains(output));
+        let is_kept = case
+            .outputs
+            .iter()
+            .any(|output| node.outputs().contains(output) && best.outputs.contains(output));
         if is_leaf || is_kept || node.outputs().all(|value| cut.contains_key(&value)) {
             continue;
         }

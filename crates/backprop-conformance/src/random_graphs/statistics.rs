@@ -62,7 +62,10 @@ impl Statistics {
             own.elements += count.elements;
             own.left_out += count.left_out;
         }
-        other.compared.into_iter().for_each(|(name, compared)| self.compared.entry(name).or_default().add(compared));
+        other
+            .compared
+            .into_iter()
+            .for_each(|(name, compared)| self.compared.entry(name).or_default().add(compared));
         self.orders.iter_mut().zip(other.orders).for_each(|(own, other)| *own += other);
         self.nodes += other.nodes;
         self.depths.extend(other.depths);
@@ -75,7 +78,11 @@ impl Statistics {
     /// Ops that leave out more than they may.
     pub fn too_often_left_out(&self) -> Vec<(&str, Count)> {
         let is_over = |count: &Count| count.left_out * 100 > count.elements * MOST_LEFT_OUT_PERCENT;
-        self.ops.iter().filter(|(_, count)| is_over(count)).map(|(name, &count)| (name.as_str(), count)).collect()
+        self.ops
+            .iter()
+            .filter(|(_, count)| is_over(count))
+            .map(|(name, &count)| (name.as_str(), count))
+            .collect()
     }
 }
 
@@ -93,15 +100,24 @@ impl fmt::Display for Statistics {
         writeln!(f, "finite {:.2}%", percent(self.finite, n))?;
         let mut depths = self.depths.clone();
         depths.sort_unstable();
-        let at = |percent: usize| depths.get(depths.len().saturating_sub(1) * percent / 100).copied().unwrap_or(0);
+        let at =
+            |percent: usize| depths.get(depths.len().saturating_sub(1) * percent / 100).copied().unwrap_or(0);
         writeln!(f, "depth median {}, 90% {}, most {}", at(50), at(90), at(100))?;
         writeln!(f, "nodes {:.1} for each graph", self.nodes as f64 / n.max(1) as f64)?;
         let shared = self.shared as f64 / n.max(1) as f64;
         writeln!(f, "sharing in {:.1}%, {shared:.1} values for each graph", percent(self.with_sharing, n))?;
-        writeln!(f, "a size of 0 in {:.1}%, a named size in {:.1}%", percent(self.with_empty, n), percent(self.with_names, n))?;
+        writeln!(
+            f,
+            "a size of 0 in {:.1}%, a named size in {:.1}%",
+            percent(self.with_empty, n),
+            percent(self.with_names, n)
+        )?;
         for (name, Compared { elements, left_out, loose, worst }) in &self.compared {
             let (out, loose) = (percent(*left_out, elements + left_out), percent(*loose, *elements));
-            writeln!(f, "{name}: {elements} elements held, {out:.3}% left out, {loose:.3}% loose, at most {worst:.3} bounds off")?;
+            writeln!(
+                f,
+                "{name}: {elements} elements held, {out:.3}% left out, {loose:.3}% loose, at most {worst:.3} bounds off"
+            )?;
         }
         Ok(())
     }

@@ -55,8 +55,10 @@ impl Subject for Replayed {
     fn run(&self, case: &Case) -> Result<Vec<Vec<Array>>, Error> {
         let run = |inputs: &Vec<_>| {
             let tape = Tape::new();
-            let given: HashMap<_, _> =
-                inputs.iter().map(|(value, array): &(u32, Array)| (*value, tape.value(array.clone()))).collect();
+            let given: HashMap<_, _> = inputs
+                .iter()
+                .map(|(value, array): &(u32, Array)| (*value, tape.value(array.clone())))
+                .collect();
             let all = replay(&case.records, &case.outputs, &given, tape.id());
             case.outputs.iter().map(|output| all[output].value()).collect()
         };

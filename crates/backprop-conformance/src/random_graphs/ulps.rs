@@ -27,15 +27,31 @@ impl Promise {
             (Unary::Exp | Unary::Log | Unary::Sin | Unary::Cos, Promise::System) => 1.5,
             (Unary::Tanh | Unary::Log1p | Unary::Expm1, Promise::System) => 2.5,
             // FreeBSD's msun, of which the libm crate is a port, says below 1; its f32 forms are less exact.
-            (Unary::Erf | Unary::Erfc, Promise::System) => if is_f32 { 2.0 } else { 1.5 },
+            (Unary::Erf | Unary::Erfc, Promise::System) => {
+                if is_f32 {
+                    2.0
+                } else {
+                    1.5
+                }
+            }
             // Of issue 3, bar 8: 1 over all f32, 1.5 for f64, 2 for sin, cos and erf.
             (Unary::Exp | Unary::Log | Unary::Tanh | Unary::Log1p | Unary::Expm1, Promise::Compiled) => {
-                if is_f32 { 1.0 } else { 1.5 }
+                if is_f32 {
+                    1.0
+                } else {
+                    1.5
+                }
             }
             (Unary::Sin | Unary::Cos | Unary::Erf | Unary::Erfc, Promise::Compiled) => 2.0,
             // e^(−|x|), of 1.5; 1 + e, one half and of e at most; the quotient, one half, and e twice above.
             (Unary::Sigmoid, Promise::System) => 4.0,
-            (Unary::Sigmoid, Promise::Compiled) => if is_f32 { 1.0 } else { 1.5 },
+            (Unary::Sigmoid, Promise::Compiled) => {
+                if is_f32 {
+                    1.0
+                } else {
+                    1.5
+                }
+            }
             // e, of 1.5, whose slope in ln(1 + e) is below 1; its own 2.5; the sum.
             (Unary::Softplus, _) => 4.5,
         }

@@ -83,7 +83,8 @@ pub const BUGS: &[Bug] = &[
         name: "an operand of a contraction read as if it were transposed",
         applies: |records, node| {
             let sizes = sizes(records, node, 0);
-            matches!(node.op, Op::Contract(_)) && sizes.is_some_and(|own| own.len() == 2 && own.iter().all(|&n| n > 1))
+            matches!(node.op, Op::Contract(_))
+                && sizes.is_some_and(|own| own.len() == 2 && own.iter().all(|&n| n > 1))
         },
         write: |copy, At { node, x, .. }| {
             let shape = copy.ty(x[0]).shape;
@@ -106,7 +107,8 @@ pub const BUGS: &[Bug] = &[
     Bug {
         name: "a dropped mask: the branch not taken lets its cotangent through",
         applies: |records, node| {
-            let is_masked = |node: &Node| is_zero(records, node.inputs[1]) != is_zero(records, node.inputs[2]);
+            let is_masked =
+                |node: &Node| is_zero(records, node.inputs[1]) != is_zero(records, node.inputs[2]);
             is_gradient(node) && matches!(node.op, Op::Select(_)) && is_masked(node)
         },
         write: |_, At { records, node, x }| if is_zero(records, node.inputs[1]) { x[2] } else { x[1] },
@@ -126,8 +128,14 @@ pub const BUGS: &[Bug] = &[
         applies: |records, node| movable(records, node).is_some(),
         write: |copy, At { records, node, x }| {
             let (op, axis) = movable(records, node).expect(APPLIES);
-            let later = |dims: &Dims| (0..dims.len()).map(|own| if own == axis { dims[own] + 1 } else { dims[own] }).collect();
-            copy.push(node, Slice { start: later(&op.start), stop: later(&op.stop), step: op.step.clone() }, x)
+            let later = |dims: &Dims| {
+                (0..dims.len()).map(|own| if own == axis { dims[own] + 1 } else { dims[own] }).collect()
+            };
+            copy.push(
+                node,
+                Slice { start: later(&op.start), stop: later(&op.stop), step: op.step.clone() },
+                x,
+            )
         },
     },
     Bug {
@@ -185,7 +193,8 @@ pub const BUGS: &[Bug] = &[
     Bug {
         name: "a tail that is not computed: the last element stays 0",
         applies: |records, node| {
-            matches!(node.op, Op::Unary(_)) && sizes(records, node, 0).is_some_and(|own| own.len() == 1 && own[0] > 1)
+            matches!(node.op, Op::Unary(_))
+                && sizes(records, node, 0).is_some_and(|own| own.len() == 1 && own[0] > 1)
         },
         write: |copy, At { records, node, x }| {
             let n = sizes(records, node, 0).expect(APPLIES)[0];
@@ -197,7 +206,9 @@ pub const BUGS: &[Bug] = &[
     },
     Bug {
         name: "an approximation of 3 units in the last place: tanh from exponentials",
-        applies: |records, node| matches!(node.op, Op::Unary(Unary::Tanh)) && dtype(records, node) == Some(DType::F32),
+        applies: |records, node| {
+            matches!(node.op, Op::Unary(Unary::Tanh)) && dtype(records, node) == Some(DType::F32)
+        },
         write: |copy, At { node, x, .. }| {
             // 1 − 2/(e²ˣ + 1): near 0 it cancels.
             let double = copy.push(node, Binary::Add, &[x[0], x[0]]);
@@ -214,9 +225,7 @@ pub const BUGS: &[Bug] = &[
 pub const HARMLESS: &[Bug] = &[
     Bug {
         name: "a sum in the other order",
-        applies: |records, node| {
-            summed(records, node).is_some_and(|(_, n)| (2..100).contains(&n))
-        },
+        applies: |records, node| summed(records, node).is_some_and(|(_, n)| (2..100).contains(&n)),
         write: |copy, At { records, node, x }| {
             let (axis, n) = summed(records, node).expect(APPLIES);
             let reversed = copy.reversed(node, x[0], axis, n);
@@ -229,7 +238,8 @@ pub const HARMLESS: &[Bug] = &[
         write: |copy, At { records, node, x }| {
             let (op, n) = contracted(records, node).expect(APPLIES);
             let mut half = |from: usize, to: usize| {
-                let mut part = |x: ValueId, axes: Axes| copy.part(node, x, axes.get(0), Dim::Size(from), Dim::Size(to));
+                let mut part =
+                    |x: ValueId, axes: Axes| copy.part(node, x, axes.get(0), Dim::Size(from), Dim::Size(to));
                 let parts = [part(x[0], op.lhs_contract), part(x[1], op.rhs_contract)];
                 copy.push(node, op, &parts)
             };
@@ -248,7 +258,8 @@ pub const HARMLESS: &[Bug] = &[
             matches!(node.op, Op::Unary(_) | Op::Binary(_)) && dtype(records, node) == Some(DType::F32)
         },
         write: |copy, At { node, x, .. }| {
-            let wide: Vec<ValueId> = x.iter().map(|&x| copy.push(node, Cast { dtype: DType::F64 }, &[x])).collect();
+            let wide: Vec<ValueId> =
+                x.iter().map(|&x| copy.push(node, Cast { dtype: DType::F64 }, &[x])).collect();
             let y = copy.push(node, node.op.clone(), &wide);
             copy.push(node, Cast { dtype: DType::F32 }, &[y])
         },

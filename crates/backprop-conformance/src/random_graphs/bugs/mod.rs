@@ -53,7 +53,11 @@ impl Bug {
         let moved = |value: ValueId| copy.map[value as usize];
         Some(Case {
             outputs: case.outputs.iter().map(|&output| moved(output)).collect(),
-            runs: case.runs.iter().map(|run| run.iter().map(|(x, array)| (moved(*x), array.clone())).collect()).collect(),
+            runs: case
+                .runs
+                .iter()
+                .map(|run| run.iter().map(|(x, array)| (moved(*x), array.clone())).collect())
+                .collect(),
             records: copy.records,
             ..*case
         })

@@ -62,9 +62,8 @@ enum Fill {
 }
 
 /// Numbers at which functions and formats end.
-const SPECIAL: [f64; 11] = [
-    f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0, 1e-42, -1e-310, 3e38, -1e308, 1.0, 88.75,
-];
+const SPECIAL: [f64; 11] =
+    [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0, 1e-42, -1e-310, 3e38, -1e308, 1.0, 88.75];
 
 impl Builder {
     /// An empty graph and the choices that hold for all of it.
@@ -112,7 +111,9 @@ impl Builder {
 
     /// The largest number of elements in any run.
     pub fn n_elements(&self, shape: Shape) -> usize {
-        let count = |sizes: &Bindings| shape.iter().map(|dim| dim.eval(sizes).unwrap_or(usize::MAX)).fold(1usize, usize::saturating_mul);
+        let count = |sizes: &Bindings| {
+            shape.iter().map(|dim| dim.eval(sizes).unwrap_or(usize::MAX)).fold(1usize, usize::saturating_mul)
+        };
         self.sizes.iter().map(count).max().unwrap_or(1)
     }
 
@@ -191,7 +192,8 @@ impl Builder {
         match self.find(|made| made.ty.dtype.is_int()) {
             Some(made) if !self.dice.chance(15) => made,
             _ => {
-                let dtype = self.dice.pick(&[DType::I64, DType::I64, DType::I32, DType::I32, DType::U32, DType::U8]);
+                let dtype =
+                    self.dice.pick(&[DType::I64, DType::I64, DType::I32, DType::I32, DType::U32, DType::U8]);
                 let ty = Type { dtype, shape: self.shape() };
                 let low = if matches!(dtype, DType::U32 | DType::U8) { 0.0 } else { -6.0 };
                 self.fresh(ty, Range::new(low, 6.0))
@@ -248,8 +250,10 @@ impl Builder {
     pub fn partner(&mut self, a: Made) -> Made {
         let joined = |own: Shape| broadcast_shapes(a.ty.shape, own).ok();
         let candidates: Vec<Made> = self.pool.iter().copied().filter(|b| b.ty.dtype == a.ty.dtype).collect();
-        let candidates: Vec<Made> =
-            candidates.into_iter().filter(|b| joined(b.ty.shape).is_some_and(|shape| self.fits(shape))).collect();
+        let candidates: Vec<Made> = candidates
+            .into_iter()
+            .filter(|b| joined(b.ty.shape).is_some_and(|shape| self.fits(shape)))
+            .collect();
         if !candidates.is_empty() && self.dice.chance(80) {
             let n = candidates.len();
             return candidates[n - 1 - self.dice.below(n).min(self.dice.below(n))];

@@ -32,7 +32,11 @@ impl Builder {
         let branch = |n: usize| {
             let made = Builder::within(&builder, |builder| {
                 let result = builder.chain(a, n);
-                let nested = if builder.dice.chance(20) { builder.looped() } else { builder.dice.chance(20).then(|| builder.branches()).flatten() };
+                let nested = if builder.dice.chance(20) {
+                    builder.looped()
+                } else {
+                    builder.dice.chance(20).then(|| builder.branches()).flatten()
+                };
                 match nested.filter(|nested| nested.ty == result.ty) {
                     Some(nested) => {
                         let nested = builder.tame(nested, 50.0);
@@ -71,29 +75,30 @@ impl Builder {
         let y_range = RefCell::new(Range::within(1.0));
         let builder = RefCell::new(self);
         // The next carry, and what is stacked.
-        let step = |k: Option<backprop_core::Tensor>, c: backprop_core::Tensor, x: Option<backprop_core::Tensor>| {
-            Builder::within(&builder, |builder| {
-                let carry = builder.add(c, Range::within(1.0));
-                let x = x.map(|x| builder.add(x, xs.range));
-                let mut sum = match weights {
-                    Some(weights) => weights.tensor.matmul(c),
-                    None => c,
-                };
-                if let Some(x) = x {
-                    sum = sum + x.tensor;
-                }
-                if let Some(k) = k {
-                    sum = sum + k.cast(row.dtype) * 0.25;
-                    if let Some(key) = key {
-                        sum = sum + key.tensor.fold_in(k).uniform(row.dtype, row.shape);
+        let step =
+            |k: Option<backprop_core::Tensor>, c: backprop_core::Tensor, x: Option<backprop_core::Tensor>| {
+                Builder::within(&builder, |builder| {
+                    let carry = builder.add(c, Range::within(1.0));
+                    let x = x.map(|x| builder.add(x, xs.range));
+                    let mut sum = match weights {
+                        Some(weights) => weights.tensor.matmul(c),
+                        None => c,
+                    };
+                    if let Some(x) = x {
+                        sum = sum + x.tensor;
                     }
-                }
-                let next = if builder.dice.chance(50) { sum.tanh() } else { sum.sin() };
-                let y = builder.chain(x.unwrap_or(carry), n);
-                *y_range.borrow_mut() = y.range;
-                (next, y.tensor)
-            })
-        };
+                    if let Some(k) = k {
+                        sum = sum + k.cast(row.dtype) * 0.25;
+                        if let Some(key) = key {
+                            sum = sum + key.tensor.fold_in(k).uniform(row.dtype, row.shape);
+                        }
+                    }
+                    let next = if builder.dice.chance(50) { sum.tanh() } else { sum.sin() };
+                    let y = builder.chain(x.unwrap_or(carry), n);
+                    *y_range.borrow_mut() = y.range;
+                    (next, y.tensor)
+                })
+            };
         let (carry, ys) = match which {
             0 => scan(init.tensor, xs.tensor, |c, x| step(None, c, Some(x))),
             1 => scan_reverse(init.tensor, xs.tensor, |c, x| step(None, c, Some(x))),

@@ -13,6 +13,7 @@ impl Builder {
         match self.find(fits) {
             Some(made) if made.range.low >= 0.0 && made.range.high <= most && !self.is_wild => made,
             Some(made) if self.dice.chance(60) => {
+                let most = if made.ty.dtype == DType::U8 { most.min(255.0) } else { most };
                 let inside = made.tensor.maximum(0i64).minimum(most as i64);
                 self.add(inside, Range::new(0.0, most))
             }
@@ -81,7 +82,8 @@ impl Builder {
                 Some(self.add(result, Range::new(0.0, most)))
             }
             2 => {
-                let (dtype, value) = self.dice.pick(&[(self.float, 0.75), (self.float, -1.5), (self.float, 0.1)]);
+                let (dtype, value) =
+                    self.dice.pick(&[(self.float, 0.75), (self.float, -1.5), (self.float, 0.1)]);
                 let result = self.graph.full(Type { dtype, shape }, value);
                 Some(self.add(result, Range::new(value, value)))
             }
@@ -97,7 +99,11 @@ impl Builder {
                 let axis = self.dice.below(a.rank().max(1));
                 let most = self.size(*a.ty.shape.get(axis)?) as f64;
                 let size = self.add(a.tensor.dim_value(axis), Range::new(0.0, most));
-                let size = if self.dice.chance(70) { self.add(size.tensor.cast(self.float), size.range) } else { size };
+                let size = if self.dice.chance(70) {
+                    self.add(size.tensor.cast(self.float), size.range)
+                } else {
+                    size
+                };
                 Some(size)
             }
         }

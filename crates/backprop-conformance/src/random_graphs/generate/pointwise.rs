@@ -69,7 +69,11 @@ impl Builder {
             return self.add(a.tensor.pow(exponent), Range::within(size));
         }
         let a = self.positive(a, 0.25);
-        let a = if a.range.high > 5.0 { self.add(a.tensor.minimum(5.0), Range::new(a.range.low, 5.0)) } else { a };
+        let a = if a.range.high > 5.0 {
+            self.add(a.tensor.minimum(5.0), Range::new(a.range.low, 5.0))
+        } else {
+            a
+        };
         let range = a.range.corners(b.range, f64::powf);
         self.add(a.tensor.pow(b.tensor), range.hull(Range::new(1.0, 1.0)))
     }
@@ -87,11 +91,16 @@ impl Builder {
                 let b = self.tame(b, 100.0);
                 let divisor = b.tensor.square() + 1i64;
                 let range = b.range.abs().monotone(|x| x * x + 1.0);
-                (self.tame(a, 1000.0), self.add(divisor.minimum(100i64).maximum(1i64), Range::new(1.0, range.high.min(100.0))))
+                (
+                    self.tame(a, 1000.0),
+                    self.add(divisor.minimum(100i64).maximum(1i64), Range::new(1.0, range.high.min(100.0))),
+                )
             }
             _ => (self.tame(a, 200.0), self.tame(b, 200.0)),
         };
-        let range = a.range.corners(b.range, |a, b| if op == Binary::Div { (a / b).trunc() } else { op.reference(a, b) });
+        let range = a
+            .range
+            .corners(b.range, |a, b| if op == Binary::Div { (a / b).trunc() } else { op.reference(a, b) });
         self.add(broadcast_binary(op, a.tensor, b.tensor), range)
     }
 
@@ -126,7 +135,8 @@ impl Builder {
         let b = self.partner(a);
         let other = self.partner(a);
         let condition = broadcast_binary(self.dice.pick(Compare::ALL), a.tensor, other.tensor);
-        let (Some(own), Some(chosen)) = (condition.shape(), a.tensor.broadcast_with(b.tensor).0.shape()) else {
+        let (Some(own), Some(chosen)) = (condition.shape(), a.tensor.broadcast_with(b.tensor).0.shape())
+        else {
             return None;
         };
         let shape = backprop_core::ops::broadcast_shapes(own, chosen).ok()?;
@@ -151,7 +161,9 @@ impl Builder {
         let range = match dtype {
             _ if self.is_wild && dtype.is_int() => Range::within(f64::INFINITY).held(dtype),
             DType::Bool => Range::new(0.0, 1.0),
-            DType::U8 | DType::U32 if a.ty.dtype.is_int() && a.range.low < 0.0 => Range::new(-1.0, 1e10).held(dtype),
+            DType::U8 | DType::U32 if a.ty.dtype.is_int() && a.range.low < 0.0 => {
+                Range::new(-1.0, 1e10).held(dtype)
+            }
             DType::U8 | DType::U32 => a.range.monotone(|x| x.max(0.0).trunc()),
             _ if dtype.is_int() => a.range.monotone(f64::trunc),
             _ => a.range,

@@ -45,9 +45,13 @@ impl Range {
 
     /// Of f(x, y), f monotone in each.
     pub fn corners(self, other: Range, f: impl Fn(f64, f64) -> f64) -> Range {
-        let corners = [(self.low, other.low), (self.low, other.high), (self.high, other.low), (self.high, other.high)];
+        let corners =
+            [(self.low, other.low), (self.low, other.high), (self.high, other.low), (self.high, other.high)];
         let values = corners.map(|(a, b)| f(a, b));
-        Range::new(values.into_iter().fold(f64::INFINITY, f64::min), values.into_iter().fold(f64::NEG_INFINITY, f64::max))
+        Range::new(
+            values.into_iter().fold(f64::INFINITY, f64::min),
+            values.into_iter().fold(f64::NEG_INFINITY, f64::max),
+        )
     }
 
     /// Of |x|.

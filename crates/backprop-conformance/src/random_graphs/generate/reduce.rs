@@ -36,7 +36,10 @@ impl Builder {
         let n = self.n_in_group(a, axes) as f64;
         let x = a.tensor;
         let (result, range) = match which {
-            0 => (emit(Sum { axes }, &[x]).one(), Range::new(n * a.range.low.min(0.0), n * a.range.high.max(0.0))),
+            0 => (
+                emit(Sum { axes }, &[x]).one(),
+                Range::new(n * a.range.low.min(0.0), n * a.range.high.max(0.0)),
+            ),
             2 => (emit(Any { axes }, &[x]).one(), Range::new(0.0, 1.0)),
             // There is no largest of no elements, and the logarithm of their sum is −∞.
             1 | 3 | 4 if self.is_empty_along(a, axes) => return None,
@@ -99,7 +102,8 @@ impl Builder {
         let n = self.n_in_group(a, op.lhs_contract) as f64;
         let result = emit(op, &[a.tensor, b.tensor]).one();
         let size = n * a.range.size() * b.range.size();
-        let range = if a.ty.dtype.is_float() { Range::within(size) } else { Range::within(1e18).held(a.ty.dtype) };
+        let range =
+            if a.ty.dtype.is_float() { Range::within(size) } else { Range::within(1e18).held(a.ty.dtype) };
         self.fits(result.shape()?).then(|| self.add(result, range))
     }
 
@@ -118,7 +122,8 @@ impl Builder {
 
     /// A new operand that has these axes of `a`, in any order, and others.
     fn matching(&mut self, a: Made, axes: &[usize]) -> (Made, Vec<(usize, usize)>) {
-        let mut dims: Vec<(Dim, Option<usize>)> = axes.iter().map(|&axis| (a.ty.shape[axis], Some(axis))).collect();
+        let mut dims: Vec<(Dim, Option<usize>)> =
+            axes.iter().map(|&axis| (a.ty.shape[axis], Some(axis))).collect();
         for _ in 0..self.dice.below(3) {
             dims.push((self.dice.pick(&self.dims.clone()), None));
         }
@@ -130,7 +135,8 @@ impl Builder {
         let shape = Shape::new(&dims.iter().map(|(dim, _)| *dim).collect::<Vec<_>>());
         let low = if matches!(a.ty.dtype, DType::U32 | DType::U8) { 0.0 } else { -2.0 };
         let b = self.fresh(Type { shape, ..a.ty }, Range::new(low, 2.0));
-        let place = |axis: usize| dims.iter().position(|(_, own)| *own == Some(axis)).expect("it was put there");
+        let place =
+            |axis: usize| dims.iter().position(|(_, own)| *own == Some(axis)).expect("it was put there");
         (b, axes.iter().map(|&axis| (axis, place(axis))).collect())
     }
 

@@ -86,7 +86,8 @@ impl Builder {
             (0..a.rank()).map(|_| Dim::Size(builder.dice.below(most + 1))).collect()
         };
         let (low, high) = (counts(self, 2), counts(self, 2));
-        let interior: Dims = match self.dice.chance(50) && !a.ty.shape.iter().any(|&dim| self.least(dim) == 0) {
+        let interior: Dims = match self.dice.chance(50) && !a.ty.shape.iter().any(|&dim| self.least(dim) == 0)
+        {
             true => counts(self, 2),
             false => (0..a.rank()).map(|_| Dim::Size(0)).collect(),
         };

@@ -36,7 +36,8 @@ pub fn contract(op: &Contract, a: &Values, b: &Values, ty: Type) -> Values {
     match (&a.elements, &b.elements) {
         (Elements::Reals(x), Elements::Reals(y)) => {
             let format = Format::of(a.dtype);
-            let pairs = |i: usize| (0..n_inner).map(move |k| factors(i, k)).map(|(at_a, at_b)| (x[at_a], y[at_b]));
+            let pairs =
+                |i: usize| (0..n_inner).map(move |k| factors(i, k)).map(|(at_a, at_b)| (x[at_a], y[at_b]));
             Values::reals(ty, (0..n).map(|i| sum_of_products(pairs(i), format)).collect())
         }
         _ => {

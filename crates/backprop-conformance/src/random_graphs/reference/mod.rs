@@ -124,7 +124,9 @@ impl Walk {
         }
         let is_pointwise = matches!(op, Op::Unary(_) | Op::Binary(_) | Op::Cast(_) | Op::Custom(_));
         let mut known: HashMap<Vec<(bool, u64)>, u64> = HashMap::new();
-        for (i, real) in std::sync::Arc::make_mut(reals).iter_mut().enumerate().filter(|(_, real)| is_new(real)) {
+        for (i, real) in
+            std::sync::Arc::make_mut(reals).iter_mut().enumerate().filter(|(_, real)| is_new(real))
+        {
             self.n_tokens += 1;
             real.token = match is_pointwise {
                 true => *known.entry(x.iter().map(|x| x.identity(i)).collect()).or_insert(self.n_tokens),
@@ -139,7 +141,9 @@ impl Walk {
             Op::Constant(op) => Values::given(&op.array),
             Op::Full(op) => full(*op, ty),
             Op::Iota(op) => iota(*op, ty),
-            Op::DimValue(op) => Values::wholes(ty, vec![Some(op.dim.size().ok_or("a size without a number")? as i64)]),
+            Op::DimValue(op) => {
+                Values::wholes(ty, vec![Some(op.dim.size().ok_or("a size without a number")? as i64)])
+            }
             Op::Unary(op) => pointwise::unary(*op, x[0], promise),
             Op::Binary(op) => pointwise::binary(*op, x[0], x[1], promise)?,
             Op::Compare(op) => pointwise::compare(*op, x[0], x[1]),
@@ -181,7 +185,9 @@ impl Walk {
             Op::Scan(op) => return self.scan(op, x, types),
             Op::Custom(op) if backprop_core::ops::Rule::name(op) == super::cube::NAME => cube(x[0]),
             Op::Input(_) => return Err("an input was not given".to_string()),
-            Op::Missing(_) | Op::IllCall(_) | Op::Custom(_) => return Err("nothing is known of it".to_string()),
+            Op::Missing(_) | Op::IllCall(_) | Op::Custom(_) => {
+                return Err("nothing is known of it".to_string());
+            }
         }])
     }
 
@@ -190,7 +196,8 @@ impl Walk {
         let (carries, rest) = x.split_at(op.n_carry);
         let (xs, captures) = rest.split_at(op.n_xs);
         let mut carries: Vec<Values> = carries.iter().map(|&x| x.clone()).collect();
-        let mut rows: Vec<Vec<Values>> = vec![vec![Values::wholes(Type::new(DType::I64, [0]), vec![]); length]; types.len() - op.n_carry];
+        let mut rows: Vec<Vec<Values>> =
+            vec![vec![Values::wholes(Type::new(DType::I64, [0]), vec![]); length]; types.len() - op.n_carry];
         for round in 0..length {
             let k = if op.reverse { length - 1 - round } else { round };
             let row = |xs: &&Values| {
@@ -234,7 +241,12 @@ fn iota(op: Iota, ty: Type) -> Values {
     let sizes = ty.shape.sizes().expect("every size has a number");
     let counts = (0..n).map(|i| values::place(sizes, i)[op.axis] as i64);
     match ty.dtype.is_float() {
-        true => Values::reals(ty, counts.map(|i| Real::exact(with_dtype!(ty.dtype, |T| T::from_i64_wrapping(i).to_f64()))).collect()),
+        true => Values::reals(
+            ty,
+            counts
+                .map(|i| Real::exact(with_dtype!(ty.dtype, |T| T::from_i64_wrapping(i).to_f64())))
+                .collect(),
+        ),
         false => Values::wholes(ty, counts.map(|i| Some(values::wrapped(ty.dtype, i))).collect()),
     }
 }

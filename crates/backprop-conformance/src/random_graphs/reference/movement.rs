@@ -41,7 +41,9 @@ pub fn broadcast(x: &Values, ty: Type) -> Values {
 /// x[start + i·step]
 pub fn slice(op: &Slice, x: &Values, ty: Type) -> Values {
     let [start, step] = [&op.start, &op.step].map(|dims| dims.sizes().expect("every size has a number"));
-    moved(x, ty, |at| at.iter().zip(start.iter().zip(&step)).map(|(i, (start, step))| start + i * step).collect())
+    moved(x, ty, |at| {
+        at.iter().zip(start.iter().zip(&step)).map(|(i, (start, step))| start + i * step).collect()
+    })
 }
 
 /// x between zeros
@@ -50,7 +52,10 @@ pub fn pad(op: &Pad, x: &Values, ty: Type) -> Values {
     x.pick(ty, |i| {
         let at = place(sizes_of(ty), i);
         let own = |axis: usize| {
-            let (steps, rest) = (at[axis].checked_sub(low[axis])? / (gap[axis] + 1), (at[axis] - low[axis]) % (gap[axis] + 1));
+            let (steps, rest) = (
+                at[axis].checked_sub(low[axis])? / (gap[axis] + 1),
+                (at[axis] - low[axis]) % (gap[axis] + 1),
+            );
             (rest == 0 && steps < x.sizes[axis]).then_some(steps)
         };
         let own: Option<Sizes> = (0..at.len()).map(own).collect();
@@ -101,7 +106,8 @@ pub fn gather(op: &Gather, x: &Values, indices: &Values, ty: Type) -> Result<Val
         match indices.as_wholes()[element(&indices.sizes, which)] {
             None => Source::Unknown,
             Some(index) => {
-                let own: Sizes = before.iter().copied().chain([index as usize]).chain(after.iter().copied()).collect();
+                let own: Sizes =
+                    before.iter().copied().chain([index as usize]).chain(after.iter().copied()).collect();
                 Source::Element(element(&x.sizes, &own))
             }
         }
@@ -109,7 +115,12 @@ pub fn gather(op: &Gather, x: &Values, indices: &Values, ty: Type) -> Result<Val
 }
 
 /// x with updates added at indices
-pub fn scatter_add(op: &ScatterAdd, x: &Values, indices: &Values, updates: &Values) -> Result<Values, String> {
+pub fn scatter_add(
+    op: &ScatterAdd,
+    x: &Values,
+    indices: &Values,
+    updates: &Values,
+) -> Result<Values, String> {
     check(indices, x.sizes[op.axis])?;
     let rank = indices.sizes.len();
     // For each element of x, the updates that land there; one of an unknown index may land in a whole lane.

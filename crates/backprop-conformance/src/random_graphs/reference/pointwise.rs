@@ -213,7 +213,8 @@ fn power(a: Real, b: Real, format: Format, promise: Promise) -> Real {
         return Real::exact(y);
     }
     let log = a_low.abs().ln().abs().max(a_high.abs().ln().abs());
-    let relative = b.size() * a.bound / (a.x.hi.abs() - a.bound) + if b.is_exact() { 0.0 } else { log * b.bound };
+    let relative =
+        b.size() * a.bound / (a.x.hi.abs() - a.bound) + if b.is_exact() { 0.0 } else { log * b.bound };
     let spread = if relative == 0.0 { 0.0 } else { y.hi.abs() * relative.exp_m1() };
     format.real(y, spread, promise.pow(format.dtype))
 }
@@ -251,7 +252,13 @@ pub fn select(condition: &Values, a: &Values, b: &Values) -> Values {
     match (&a.elements, &b.elements) {
         (Elements::Reals(x), Elements::Reals(y)) => {
             let each = conditions.zip(x.iter().zip(y.iter())).map(|(c, (&a, &b))| match c {
-                Some(c) => if *c != 0 { a } else { b },
+                Some(c) => {
+                    if *c != 0 {
+                        a
+                    } else {
+                        b
+                    }
+                }
                 None if a.equals(b) => a,
                 None => Real::LEFT_OUT,
             });
@@ -259,7 +266,13 @@ pub fn select(condition: &Values, a: &Values, b: &Values) -> Values {
         }
         _ => {
             let each = conditions.zip(a.as_wholes().iter().zip(b.as_wholes())).map(|(c, (&a, &b))| match c {
-                Some(c) => if *c != 0 { a } else { b },
+                Some(c) => {
+                    if *c != 0 {
+                        a
+                    } else {
+                        b
+                    }
+                }
                 None => a.filter(|_| a == b),
             });
             Values::wholes(a.ty(), each.collect())

@@ -81,7 +81,8 @@ fn over(
     match &x.elements {
         Elements::Reals(reals) => {
             let format = Format::of(x.dtype);
-            let each = |group: &Vec<usize>| real(&group.iter().map(|&i| reals[i]).collect::<Vec<_>>(), format);
+            let each =
+                |group: &Vec<usize>| real(&group.iter().map(|&i| reals[i]).collect::<Vec<_>>(), format);
             Values::reals(ty, groups.iter().map(each).collect())
         }
         Elements::Wholes(wholes) => {
@@ -119,7 +120,10 @@ impl Exponentials {
     /// With eᵢ = e^(xᵢ−m)(1 + δ): δ holds the rounding of xᵢ − m, which is a factor, and that of e; the sum
     /// n roundings more, all relative, so that its logarithm is off by their weighted mean; then its own.
     fn new(x: &[Real], format: Format, promise: Promise, infinite: Double) -> Exponentials {
-        let largest = x.iter().map(|x| x.x).fold(Double::from(f64::NEG_INFINITY), |m, x| if m.is_below(x) { x } else { m });
+        let largest = x
+            .iter()
+            .map(|x| x.x)
+            .fold(Double::from(f64::NEG_INFINITY), |m, x| if m.is_below(x) { x } else { m });
         let m = if largest.is_finite() { largest } else { infinite };
         let e: Vec<Double> = x.iter().map(|x| f::exp(x.x - m)).collect();
         let total = e.iter().fold(Double::ZERO, |sum, &e| sum + e);
@@ -182,7 +186,10 @@ pub fn norm(x: &Values, ty: Type) -> Values {
     let y = reals.iter().fold(Double::ZERO, |sum, x| sum + x.x.scaled(-k).square()).sqrt().scaled(k);
     let spread = reals.iter().map(|x| x.bound * x.bound).sum::<f64>().sqrt();
     let roundings = reals.len() as f64 / 2.0 + 4.0;
-    Values::reals(ty, vec![if y.hi == 0.0 && spread == 0.0 { Real::ZERO } else { format.real(y, spread, roundings / 2.0) }])
+    Values::reals(
+        ty,
+        vec![if y.hi == 0.0 && spread == 0.0 { Real::ZERO } else { format.real(y, spread, roundings / 2.0) }],
+    )
 }
 
 /// The largest elements along an axis, and the first index of each.
