@@ -28,6 +28,13 @@ pub struct Failure {
     pub what: String,
 }
 
+impl Failure {
+    /// Of a subject, in no output in particular.
+    pub fn of(case: &Case, subject: &dyn Subject, what: String) -> Failure {
+        Failure { seed: case.seed, subject: subject.name(), run: 0, output: None, what }
+    }
+}
+
 /// What a comparison counted.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Compared {
@@ -60,18 +67,32 @@ pub fn references(case: &Case, promise: Promise) -> Result<Vec<Evaluation>, Stri
     caught(|| case.runs.iter().map(|inputs| evaluate(inputs)).collect())?
 }
 
+/// The outputs of each run.
+pub type Outputs = Vec<Vec<Array>>;
+
 /// Runs `subject` on a case and holds it to the references of its promise.
 ///
 /// # Errors
 /// The first element that is wrong, a fault, or a panic.
 pub fn hold(case: &Case, subject: &dyn Subject, references: &[Evaluation]) -> Result<Compared, Failure> {
-    let failure = |run, output, what| Failure { seed: case.seed, subject: subject.name(), run, output, what };
-    let outputs = ran(case, subject).map_err(|what| failure(0, None, what))?;
+    within(case, subject, &ran(case, subject)?, references)
+}
+
+/// Holds what a subject computed to the references of its promise.
+///
+/// # Errors
+/// The first element that is wrong.
+pub fn within(
+    case: &Case,
+    subject: &dyn Subject,
+    outputs: &Outputs,
+    references: &[Evaluation],
+) -> Result<Compared, Failure> {
     let mut total = Compared::default();
     for (run, (arrays, reference)) in outputs.iter().zip(references).enumerate() {
         for (output, (array, values)) in arrays.iter().zip(&reference.outputs).enumerate() {
-            let compared = held(array, values).map_err(|what| failure(run, Some(output), what))?;
-            total.add(compared);
+            let failure = |what| Failure { run, output: Some(output), ..Failure::of(case, subject, what) };
+            total.add(held(array, values).map_err(failure)?);
         }
     }
     Ok(total)
@@ -89,29 +110,70 @@ pub fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-/// The outputs of a subject; a fault or a panic as text.
-fn ran(case: &Case, subject: &dyn Subject) -> Result<Vec<Vec<Array>>, String> {
-    caught(|| subject.run(case))?.map_err(|error| format!("fault: {error}"))
-}
-
-/// Whether two subjects compute the same bits, as engines that follow one order of every sum must.
+/// The outputs of a subject.
 ///
 /// # Errors
-/// The first output whose bits differ; a fault or panic of either.
-pub fn same_bits(case: &Case, a: &dyn Subject, b: &dyn Subject) -> Result<(), Failure> {
-    let failure = |who: &dyn Subject, run, output, what| Failure {
-        seed: case.seed,
-        subject: who.name(),
-        run,
-        output,
-        what,
-    };
-    let left = ran(case, a).map_err(|what| failure(a, 0, None, what))?;
-    let right = ran(case, b).map_err(|what| failure(b, 0, None, what))?;
-    for (run, (left, right)) in left.iter().zip(&right).enumerate() {
-        if let Some(output) = left.iter().zip(right).position(|(a, b)| !a.same_bits(b)) {
-            let what = format!("{:?} has other bits than {:?} of {}", left[output], right[output], b.name());
-            return Err(failure(a, run, Some(output), what));
+/// A fault or a panic.
+pub fn ran(case: &Case, subject: &dyn Subject) -> Result<Outputs, Failure> {
+    let outputs = caught(|| subject.run(case)).map_err(|what| Failure::of(case, subject, what))?;
+    outputs.map_err(|error| Failure::of(case, subject, format!("fault: {error}")))
+}
+
+/// Whether a subject computed the same bits as its twin, as engines that follow one order of every sum must.
+///
+/// # Errors
+/// The first output whose bits differ.
+pub fn same_bits(case: &Case, subject: &dyn Subject, own: &Outputs, twin: &Outputs) -> Result<(), Failure> {
+    for (run, (own, twin)) in own.iter().zip(twin).enumerate() {
+        if let Some(output) = own.iter().zip(twin).position(|(a, b)| !bits_agree(a, b)) {
+            let what = format!("other bits than its twin: {:?}, not {:?}", own[output], twin[output]);
+            return Err(Failure { run, output: Some(output), ..Failure::of(case, subject, what) });
+        }
+    }
+    Ok(())
+}
+
+/// Whether type, sizes and bits are equal; a NaN is as good as another.
+fn bits_agree(a: &Array, b: &Array) -> bool {
+    let agree = |(a, b): (f64, f64)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
+    let same = (a.dtype(), a.sizes()) == (b.dtype(), b.sizes());
+    same && match a.dtype().is_float() {
+        true => a.to_f64s().into_iter().zip(b.to_f64s()).all(agree),
+        false => a == b,
+    }
+}
+
+/// Whether a rewritten graph means the same: in exact arithmetic its values are those of the graph that it
+/// was made from, but for constants that were folded and rounded, within both bounds.
+///
+/// # Errors
+/// The run and output of the first element that differs, and how.
+pub fn agree(original: &[Evaluation], rewritten: &[Evaluation]) -> Result<(), (usize, usize, String)> {
+    for (run, (before, after)) in original.iter().zip(rewritten).enumerate() {
+        for (output, (before, after)) in before.outputs.iter().zip(&after.outputs).enumerate() {
+            if before.ty() != after.ty() {
+                return Err((run, output, format!("rewritten from {} to {}", before.ty(), after.ty())));
+            }
+            let differ = match (&before.elements, &after.elements) {
+                (Elements::Reals(a), Elements::Reals(b)) => {
+                    let differ = |(a, b): (&Real, &Real)| !a.may_equal(*b);
+                    a.iter()
+                        .zip(b.iter())
+                        .position(differ)
+                        .map(|i| format!("element {i}: {:?} became {:?}", a[i], b[i]))
+                }
+                _ => {
+                    let (a, b) = (before.as_wholes(), after.as_wholes());
+                    let differ = |(a, b): (&Option<i64>, &Option<i64>)| a.is_some() && b.is_some() && a != b;
+                    a.iter()
+                        .zip(b)
+                        .position(differ)
+                        .map(|i| format!("element {i}: {:?} became {:?}", a[i], b[i]))
+                }
+            };
+            if let Some(what) = differ {
+                return Err((run, output, format!("the rewriting is wrong: {what}")));
+            }
         }
     }
     Ok(())

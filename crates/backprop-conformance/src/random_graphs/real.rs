@@ -160,6 +160,15 @@ impl Real {
         }
     }
 
+    /// Whether some number lies within both bounds, or either is left out.
+    pub fn may_equal(self, other: Real) -> bool {
+        match self.relation(other) {
+            Relation::Unknown | Relation::Ordered(Ordering::Equal) => true,
+            Relation::Unordered => self.x.is_nan() && other.x.is_nan(),
+            Relation::Ordered(_) => false,
+        }
+    }
+
     /// Whether both are certain to be equal numbers.
     pub fn equals(self, other: Real) -> bool {
         self.relation(other) == Relation::Ordered(Ordering::Equal)
