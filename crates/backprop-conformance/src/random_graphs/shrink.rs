@@ -8,13 +8,24 @@ use backprop_core::{Array, Graph, Op, Tensor, Type, interpret, replay};
 
 use super::case::Case;
 
-/// The smallest case found for which `fails` holds, and which computes `output` of `run` alone; the case
-/// itself where even that does not fail.
+/// The smallest case found for which `fails` holds, in one run; the case itself where even that does not fail.
+/// `output` is what was wrong in it: what else is computed may matter, as loops are shared, but often does not.
 pub fn shrunk(case: &Case, run: usize, output: Option<usize>, fails: impl Fn(&Case) -> bool) -> Case {
-    let outputs = output.map_or_else(|| case.outputs.clone(), |at| vec![case.outputs[at]]);
-    let mut best = Case { outputs, runs: vec![case.runs[run].clone()], ..case.clone() };
+    let mut best = Case { runs: vec![case.runs[run].clone()], ..case.clone() };
     if !fails(&best) {
         return case.clone();
+    }
+    let of = |outputs: Vec<ValueId>| Case { outputs, ..best.clone() };
+    let alone = output.map(|at| of(vec![case.outputs[at]]));
+    if let Some(alone) = alone.filter(|alone| fails(alone)) {
+        best = alone;
+    }
+    for &value in &case.outputs {
+        let fewer: Vec<ValueId> = best.outputs.iter().copied().filter(|&own| own != value).collect();
+        let fewer = Case { outputs: fewer, ..best.clone() };
+        if !fewer.outputs.is_empty() && fails(&fewer) {
+            best = fewer;
+        }
     }
     let mut cut: HashMap<ValueId, Array> = best.runs[0].iter().cloned().collect();
     // The values nearest to the output first: each one that can go takes all before it along.
@@ -22,10 +33,7 @@ pub fn shrunk(case: &Case, run: usize, output: Option<usize>, fails: impl Fn(&Ca
     for id in all.into_iter().rev() {
         let node = best.records.node(id).clone();
         let is_leaf = matches!(node.op, Op::Input(_) | Op::Constant(_) | Op::Full(_) | Op::Iota(_));
-        let is_kept = case
-            .outputs
-            .iter()
-            .any(|output| node.outputs().contains(output) && best.outputs.contains(output));
+        let is_kept = best.outputs.iter().any(|output| node.outputs().contains(output));
         if is_leaf || is_kept || node.outputs().all(|value| cut.contains_key(&value)) {
             continue;
         }

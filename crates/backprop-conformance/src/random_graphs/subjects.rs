@@ -1,13 +1,10 @@
 //! What is held to the reference: every way of running a graph.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use backprop_core::{Array, Error, Fault, ValueId, interpret, replay};
-use backprop_cpu::engine::{Choice, Compiled};
-use backprop_opt::lower::{self, lower};
-use backprop_opt::simplify::{Options, Rounding, bind, decompose, simplify};
-use backprop_run::{Executable, Tape};
+use backprop_core::{Array, Error, ValueId, interpret, replay};
+use backprop_opt::simplify::{Options, Rounding, simplify};
+use backprop_run::{CompileOptions, Executable, Tape};
 
 use super::case::Case;
 use super::ulps::Promise;
@@ -85,30 +82,35 @@ impl Subject for Replayed {
     }
 }
 
-/// One executable for all runs.
-pub struct Executed;
+/// The executable of a case.
+fn executable(case: &Case) -> Result<Executable, Error> {
+    let inputs = case.runs[0].iter().map(|(value, _)| *value).collect();
+    Executable::new(case.records.clone(), inputs, case.outputs.clone())
+}
 
-impl Subject for Executed {
+fn arrays(inputs: &[(ValueId, Array)]) -> Vec<Array> {
+    inputs.iter().map(|(_, array)| array.clone()).collect()
+}
+
+/// One executable for all runs, node by node.
+pub struct Walked;
+
+impl Subject for Walked {
     fn name(&self) -> &'static str {
-        "executable"
-    }
-
-    fn twin(&self) -> Option<&'static str> {
-        Some(Replayed.name())
+        "walk"
     }
 
     fn promise(&self) -> Promise {
         Promise::System
     }
 
+    fn twin(&self) -> Option<&'static str> {
+        Some(Replayed.name())
+    }
+
     fn run(&self, case: &Case) -> Result<Vec<Vec<Array>>, Error> {
-        let inputs = case.runs[0].iter().map(|(value, _)| *value).collect();
-        let executable = Executable::new(case.records.clone(), inputs, case.outputs.clone())?;
-        let run = |inputs: &Vec<(ValueId, Array)>| {
-            let arrays: Vec<Array> = inputs.iter().map(|(_, array)| array.clone()).collect();
-            executable.run(&arrays)
-        };
-        case.runs.iter().map(run).collect()
+        let executable = executable(case)?;
+        case.runs.iter().map(|inputs| executable.walk(&arrays(inputs))).collect()
     }
 }
 
@@ -156,72 +158,58 @@ impl Subject for Simplified {
     }
 }
 
-/// Compiled to loops, which plain Rust runs.
-pub struct Portable {
-    /// What the passes before may change.
-    pub options: Options,
-    /// On how many threads.
-    pub n_threads: usize,
+/// One executable for all runs, compiled.
+pub struct Executed {
+    /// What to call it.
+    pub name: &'static str,
+    /// How it runs.
+    pub options: CompileOptions,
+    /// Who computes the same bits: fewer threads, or another engine under the same rewrites.
+    pub twin: Option<&'static str>,
 }
 
-impl Subject for Portable {
+impl Subject for Executed {
     fn name(&self) -> &'static str {
-        match self.n_threads {
-            1 => "portable",
-            _ => "portable, threads",
-        }
-    }
-
-    fn twin(&self) -> Option<&'static str> {
-        (self.n_threads > 1).then_some("portable")
+        self.name
     }
 
     fn promise(&self) -> Promise {
         Promise::Compiled
     }
 
+    fn twin(&self) -> Option<&'static str> {
+        self.twin
+    }
+
     fn rewritten(&self, case: &Case) -> Result<Option<Case>, Error> {
-        Simplified(self.options).rewritten(case)
+        Simplified(self.options.rewrites).rewritten(case)
     }
 
     fn run(&self, case: &Case) -> Result<Vec<Vec<Array>>, Error> {
-        let case = Simplified(self.options).case(case)?;
-        case.runs.iter().map(|inputs| self.compiled(&case, inputs)).collect()
+        let executable = executable(case)?.with_options(self.options.clone());
+        case.runs.iter().map(|inputs| executable.run(&arrays(inputs))).collect()
     }
 }
 
-impl Portable {
-    fn compiled(&self, case: &Case, inputs: &[(ValueId, Array)]) -> Result<Vec<Array>, Error> {
-        let refused = |why: String| Error::from(Fault::new("portable", why));
-        let given: Vec<(ValueId, &Array)> = inputs.iter().map(|(value, array)| (*value, array)).collect();
-        let bound = bind(&case.records, &case.outputs, &case.records.sizes(&given, "portable")?)?;
-        let plain = decompose(&bound, &case.outputs)?;
-        let kept: Vec<(ValueId, &Array)> =
-            given.iter().filter_map(|&(input, array)| Some((plain.value(input)?, array))).collect();
-        let ids: Vec<ValueId> = kept.iter().map(|(input, _)| *input).collect();
-        let program = lower(&plain.records, &ids, &plain.roots, &lower::Options::default());
-        let compiled = Compiled::new(Arc::new(program), Choice::default()).map_err(refused)?;
-        let mut arena = compiled.arena(self.n_threads).map_err(refused)?;
-        let empty = |&output: &ValueId| {
-            let ty = plain.records.ty(output).expect("what was simplified is well-typed");
-            Array::zeros(ty.dtype, ty.shape.sizes().expect("every size is bound")).expect("it is small")
-        };
-        let mut outputs: Vec<Array> = plain.roots.iter().map(empty).collect();
-        let arrays: Vec<&Array> = kept.iter().map(|(_, array)| *array).collect();
-        compiled.run(&mut arena, &arrays, &mut outputs).map_err(|failure| refused(failure.ill.rule))?;
-        Ok(outputs)
-    }
-}
-
-/// All of them.
-pub fn all() -> Vec<Box<dyn Subject>> {
+/// Every one that walks a graph op by op.
+pub fn walking() -> Vec<Box<dyn Subject>> {
     vec![
         Box::new(Interpreter),
         Box::new(Replayed),
-        Box::new(Executed),
+        Box::new(Walked),
         Box::new(Simplified(Options::EXACT)),
         Box::new(Simplified(Options::FAST)),
-        Box::new(Portable { options: Options::FAST, n_threads: 1 }),
-        Box::new(Portable { options: Options::FAST, n_threads: 3 }),
     ]
+}
+
+/// Every one. A new engine is a row here; under `Options::EXACT` its twin is the portable one.
+pub fn all() -> Vec<Box<dyn Subject>> {
+    let fast = CompileOptions::default();
+    let exact = CompileOptions { rewrites: Options::EXACT, ..fast.clone() };
+    let threads = CompileOptions { threads: 3, ..fast.clone() };
+    let mut subjects = walking();
+    subjects.push(Box::new(Executed { name: "portable, exact", options: exact, twin: None }));
+    subjects.push(Box::new(Executed { name: "portable", options: fast, twin: None }));
+    subjects.push(Box::new(Executed { name: "portable, threads", options: threads, twin: Some("portable") }));
+    subjects
 }
