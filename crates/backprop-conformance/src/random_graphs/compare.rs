@@ -185,7 +185,7 @@ fn held(array: &Array, values: &Values) -> Result<Compared, String> {
         return Err(format!("{dtype}{sizes:?} instead of {}", values.ty()));
     }
     let mut compared = Compared { left_out: values.n_left_out(), ..Compared::default() };
-    compared.elements = values.len() - compared.left_out;
+    compared.elements = values.n_elements() - compared.left_out;
     match &values.elements {
         Elements::Reals(reals) => {
             for (at, (got, real)) in array.to_f64s().into_iter().zip(reals.iter()).enumerate() {

@@ -205,3 +205,44 @@ pub fn compared(op: Compare, relation: Relation) -> Option<bool> {
         Relation::Ordered(order) => Some(op.reference(order as i8, 0)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn near(x: f64, bound: f64) -> Real {
+        Real { x: Double::from(x), bound, token: 0 }
+    }
+
+    #[test]
+    fn a_comparison_within_the_bounds_is_unknown() {
+        let check = |a: Real, b: Real, expect: Relation| assert_eq!(a.relation(b), expect, "{a:?} {b:?}");
+        check(near(1.0, 0.25), near(1.5, 0.25), Relation::Unknown);
+        check(near(1.0, 0.25), near(1.5, 0.125), Relation::Ordered(Ordering::Less));
+        check(Real::exact(2.0), Real::exact(2.0), Relation::Ordered(Ordering::Equal));
+        check(near(f64::NAN, 0.0), near(1.0, 0.5), Relation::Unordered);
+        check(Real::LEFT_OUT, Real::exact(f64::NAN), Relation::Unknown);
+        let copy = Real { token: 7, ..near(1.0, 0.25) };
+        check(copy, copy, Relation::Ordered(Ordering::Equal));
+    }
+
+    #[test]
+    fn an_extreme_is_as_uncertain_as_its_rivals() {
+        let of = |elements: &[Real]| Real::extreme(elements, true);
+        let copy = Real { token: 7, ..near(3.0, 0.25) };
+        assert_eq!(of(&[near(1.0, 0.5), copy, copy]).token, 7);
+        let tied = of(&[copy, near(2.75, 0.5)]);
+        assert_eq!((tied.x.hi, tied.bound, tied.token), (3.0, 0.5, 0));
+        assert!(of(&[copy, near(f64::NAN, 0.0)]).x.is_nan() && of(&[copy, Real::LEFT_OUT]).is_left_out());
+    }
+
+    #[test]
+    fn overflow_is_certain_possible_or_impossible() {
+        let f32s = Format::of(DType::F32);
+        assert_eq!(f32s.real(Double::from(1e39), 0.0, 0.5).x.hi, f64::INFINITY);
+        assert!(f32s.real(Double::from(f64::from(f32::MAX)), 1e30, 0.5).is_left_out());
+        assert!(f32s.real(Double::from(1e38), 1e30, 0.5).bound < 1.1e31);
+        // Below the smallest number a rounding may lose all of it.
+        assert!(f32s.real(Double::from(1e-50), 0.0, 0.5).bound >= 1e-50);
+    }
+}

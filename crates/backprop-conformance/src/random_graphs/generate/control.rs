@@ -113,7 +113,7 @@ impl Builder {
 
     /// A matrix for rows of this type, at times.
     fn weights(&mut self, row: Type) -> Option<Made> {
-        let Some(&n) = row.shape.first().filter(|_| row.shape.rank() == 1) else { return None };
+        let &n = row.shape.first().filter(|_| row.shape.rank() == 1)?;
         let ty = Type { shape: Shape::new(&[n, n]), ..row };
         (self.fits(ty.shape) && self.dice.chance(60)).then(|| self.fresh(ty, Range::within(1.0)))
     }

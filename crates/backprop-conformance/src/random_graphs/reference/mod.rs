@@ -109,7 +109,7 @@ impl Walk {
         }
         let count = self.counts.entry(op.name().to_string()).or_default();
         count.calls += 1;
-        count.elements += computed.iter().map(Values::len).sum::<usize>();
+        count.elements += computed.iter().map(Values::n_elements).sum::<usize>();
         count.left_out += computed.iter().map(Values::n_left_out).sum::<usize>();
         Ok(computed)
     }

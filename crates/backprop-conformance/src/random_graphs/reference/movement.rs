@@ -124,9 +124,9 @@ pub fn scatter_add(
     check(indices, x.sizes[op.axis])?;
     let rank = indices.sizes.len();
     // For each element of x, the updates that land there; one of an unknown index may land in a whole lane.
-    let mut landing: Vec<Vec<usize>> = vec![Vec::new(); x.len()];
-    let mut is_unknown = vec![false; x.len()];
-    for i in 0..updates.len() {
+    let mut landing: Vec<Vec<usize>> = vec![Vec::new(); x.n_elements()];
+    let mut is_unknown = vec![false; x.n_elements()];
+    for i in 0..updates.n_elements() {
         let at = place(&updates.sizes, i);
         let (before, rest) = at.split_at(op.axis);
         let (which, after) = rest.split_at(rank);
@@ -139,7 +139,7 @@ pub fn scatter_add(
             None => (0..x.sizes[op.axis]).for_each(|index| is_unknown[own(index)] = true),
         }
     }
-    let n = x.len();
+    let n = x.n_elements();
     Ok(match (&x.elements, &updates.elements) {
         (Elements::Reals(x_reals), Elements::Reals(added)) => {
             let format = Format::of(x.dtype);
@@ -169,7 +169,7 @@ pub fn scatter_add(
 pub fn one_hot(op: &OneHot, indices: &Values, ty: Type) -> Result<Values, String> {
     let depth = sizes_of(ty)[indices.sizes.len()];
     check(indices, depth)?;
-    let n = indices.len() * depth;
+    let n = indices.n_elements() * depth;
     let hot = |i: usize| indices.as_wholes()[i / depth].map(|index| i64::from(index as usize == i % depth));
     Ok(match op.dtype.is_float() {
         true => {

@@ -14,7 +14,7 @@ fn groups(x: &Values, axes: Axes) -> Vec<Vec<usize>> {
     let kept: Vec<usize> = (0..x.sizes.len()).filter(|&axis| !axes.contains(axis)).collect();
     let sizes: Sizes = kept.iter().map(|&axis| x.sizes[axis]).collect();
     let mut groups = vec![Vec::new(); sizes.iter().product()];
-    for i in 0..x.len() {
+    for i in 0..x.n_elements() {
         let at = place(&x.sizes, i);
         let own: Sizes = kept.iter().map(|&axis| at[axis]).collect();
         groups[element(&sizes, &own)].push(i);
@@ -61,7 +61,7 @@ pub fn summed(total: Double, spread: f64, size: f64, format: Format) -> Real {
 
 /// Σ x over the axes
 pub fn sum(x: &Values, axes: Axes, ty: Type) -> Values {
-    over(x, axes, ty, |x, format| sum_of(x, format), |x| x.iter().fold(0i64, |sum, &x| sum.wrapping_add(x)))
+    over(x, axes, ty, sum_of, |x| x.iter().fold(0i64, |sum, &x| sum.wrapping_add(x)))
 }
 
 /// max x over the axes
@@ -155,7 +155,7 @@ pub fn logsumexp(x: &Values, axes: Axes, ty: Type, promise: Promise) -> Values {
 /// x − ln Σ eˣ over the axes
 pub fn log_softmax(x: &Values, axes: Axes, promise: Promise) -> Values {
     let (reals, format) = (x.as_reals(), Format::of(x.dtype));
-    let mut y = vec![Real::ZERO; x.len()];
+    let mut y = vec![Real::ZERO; x.n_elements()];
     for group in groups(x, axes) {
         let own: Vec<Real> = group.iter().map(|&i| reals[i]).collect();
         if own.iter().any(|x| x.is_left_out()) {

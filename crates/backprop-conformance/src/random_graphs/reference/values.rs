@@ -44,7 +44,7 @@ impl Values {
     fn new(ty: Type, elements: Elements) -> Values {
         let sizes: Sizes = ty.shape.sizes().expect("every size has a number").into();
         let values = Values { dtype: ty.dtype, sizes, elements };
-        assert_eq!(values.sizes.iter().product::<usize>(), values.len(), "of type {ty}");
+        assert_eq!(values.sizes.iter().product::<usize>(), values.n_elements(), "of type {ty}");
         values
     }
 
@@ -72,7 +72,7 @@ impl Values {
     }
 
     /// The number of elements.
-    pub fn len(&self) -> usize {
+    pub fn n_elements(&self) -> usize {
         match &self.elements {
             Elements::Reals(reals) => reals.len(),
             Elements::Wholes(wholes) => wholes.len(),
