@@ -191,6 +191,23 @@ fn a_pass_works_before_and_after_sizes_are_known() {
 }
 
 #[test]
+fn a_training_step_is_what_one_would_write() {
+    let g = Graph::new();
+    let (x, t) = (g.input("x", "f32[B, 5]"), g.input("t", "i64[B]"));
+    let (w, b) = (g.input("w", "f32[3, 5]"), g.input("b", "f32[3]"));
+    let loss = (x.matmul(w.t()) + b).cross_entropy(t);
+    let [dw, db] = backprop_ad::grad(loss, [w, b]);
+    let roots = [loss, w - dw * 0.1, b - db * 0.1].map(|root| root.id());
+    let bound =
+        bind(&records(&g), &roots, &BTreeMap::from([("B".to_string(), 7usize)])).expect("B has a size");
+    let spelt = decompose(&bound, &roots).expect("well-typed");
+    let step = simplify(&spelt.records, &spelt.roots, Options::FAST).expect("well-typed").records;
+    // Forward and dW, without a transpose; one exponential; W − η·dW in one operation.
+    let counts = ["contract", "transpose", "exp", "log", "fma", "one_hot"].map(|name| count(&step, name));
+    assert_eq!(counts, [2, 0, 1, 1, 3, 0]);
+}
+
+#[test]
 fn an_ill_root_is_an_error() {
     let g = Graph::new();
     let (x, y) = (g.input("x", "f32[3]"), g.input("y", "f32[2]"));

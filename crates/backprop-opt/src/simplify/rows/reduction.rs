@@ -1,11 +1,11 @@
 //! Sum, max, any over axes.
 
 use backprop_core::ops::{
-    Any, Axes, Binary, Broadcast, Contract, DimValue, Literal, Max, Reshape, Sum, Transpose,
+    Any, Axes, Binary, Broadcast, Contract, DimValue, Literal, Max, Reshape, Sum, Transpose, Unary,
 };
 use backprop_core::{Dim, Op, Shape, Type, ValueId};
 
-use super::arithmetic::product;
+use super::arithmetic::{negated, product};
 use super::movement::is_identity;
 use crate::simplify::build::Build;
 use crate::simplify::row::{Apply, Kind, Licence, Row};
@@ -304,6 +304,19 @@ pub(crate) const REDUCTION: &[Row] = &[
             let kept = others(transpose.perm.len(), axes).into_iter().map(|axis| transpose.perm.get(axis));
             let perm = Axes::new(&among(kept, &from));
             if is_identity(perm) { Some(y) } else { b.emit(Transpose { perm }, &[y]) }
+        }),
+    },
+    Row {
+        name: "sum of negatives",
+        equation: "Σ −x = −Σ x, where a sum of 0 may change its sign",
+        licence: Licence::Reassociate,
+        before: "x = input : f32[2, 3]; m = neg(x); y = sum(m) {axes: [1]}; return y",
+        after: "x = input : f32[2, 3]; %1 = sum(x) {axes: [1]}; y = neg(%1); return y",
+        at: REDUCE,
+        apply: Apply::One(|b, op, x| {
+            let (Op::Sum(_), Some(positive)) = (op, negated(b, x[0])) else { return None };
+            let sum = b.emit(op.clone(), &[positive])?;
+            b.emit(Unary::Neg, &[sum])
         }),
     },
     Row {
