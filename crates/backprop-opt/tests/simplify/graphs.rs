@@ -208,6 +208,26 @@ fn a_training_step_is_what_one_would_write() {
 }
 
 #[test]
+fn a_sum_of_nothing_is_not_nothing_times_a_number() {
+    let g = Graph::new();
+    let x = g.input("x", "f64[]");
+    let empty = x.broadcast_to([0usize, 3]).sum(());
+    let named = x.broadcast_to([backprop_core::Dim::named("B")]).sum(());
+    let counted = g.input("i", "i32[]").broadcast_to([backprop_core::Dim::named("B")]).sum(());
+    g.input("b", "f64[B]");
+    let roots = [empty, named, counted].map(|root| root.id());
+    let simplified = simplify(&records(&g), &roots, Options::FAST).expect("well-typed");
+    assert_eq!((count(&simplified.records, "sum"), count(&simplified.records, "mul")), (2, 1));
+    let given: Vec<(ValueId, Array)> = (0..3)
+        .map(|at| simplified.records.nodes().iter().filter(|n| matches!(n.op, Op::Input(_))).nth(at))
+        .map(|node| node.expect("three inputs").first)
+        .zip([Array::scalar(f64::INFINITY), Array::scalar(7i32), Array::vector(Vec::<f64>::new())])
+        .collect();
+    let values = interpret(&simplified.records, &given, &simplified.roots).expect("no fault");
+    assert!(values.iter().all(|value| value.item() == Ok(0.0)), "{values:?}");
+}
+
+#[test]
 fn an_ill_root_is_an_error() {
     let g = Graph::new();
     let (x, y) = (g.input("x", "f32[3]"), g.input("y", "f32[2]"));
