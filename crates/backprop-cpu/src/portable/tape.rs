@@ -13,13 +13,15 @@ use backprop_core::DType;
 use backprop_opt::loops::{Access, Code, Instr, Reduce, Reg, Stage};
 
 use super::block::{Block, Run};
+use super::chain::{self, Link, LinkOp, Operand, RunChain};
 use super::fold::Folding;
 use super::place::{Frame, Layout, Moving, may_meet};
 use super::{memory, table};
 use crate::isa::Isa;
+use smallvec::SmallVec;
 
 /// A number in the table of pointers.
-type Entry = u32;
+pub(super) type Entry = u32;
 
 /// One operation on a block.
 enum Step {
@@ -31,6 +33,11 @@ enum Step {
         which: u32,
     },
     /// The number whose bytes these are, the first ones.
+    Chain {
+        run: RunChain,
+        out: Entry,
+        links: Box<[Link]>,
+    },
     Fill {
         run: Run,
         out: Entry,
@@ -131,6 +138,7 @@ impl Builder<'_> {
         for reg in 0..stage.code.instrs.len() {
             draft.instruction(&mut self, reg as Reg);
         }
+        draft.close(&mut self);
         for store in &stage.stores {
             let size = stage.code.dtype(store.value).size();
             let to = self.layout.moving(&store.to, size);
@@ -185,6 +193,12 @@ pub(super) fn is_of_rows(reduce: &Reduce) -> bool {
     reduce.into.columns.iter().all(|&stride| stride == 0)
 }
 
+/// A chain in the making.
+struct Open {
+    links: Vec<Link>,
+    result: Reg,
+}
+
 /// A tape in the making.
 struct Draft<'a> {
     code: &'a Code,
@@ -197,6 +211,12 @@ struct Draft<'a> {
     splat: std::collections::HashMap<Reg, Entry>,
     /// For each register, the last instruction that reads it.
     last: Vec<Reg>,
+    /// For each register, how many instructions read it; two more where it is stored or folded.
+    readers: Vec<u32>,
+    /// For a choice, the comparison that is computed with it; for that comparison, itself.
+    compared: Vec<Option<Reg>>,
+    /// The chain that the next instruction may go on with.
+    open: Option<Open>,
     /// Slots that nobody needs any more, by size: 1, 4, 8 bytes an element.
     free: [Vec<Entry>; 3],
     /// For each register, the access that it is computed right into.
@@ -209,13 +229,8 @@ impl<'a> Draft<'a> {
     fn new(builder: &Builder, stage: &'a Stage) -> Draft<'a> {
         let code = &stage.code;
         let n = code.instrs.len();
-        let mut last: Vec<Reg> = (0..n as Reg).collect();
-        for (reg, instr) in code.instrs.iter().enumerate() {
-            instr.operands().iter().for_each(|&operand| last[operand as usize] = reg as Reg);
-        }
         let values = || stage.stores.iter().map(|store| store.value);
         let folded = || stage.reduces.iter().map(|reduce| reduce.value);
-        values().chain(folded()).for_each(|value| last[value as usize] = Reg::MAX);
         let mut copied = vec![false; n];
         if stage.stores.len() + stage.reduces.len() > 1 && !stage.stores.is_empty() {
             values().chain(folded()).for_each(|value| copied[value as usize] = true);
@@ -227,12 +242,26 @@ impl<'a> Draft<'a> {
             levels: Vec::with_capacity(n),
             entry: Vec::with_capacity(n),
             splat: std::collections::HashMap::new(),
-            last,
+            last: (0..n as Reg).collect(),
+            readers: vec![0; n],
+            compared: vec![None; n],
+            open: None,
             free: Default::default(),
             placed: vec![None; n],
             copied,
         };
         draft.find_levels(builder);
+        draft.find_choices(values().chain(folded()));
+        for reg in 0..n as Reg {
+            for operand in draft.operands(reg) {
+                draft.last[operand as usize] = reg;
+                draft.readers[operand as usize] += 1;
+            }
+        }
+        for value in values().chain(folded()) {
+            draft.last[value as usize] = Reg::MAX;
+            draft.readers[value as usize] += 2;
+        }
         draft.find_placed(builder, stage);
         draft
     }
@@ -295,9 +324,114 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Finds the choices among floats whose comparison, of such floats, nobody else reads.
+    fn find_choices(&mut self, written: impl Iterator<Item = Reg>) {
+        let mut readers = vec![0u32; self.code.instrs.len()];
+        for instr in &self.code.instrs {
+            instr.operands().iter().for_each(|&operand| readers[operand as usize] += 1);
+        }
+        written.for_each(|value| readers[value as usize] += 1);
+        for (reg, instr) in self.code.instrs.iter().enumerate() {
+            let (&Instr::Select(condition, ..), dtype) = (instr, self.code.dtypes[reg]) else { continue };
+            let Instr::Compare(_, a, _) = self.code.instrs[condition as usize] else { continue };
+            let both = [reg, condition as usize].iter().all(|&reg| self.levels[reg] == Level::Block);
+            if both && dtype.is_float() && self.code.dtype(a) == dtype && readers[condition as usize] == 1 {
+                self.compared[reg] = Some(condition);
+                self.compared[condition as usize] = Some(condition);
+            }
+        }
+    }
+
+    /// The registers that an instruction reads, each once; a choice also those of its comparison.
+    fn operands(&self, reg: Reg) -> SmallVec<[Reg; 4]> {
+        let mut operands = self.slots_of(reg);
+        operands.sort_unstable();
+        operands.dedup();
+        operands
+    }
+
+    /// The same in their places.
+    fn slots_of(&self, reg: Reg) -> SmallVec<[Reg; 4]> {
+        let operands = |reg: Reg| self.code.instrs[reg as usize].operands();
+        match self.compared[reg as usize] {
+            Some(comparison) if comparison == reg => SmallVec::new(),
+            Some(comparison) => {
+                operands(comparison).into_iter().chain(operands(reg).into_iter().skip(1)).collect()
+            }
+            None => operands(reg).into_iter().collect(),
+        }
+    }
+
+    /// What an instruction is in a chain, if it may be in one.
+    fn link(&self, reg: Reg) -> Option<LinkOp> {
+        let is_float = self.code.dtype(reg).is_float();
+        if !is_float || self.levels[reg as usize] != Level::Block {
+            return None;
+        }
+        match (self.code.instrs[reg as usize], self.compared[reg as usize]) {
+            (Instr::Binary(op, ..), _) => LinkOp::of(op),
+            (Instr::Fma(..), _) => Some(LinkOp::Fma),
+            (Instr::Select(..), Some(comparison)) => match self.code.instrs[comparison as usize] {
+                Instr::Compare(op, ..) => Some(LinkOp::Choose(op)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Goes on with the open chain, or opens one.
+    fn extend(&mut self, builder: &mut Builder, reg: Reg, op: LinkOp) {
+        let operands = self.slots_of(reg);
+        let before = self.open.as_ref().map(|open| open.result).filter(|&before| {
+            let is_alike = self.code.dtype(before) == self.code.dtype(reg);
+            is_alike && operands.contains(&before) && self.readers[before as usize] == 1
+        });
+        if before.is_none() {
+            self.close(builder);
+        }
+        let mut args = [Operand::Before; 4];
+        for (arg, &operand) in args.iter_mut().zip(&operands) {
+            if Some(operand) != before {
+                let entry = self.entry[operand as usize];
+                let is_block = self.levels[operand as usize] == Level::Block;
+                *arg = if is_block { Operand::Block(entry) } else { Operand::One(entry) };
+            }
+        }
+        self.entry.push(Entry::MAX);
+        let open = self.open.get_or_insert_with(|| Open { links: Vec::new(), result: reg });
+        open.links.push(Link { op, args });
+        open.result = reg;
+        self.release(reg, before);
+    }
+
+    /// Ends the open chain. Its result may lie where operands were that are not read again: it is written
+    /// piece by piece, each after that piece was read.
+    fn close(&mut self, builder: &mut Builder) {
+        let Some(Open { links, result }) = self.open.take() else { return };
+        let dtype = self.code.dtype(result);
+        let out = self.room(builder, result, dtype);
+        self.entry[result as usize] = out;
+        if self.last[result as usize] == result {
+            self.give_back(result);
+        }
+        let run = chain::run(dtype, builder.isa);
+        self.tape.block.push(Step::Chain { run, out, links: links.into() });
+    }
+
     fn instruction(&mut self, builder: &mut Builder, reg: Reg) {
         let (instr, dtype) = (self.code.instrs[reg as usize], self.code.dtype(reg));
         let level = self.levels[reg as usize];
+        if self.compared[reg as usize] == Some(reg) {
+            // Computed with its choice.
+            self.entry.push(Entry::MAX);
+            return;
+        }
+        if let Some(op) = self.link(reg) {
+            return self.extend(builder, reg, op);
+        }
+        if level == Level::Block && !matches!(instr, Instr::Load(_) | Instr::Product) {
+            self.close(builder);
+        }
         let operands = instr.operands();
         let mut args = [0; 3];
         for (arg, &operand) in args.iter_mut().zip(&operands) {
@@ -326,6 +460,7 @@ impl<'a> Draft<'a> {
                     self.entry.push(from);
                     return;
                 }
+                self.close(builder);
                 let out = self.result(builder, reg, level, dtype);
                 let run = memory::load(dtype, isa);
                 return self.push(level, Step::Load { run, out, from, stride });
@@ -387,6 +522,9 @@ impl<'a> Draft<'a> {
     /// The block that holds a register, or repeats it.
     fn blockwise(&mut self, builder: &mut Builder, reg: Reg) -> Entry {
         let level = self.levels[reg as usize];
+        if self.open.as_ref().is_some_and(|open| open.result == reg) {
+            self.close(builder);
+        }
         if level == Level::Block {
             return self.entry[reg as usize];
         }
@@ -409,28 +547,44 @@ impl<'a> Draft<'a> {
     /// Where the result of a register goes. Slots of operands that are not read again are free afterwards,
     /// and not before: a result meets no operand.
     fn result(&mut self, builder: &mut Builder, reg: Reg, level: Level, dtype: DType) -> Entry {
-        let class = |dtype: DType| [1, 4, 8].iter().position(|&size| size == dtype.size()).unwrap_or(0);
-        let entry = match (level, self.placed[reg as usize]) {
-            (Level::Block, Some(access)) => {
-                let moving = builder.layout.moving(access, dtype.size());
-                self.moves(moving)
-            }
-            (Level::Block, None) => match self.free[class(dtype)].pop() {
-                Some(entry) => entry,
-                None => self.slot(builder, builder.layout.width * dtype.size()),
-            },
+        let entry = match level {
+            Level::Block => self.room(builder, reg, dtype),
             _ => self.slot(builder, 8),
         };
         self.entry.push(entry);
-        let mut operands = self.code.instrs[reg as usize].operands();
-        operands.sort_unstable();
-        operands.dedup();
-        for operand in operands.into_iter().chain([reg]) {
-            if self.last[operand as usize] == reg && self.holds_slot(operand) {
-                self.free[class(self.code.dtype(operand))].push(self.entry[operand as usize]);
+        self.release(reg, None);
+        entry
+    }
+
+    /// Where the block of a register goes.
+    fn room(&mut self, builder: &mut Builder, reg: Reg, dtype: DType) -> Entry {
+        match self.placed[reg as usize] {
+            Some(access) => {
+                let moving = builder.layout.moving(access, dtype.size());
+                self.moves(moving)
+            }
+            None => match self.free[class(dtype)].pop() {
+                Some(entry) => entry,
+                None => self.slot(builder, builder.layout.width * dtype.size()),
+            },
+        }
+    }
+
+    /// Gives back the slots of what instruction `reg` is the last to read, but for `before`, which has none.
+    fn release(&mut self, reg: Reg, before: Option<Reg>) {
+        let is_open = self.open.as_ref().is_some_and(|open| open.result == reg);
+        let own = Some(reg).filter(|_| !is_open);
+        for operand in self.operands(reg).into_iter().chain(own) {
+            if self.last[operand as usize] == reg && Some(operand) != before {
+                self.give_back(operand);
             }
         }
-        entry
+    }
+
+    fn give_back(&mut self, reg: Reg) {
+        if self.holds_slot(reg) {
+            self.free[class(self.code.dtype(reg))].push(self.entry[reg as usize]);
+        }
     }
 
     /// Whether a register lies in a slot that others may have after it.
@@ -463,6 +617,11 @@ impl<'a> Draft<'a> {
         list.push((self.entries - 1, moving));
         self.entries - 1
     }
+}
+
+/// Which slots a type takes: those of 1, 4 or 8 bytes an element.
+fn class(dtype: DType) -> usize {
+    [1, 4, 8].iter().position(|&size| size == dtype.size()).unwrap_or(0)
 }
 
 /// The bytes of a literal of type `dtype`, before others.
@@ -665,6 +824,10 @@ unsafe fn run_steps(steps: &[Step], table: *mut *mut u8, n: usize, met: &mut Met
                     block.bound = (*which).into();
                     block.args = args.map(|arg| at(arg).cast_const());
                     run(&block)
+                }
+                Step::Chain { run, out, links } => {
+                    run(&chain::Call { links: &raw const **links, table, out: at(*out), n });
+                    false
                 }
                 Step::Fill { run, out, bytes } => {
                     block.out = at(*out);
