@@ -481,7 +481,7 @@ const GUARD: usize = 500;
 #[derive(Clone)]
 struct Line([u8; 64]);
 
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 1000;
 
 #[test]
 fn random_nests_give_the_bits_of_the_naive_machine() {
