@@ -13,7 +13,7 @@ const GRAPHS: u64 = 2_000;
 
 #[test]
 fn every_engine_stays_within_twice_the_bound() {
-    let subjects = subjects::walking();
+    let subjects = subjects::all();
     let mut statistics = Statistics::default();
     let mut failures = Vec::new();
     for seed in 0..GRAPHS {

@@ -26,9 +26,10 @@ use range::Range;
 /// A step, and how often it is taken.
 type Step = (usize, fn(&mut Builder) -> Option<Made>);
 
-const STEPS: [Step; 23] = [
+const STEPS: [Step; 24] = [
     (22, Builder::unary),
     (16, Builder::binary),
+    (3, Builder::fma),
     (4, Builder::compare),
     (3, Builder::logic),
     (5, Builder::select),

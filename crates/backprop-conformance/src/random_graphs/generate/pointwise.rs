@@ -61,6 +61,17 @@ impl Builder {
         self.add(broadcast_binary(op, a.tensor, b.tensor), range)
     }
 
+    /// A product and a sum that round once.
+    pub fn fma(&mut self) -> Option<Made> {
+        let a = self.float();
+        let b = self.partner(a);
+        let (a, b) = (self.tame(a, 8.0), self.tame(b, 8.0));
+        let (x, y) = a.tensor.broadcast_with(b.tensor);
+        let (c, added) = if self.dice.chance(50) { (x, a.range) } else { (y, b.range) };
+        let product = a.range.corners(b.range, |a, b| a * b);
+        Some(self.add(x.fma(y, c), product.corners(added, |p, c| p + c)))
+    }
+
     fn pow(&mut self, a: Made, b: Made) -> Made {
         if self.dice.chance(35) {
             // A literal exponent, and a base of any sign.

@@ -122,7 +122,8 @@ impl Walk {
         if !reals.iter().any(is_new) {
             return;
         }
-        let is_pointwise = matches!(op, Op::Unary(_) | Op::Binary(_) | Op::Cast(_) | Op::Custom(_));
+        let is_pointwise =
+            matches!(op, Op::Unary(_) | Op::Binary(_) | Op::Fma(_) | Op::Cast(_) | Op::Custom(_));
         let mut known: HashMap<Vec<(bool, u64)>, u64> = HashMap::new();
         for (i, real) in
             std::sync::Arc::make_mut(reals).iter_mut().enumerate().filter(|(_, real)| is_new(real))
@@ -148,6 +149,11 @@ impl Walk {
             Op::Binary(op) => pointwise::binary(*op, x[0], x[1], promise)?,
             Op::Compare(op) => pointwise::compare(*op, x[0], x[1]),
             Op::Logic(op) => pointwise::logic(*op, x),
+            // The bound of a product and a sum, each rounded, holds for what rounds once.
+            Op::Fma(_) => {
+                let product = pointwise::binary(Binary::Mul, x[0], x[1], promise)?;
+                pointwise::binary(Binary::Add, &product, x[2], promise)?
+            }
             Op::Select(_) => pointwise::select(x[0], x[1], x[2]),
             Op::Cast(op) => pointwise::cast(*op, x[0]),
             Op::StopGradient(_) | Op::Identity(_) => x[0].clone(),
