@@ -14,6 +14,7 @@ mod control;
 mod index;
 pub mod kernel;
 mod movement;
+pub mod native;
 mod pointwise;
 mod reduce;
 

@@ -1,0 +1,42 @@
+//! Machine code for steps of a program, assembled when the program is made.
+//!
+//! ```text
+//! Nest ─► nest ─► assembler ─► memory (code pages) ─► Kernel
+//! ```
+//!
+//! What is not done here (an instruction set that is missing, code pages that the system refuses, an
+//! instruction that no line of the code covers) is `None`, and the portable engine takes the step.
+
+pub mod assembler;
+pub mod memory;
+
+/// An instruction set that code is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Isa {
+    /// AVX2 and FMA: 16 registers of 256 bits.
+    Avx2,
+    /// AVX-512 F, DQ, BW and VL: 32 registers of 512 bits, and masks.
+    Avx512,
+}
+
+impl Isa {
+    /// The instruction sets of this machine, the best one first.
+    pub fn all() -> Vec<Isa> {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::is_x86_feature_detected as has;
+            let has_avx2 = has!("avx2") && has!("fma") && has!("bmi1") && has!("bmi2");
+            let has_avx512 =
+                has!("avx512f") && has!("avx512dq") && has!("avx512bw") && has!("avx512vl") && has_avx2;
+            let sets = [(Isa::Avx512, has_avx512), (Isa::Avx2, has_avx2)];
+            sets.into_iter().filter_map(|(isa, is_there)| is_there.then_some(isa)).collect()
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        Vec::new()
+    }
+
+    /// The best instruction set of this machine.
+    pub fn best() -> Option<Isa> {
+        Isa::all().first().copied()
+    }
+}
