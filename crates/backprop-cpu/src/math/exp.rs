@@ -4,4 +4,6 @@ use super::lane::{Float, Width};
 
 /// eˣ
 #[inline(always)]
-pub fn exp<F: Float>(x: F) -> F { x }
+pub fn exp<F: Float>(x: F) -> F {
+    x
+}

@@ -132,10 +132,7 @@ impl Lane {
     /// Whether its result is a mask.
     pub fn is_mask(self) -> bool {
         use Lane::*;
-        matches!(
-            self,
-            Below(..) | AtMost(..) | Equal(..) | EqualInt(..) | Both(..) | Either(..) | Not(_)
-        )
+        matches!(self, Below(..) | AtMost(..) | Equal(..) | EqualInt(..) | Both(..) | Either(..) | Not(_))
     }
 }
 

@@ -169,6 +169,8 @@ impl Assembler {
     fn encode(&mut self, instruction: &Instruction) {
         match self.encoder.encode(instruction, self.len as u64) {
             Ok(bytes) => {
+                #[cfg(test)]
+                self.check_decoded(instruction, bytes);
                 self.len += bytes;
                 self.n_instructions += 1;
             }
@@ -177,6 +179,24 @@ impl Assembler {
                 self.has_failed = true;
             }
         }
+    }
+
+    /// Every instruction that a test emits is decoded back.
+    #[cfg(test)]
+    fn check_decoded(&mut self, instruction: &Instruction, len: usize) {
+        let bytes = self.encoder.take_buffer();
+        let found = iced_x86::Decoder::new(64, &bytes[self.len..], iced_x86::DecoderOptions::NONE).decode();
+        assert_eq!((found.mnemonic(), found.len()), (instruction.mnemonic(), len));
+        assert_eq!(found.op_mask(), instruction.op_mask());
+        for operand in 0..instruction.op_count() {
+            assert_eq!(found.op_register(operand), instruction.op_register(operand), "of {:?}", found.code());
+        }
+        assert_eq!(found.memory_base(), instruction.memory_base());
+        assert_eq!(found.memory_index(), instruction.memory_index());
+        if !matches!(found.memory_base(), Register::None | Register::RIP) {
+            assert_eq!(found.memory_displacement64(), instruction.memory_displacement64());
+        }
+        self.encoder.set_buffer(bytes);
     }
 
     /// A new place, still nowhere.

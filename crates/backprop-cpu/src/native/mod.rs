@@ -9,6 +9,12 @@
 
 pub mod assembler;
 pub mod memory;
+#[cfg(target_arch = "x86_64")]
+mod nest;
+
+use backprop_opt::loops::{Nest, Program};
+
+use crate::kernel::Kernel;
 
 /// An instruction set that code is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,8 +41,30 @@ impl Isa {
         Vec::new()
     }
 
+    /// The bytes of a vector register.
+    pub fn register_bytes(self) -> usize {
+        match self {
+            Isa::Avx2 => 32,
+            Isa::Avx512 => 64,
+        }
+    }
+
     /// The best instruction set of this machine.
     pub fn best() -> Option<Isa> {
         Isa::all().first().copied()
+    }
+}
+
+/// Machine code for a nest.
+///
+/// `None` for: `Pow` and division of integers; a float made an `i64`, or an `i64` an `f32`, on AVX2; a gather
+/// by far strides; vectors of more than 2³¹ elements; thousands of instructions; no code pages.
+pub fn nest(program: &Program, nest: &Nest, isa: Isa) -> Option<Box<dyn Kernel>> {
+    #[cfg(target_arch = "x86_64")]
+    return Some(Box::new(nest::NestKernel::new(program, nest, isa)?));
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        let _ = (program, nest, isa);
+        None
     }
 }
