@@ -1,7 +1,6 @@
 """The polynomials of src/math: prints each table with its error.  Needs mpmath:  python polynomials.py
 
-A minimax fit by Remez' exchange in 60 digits. Coefficients are rounded to the format one after another, the
-lowest first, and the others fitted again around it, so that rounding costs next to nothing.
+A minimax fit by Remez' exchange in 60 digits, its coefficients rounded to the format.
 """
 import struct
 import sys
@@ -19,8 +18,10 @@ def rounded(c, bits):
 def remez(f, weight, powers, low, high):
     """Coefficients c of Σ cₖ·x^powersₖ with the least max |weight·(Σ − f)|, and that maximum."""
     n = len(powers)
-    points = [(low + high) / 2 - (high - low) / 2 * cos(pi * k / n) for k in range(n + 1)]
+    # Off the centre a little: a weight may be 0 at 0.
+    points = [(low + high) / 2 - (high - low) / 2 * cos(pi * k / n + mpf(1) / 1000) for k in range(n + 1)]
     grid = [(low + high) / 2 - (high - low) / 2 * cos(pi * k / (40 * n)) for k in range(40 * n + 1)]
+    grid = [x for x in grid if weight(x) != 0]
     known = [(x, f(x), weight(x)) for x in grid]
     c = None
     for _ in range(30):
@@ -53,15 +54,11 @@ def remez(f, weight, powers, low, high):
 
 def fit(name, f, weight, powers, low, high, bits):
     low, high = mpf(low), mpf(high)
-    powers, fixed, largest = list(powers), [], None
-    rest = f
-    for k in range(len(powers)):
-        c, largest = remez(rest, weight, powers[k:], low, high)
-        fixed.append(rounded(c[0], bits))
-        rest = lambda x, fixed=tuple(fixed): f(x) - sum(a * x**p for a, p in zip(fixed, powers))
+    c, minimax = remez(f, weight, powers, low, high)
+    fixed = [rounded(x, bits) for x in c]
     grid = [low + (high - low) * i / 2000 for i in range(2001)]
-    largest = max(abs(weight(x) * (rest(x))) for x in grid if x != 0)
-    print(f"// {name}, on [{float(low):.6g}, {float(high):.6g}]: error 2^{float(log(largest, 2)):.1f}")
+    largest = max(abs(weight(x) * (f(x) - sum(a * x**p for a, p in zip(fixed, powers)))) for x in grid if x != 0)
+    print(f"// {name}, on [{float(low):.6g}, {float(high):.6g}]: error 2^{float(log(largest, 2)):.1f} (2^{float(log(minimax, 2)):.1f} before rounding)")
     print(f"&[{', '.join(repr(float(c)) for c in fixed)}],")
     sys.stdout.flush()
 
@@ -114,10 +111,10 @@ if wanted("log"):
     for bits, n in sizes(9, 20):
         fit("log", log_tail, lambda x: x**3 / log1p(x) if x else mpf(0), range(n), sqrt(mpf(0.5)) - 1.0001, sqrt(mpf(2)) - mpf("0.9999"), bits)
 if wanted("atanh"):
-    for bits, n in sizes(4, 9):
+    for bits, n in sizes(3, 8):
         fit("atanh", atanh_tail, lambda z: z**2, range(n), 0, (3 - 2 * sqrt(mpf(2))) ** 2 * mpf("1.001"), bits)
 if wanted("sin"):
-    for bits, n in sizes(4, 6):
+    for bits, n in sizes(3, 6):
         fit("sin", sin_tail, lambda z: z, range(n), 0, mpf("0.64"), bits)
 if wanted("cos"):
     for bits, n in sizes(3, 6):

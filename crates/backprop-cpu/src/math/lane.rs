@@ -90,7 +90,8 @@ pub trait Float:
     fn select(mask: Self::Mask, a: Self, b: Self) -> Self;
     /// Its bits.
     fn to_bits(self) -> Self::Int;
-    /// self·2ⁿ, rounded once, for an integer `n`, |n| ≤ 2·bias − 2, and 1/4 ≤ |self| ≤ 4.
+    /// self·2ⁿ, rounded once, for 2⁻²⁰ ≤ |self| ≤ 2²⁰ and an integer n from −bias − fraction bits − 3 to bias + 1.
+    /// NaN where self is.
     fn scale(self, n: Self) -> Self;
 
     /// Whether it is NaN.
@@ -106,20 +107,19 @@ pub trait Float:
         (self.abs().to_bits() | (sign & sign.lit(Self::Width::SIGN))).to_float()
     }
 
-    /// [`Float::scale`] where no instruction does it: two factors, the first product exact.
+    /// [`Float::scale`] where no instruction does it: two factors, about √2ⁿ each, the first product exact.
     #[inline(always)]
     fn scale_in_two(self, n: Self) -> Self {
-        let rounder = self.lit(Self::Width::ROUNDER);
-        let t = n.mul_add(self.lit(0.5), rounder);
-        let half = t - rounder;
-        self * power_of_two(t) * power_of_two((n - half) + rounder)
+        let n = (n + self.lit(Self::Width::ROUNDER)).to_bits();
+        let half = n >> 1;
+        self * power_of_two(half.to_float()) * power_of_two((n - half).to_float())
     }
 }
 
-/// 2ⁿ, of [`Width::ROUNDER`] + n, for n within the normal exponents.
+/// 2ⁿ, for n within the normal exponents, of a number whose low bits are n: [`Width::ROUNDER`] + n is one.
 #[inline(always)]
-pub fn power_of_two<F: Float>(n_and_rounder: F) -> F {
-    let n = n_and_rounder.to_bits() << F::Width::FRACTION_BITS;
+pub fn power_of_two<F: Float>(n_in_bits: F) -> F {
+    let n = n_in_bits.to_bits() << F::Width::FRACTION_BITS;
     (n + n.lit(F::Width::BIAS << F::Width::FRACTION_BITS)).to_float()
 }
 
