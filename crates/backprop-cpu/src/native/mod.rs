@@ -27,7 +27,7 @@ pub enum Isa {
 
 impl Isa {
     /// The instruction sets of this machine, the best one first.
-    pub fn all() -> Vec<Isa> {
+    pub fn available() -> Vec<Isa> {
         #[cfg(target_arch = "x86_64")]
         {
             use std::arch::is_x86_feature_detected as has;
@@ -51,7 +51,7 @@ impl Isa {
 
     /// The best instruction set of this machine.
     pub fn best() -> Option<Isa> {
-        Isa::all().first().copied()
+        Isa::available().first().copied()
     }
 }
 

@@ -107,11 +107,10 @@ pub fn put_stage(machine: &mut Machine, plan: &Plan, planned: &PlannedStage) -> 
     let is_literal: Vec<bool> =
         code.nodes.iter().map(|node| matches!(node.op, Op::Literal(_) | Op::Ramp(_))).collect();
     let is_varying: Vec<bool> = code.nodes.iter().map(|node| node.varies).collect();
+    let all: Vec<Value> = [&invariant[..], &varying].concat();
     let before =
         Schedule::new(&code, invariant, |value| is_literal[value as usize] || is_used[value as usize]);
     let uses = uses_from_outside(&code, &varying, &is_varying, &is_literal);
-    let all: Vec<Value> =
-        (0..code.nodes.len() as Value).filter(|&value| !is_literal[value as usize]).collect();
     let inside =
         Schedule::new(&code, varying, |value| !is_varying[value as usize] || is_literal[value as usize]);
     let pressure = inside.pressure(&code);

@@ -158,15 +158,7 @@ impl Translation<'_> {
 
     fn binary(&mut self, op: Binary, dtype: DType, a: Value, b: Value) -> Option<Value> {
         if dtype.is_float() {
-            return Some(match op {
-                Binary::Add => self.out.commuting(forms::ADD, a, b),
-                Binary::Sub => self.out.two(forms::SUB, a, b),
-                Binary::Mul => self.out.commuting(forms::MUL, a, b),
-                Binary::Div => self.out.two(forms::DIV, a, b),
-                Binary::Maximum => self.extreme(forms::MAX, a, b),
-                Binary::Minimum => self.extreme(forms::MIN, a, b),
-                Binary::Pow => return None,
-            });
+            return self.lanes(math::binary_code(op, dtype)?, &[a, b]);
         }
         let y = match op {
             Binary::Add => self.out.commuting(forms::ADD_INT, a, b),
@@ -176,13 +168,6 @@ impl Translation<'_> {
             Binary::Div | Binary::Pow => return None,
         };
         Some(self.wrapped(dtype, y))
-    }
-
-    /// `maxps` gives the second operand where either is NaN: b, where b is, has to be put back.
-    fn extreme(&mut self, forms: forms::Forms, a: Value, b: Value) -> Value {
-        let y = self.out.two(forms, b, a);
-        let is_nan = self.out.compare_floats(predicate::UNORDERED, b, b);
-        self.out.select(is_nan, b, y)
     }
 
     fn extreme_int(&mut self, op: Binary, dtype: DType, a: Value, b: Value) -> Value {
@@ -308,7 +293,13 @@ impl Translation<'_> {
                 Lane::EqualInt(a, b) => out.compare_ints(Compare::Eq, true, at(a), at(b)),
                 Lane::Both(a, b) => out.masks(MaskOp::And, &[at(a), at(b)]),
                 Lane::Either(a, b) => out.masks(MaskOp::Or, &[at(a), at(b)]),
-                Lane::Not(x) => out.masks(MaskOp::Not, &[at(x)]),
+                // One comparison in place of two instructions; what is not read is left out later.
+                Lane::Not(x) => match code.lanes[x as usize] {
+                    Lane::Equal(a, b) => out.compare_floats(predicate::NOT_EQUAL, at(a), at(b)),
+                    Lane::Below(a, b) => out.compare_floats(predicate::NOT_BELOW, at(a), at(b)),
+                    Lane::AtMost(a, b) => out.compare_floats(predicate::NOT_AT_MOST, at(a), at(b)),
+                    _ => out.masks(MaskOp::Not, &[at(x)]),
+                },
                 Lane::Select(c, a, b) => out.select(at(c), at(a), at(b)),
             });
         }

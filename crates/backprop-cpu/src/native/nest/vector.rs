@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use backprop_core::DType;
 use backprop_core::ops::Compare;
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 use super::forms::{self, Form, Forms, Fused};
 use crate::math::record::RareFunction;
@@ -122,7 +122,7 @@ pub struct VectorCode {
     literals: HashMap<(Kind, u64), Value>,
 }
 
-/// Comparisons of floats, as `vcmpps` numbers them: false of a NaN, `NotEqual` and `Unordered` true.
+/// Comparisons of floats, as `vcmpps` numbers them: of a NaN, those that say no are true, the others false.
 pub mod predicate {
     #![allow(missing_docs)]
     pub const EQUAL: u8 = 0;
@@ -130,6 +130,8 @@ pub mod predicate {
     pub const NOT_EQUAL: u8 = 4;
     pub const BELOW: u8 = 0x11;
     pub const AT_MOST: u8 = 0x12;
+    pub const NOT_BELOW: u8 = 0x15;
+    pub const NOT_AT_MOST: u8 = 0x16;
     pub const AT_LEAST: u8 = 0x1d;
     pub const ABOVE: u8 = 0x1e;
 }
@@ -317,12 +319,20 @@ impl VectorCode {
         }
     }
 
-    /// The nodes that the innermost loop does not move, literals left out, and those that it does.
+    /// The nodes that the innermost loop does not move, and those that it does; without literals, and
+    /// without what nothing needs.
     pub fn split(&self) -> [Vec<Value>; 2] {
-        let mut parts: [Vec<Value>; 2] =
-            [smallvec![] as SmallVec<[Value; 0]>, smallvec![]].map(|_| Vec::new());
+        let mut is_needed = vec![false; self.nodes.len()];
+        for (number, node) in self.nodes.iter().enumerate().rev() {
+            is_needed[number] |=
+                matches!(node.op, Op::Store { .. } | Op::Fold(_) | Op::Gather { .. } | Op::Point { .. });
+            if is_needed[number] {
+                node.operands.iter().for_each(|&operand| is_needed[operand as usize] = true);
+            }
+        }
+        let mut parts = [Vec::new(), Vec::new()];
         for (number, node) in self.nodes.iter().enumerate() {
-            if !matches!(node.op, Op::Literal(_) | Op::Ramp(_)) {
+            if is_needed[number] && !matches!(node.op, Op::Literal(_) | Op::Ramp(_)) {
                 parts[usize::from(node.varies)].push(number as Value);
             }
         }

@@ -307,8 +307,7 @@ impl Generator<'_> {
                 code.push(Instr::Logic(self.random.of(Logic::ALL), a, b), dtype);
             }
             3 | 4 if dtype.is_float() => {
-                use Unary::*;
-                let op = self.random.of(&[Neg, Abs, Sign, Sqrt, Square, Reciprocal, Floor, Ceil, Round]);
+                let op = self.random.of(Unary::ALL);
                 code.push(Instr::Unary(op, a), dtype);
             }
             3 | 4 => {
@@ -321,8 +320,8 @@ impl Generator<'_> {
             }
             _ => {
                 use Binary::*;
-                let op = self.random.of(&[Add, Sub, Mul, Maximum, Minimum, Div]);
-                let op = if op == Div && !dtype.is_float() { Add } else { op };
+                let op = self.random.of(&[Add, Sub, Mul, Maximum, Minimum, Div, Pow]);
+                let op = if matches!(op, Div | Pow) && !dtype.is_float() { Add } else { op };
                 code.push(Instr::Binary(op, a, b), dtype);
             }
         }
@@ -353,7 +352,7 @@ impl Generator<'_> {
             store.value = self.any_of(&code, dtype).expect("the load");
         }
         let n_registers = code.instrs.len();
-        let mut any = |random: &mut Random| (n_registers - 1 - random.below(n_registers.min(6))) as u32;
+        let any = |random: &mut Random| (n_registers - 1 - random.below(n_registers.min(6))) as u32;
         for _ in 0..self.random.of(&[0, 1, 1, 2]) {
             let value = any(self.random);
             let dtype = code.dtype(value);

@@ -1,6 +1,7 @@
 //! The loop IR, word by word: one element at a time, numbers as bits.
 
 use super::*;
+use crate::math;
 
 /// The elements of a buffer or local, as bits.
 fn read(dtype: DType, bytes: &[u8], element: usize) -> u64 {
@@ -79,24 +80,12 @@ fn binary(op: Binary, dtype: DType, a: u64, b: u64) -> u64 {
     if !dtype.is_float() {
         return from_i64(dtype, op.reference_int(to_i64(dtype, a), to_i64(dtype, b)));
     }
-    let (x, y) = (to_f64(dtype, a), to_f64(dtype, b));
-    match op {
-        // b where it is NaN; of equal ones a.
-        Binary::Maximum => {
-            if y.is_nan() || y > x {
-                b
-            } else {
-                a
-            }
+    match dtype {
+        DType::F32 => {
+            let [a, b] = [a, b].map(|bits| f32::from_bits(bits as u32));
+            u64::from(math::binary(op, a, b).to_bits())
         }
-        Binary::Minimum => {
-            if y.is_nan() || y < x {
-                b
-            } else {
-                a
-            }
-        }
-        _ => from_f64(dtype, op.reference(x, y)),
+        _ => math::binary(op, f64::from_bits(a), f64::from_bits(b)).to_bits(),
     }
 }
 
@@ -112,7 +101,10 @@ fn unary(op: Unary, dtype: DType, x: u64) -> u64 {
     if !dtype.is_float() {
         return from_i64(dtype, op.reference_int().expect("a function of integers")(to_i64(dtype, x)));
     }
-    from_f64(dtype, op.reference(to_f64(dtype, x)))
+    match dtype {
+        DType::F32 => u64::from(math::unary(op, f32::from_bits(x as u32)).to_bits()),
+        _ => math::unary(op, f64::from_bits(x)).to_bits(),
+    }
 }
 
 fn fma(dtype: DType, a: u64, b: u64, c: u64) -> u64 {
