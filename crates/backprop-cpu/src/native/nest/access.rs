@@ -153,9 +153,14 @@ impl Body<'_> {
         self.put_form(of_kind(forms::SPREAD, kind), width, &operands, Masking::All);
     }
 
+    /// The bytes of the lanes in use.
+    fn bytes_in_use(&self, kind: Kind) -> usize {
+        self.at.n * lane_bytes(kind)
+    }
+
     /// Reads `at.n` elements that are next to each other; other lanes become 0.
     fn load_next(&mut self, to: Register, kind: Kind, mem: Mem) {
-        let bytes = self.at.n * lane_bytes(kind);
+        let bytes = self.bytes_in_use(kind);
         let from = Operand::Mem(mem);
         let is_avx512 = self.isa() == Isa::Avx512;
         let narrow = Operand::Reg(vector_register(to, bytes));
@@ -321,7 +326,7 @@ impl Body<'_> {
     }
 
     fn store_next(&mut self, from: Register, kind: Kind, mem: Mem) {
-        let bytes = self.at.n * lane_bytes(kind);
+        let bytes = self.bytes_in_use(kind);
         let to = Operand::Mem(mem);
         let is_avx512 = self.isa() == Isa::Avx512;
         let narrow = Operand::Reg(vector_register(from, bytes));
@@ -331,9 +336,7 @@ impl Body<'_> {
             8 if is_avx512 => self.put(Code::EVEX_Vmovq_xmmm64_xmm, &[to, narrow]),
             8 => self.put(Code::VEX_Vmovq_xmmm64_xmm, &[to, narrow]),
             16 | 32 | 64 => {
-                let is_whole = bytes == self.isa().register_bytes();
-                let form = if self.is_streaming && is_whole { forms::STREAM_OUT } else { forms::MOVE_OUT };
-                self.put_form(form[0], bytes, &[to, narrow], Masking::All);
+                self.put_form(forms::MOVE_OUT[0], bytes, &[to, narrow], Masking::All);
             }
             _ if is_avx512 => {
                 let masking = Masking::Merge(self.tail());
@@ -463,7 +466,7 @@ impl Body<'_> {
         let zero = Operand::Mem(self.broadcast_constant(kind, 0));
         let form = of_kind(forms::MADD.by_231, kind);
         let [to, from] = [gathered, from].map(|register| self.reg(register, kind));
-        if self.at.n * lane_bytes(kind) == width {
+        if self.bytes_in_use(kind) == width {
             return self.put_form(form, width, &[to, from, zero], Masking::All);
         }
         if self.isa() == Isa::Avx512 {
@@ -499,7 +502,7 @@ impl Body<'_> {
             Some(Ok(further)) => self.put(Code::Add_rm64_imm32, &[RAX, Operand::Imm32To64(further)]),
             _ => self.machine.asm.fail(),
         }
-        self.spread_general(to, Kind::Double);
+        self.spread_general(to, self.code.kind(number));
     }
 
     /// Compares rcx with a bound: jumps past what is put next where it is not below.

@@ -39,8 +39,6 @@ pub struct Body<'a> {
     pub(super) not_finite: [Option<Register>; 2],
     pub(super) at: At,
     pub(super) asides: Vec<Aside>,
-    /// Whether stores go around the caches.
-    pub(super) is_streaming: bool,
 }
 
 /// Nodes in order, and when each operand is needed again.
@@ -116,7 +114,6 @@ impl<'a> Body<'a> {
             not_finite: [None; 2],
             at: At { is_indexed: false, column: 0, n: lanes },
             asides: Vec::new(),
-            is_streaming: false,
         }
     }
 
@@ -250,9 +247,10 @@ impl<'a> Body<'a> {
         let kind = self.code.kind(value);
         match self.code.nodes[value as usize].op {
             Op::Ramp(stride) => {
+                let bytes = lane_bytes(kind);
                 let lanes =
-                    (0..self.lanes.max(2) as i64).flat_map(|lane| lane.wrapping_mul(stride).to_le_bytes());
-                let lanes: Vec<u8> = lanes.collect();
+                    (0..(self.lanes * bytes).max(16) / bytes).map(|lane| stride.wrapping_mul(lane as i64));
+                let lanes: Vec<u8> = lanes.flat_map(|lane| lane.to_le_bytes()[..bytes].to_vec()).collect();
                 self.machine.asm.constant(&lanes)
             }
             Op::Literal(bits) => {

@@ -66,8 +66,6 @@ forms! {
     /// To memory.
     MOVE_OUT: VEX_Vmovups_xmmm128_xmm EVEX_Vmovups_xmmm128_k1z_xmm,
         VEX_Vmovupd_xmmm128_xmm EVEX_Vmovupd_xmmm128_k1z_xmm;
-    /// To memory that is aligned, around the caches.
-    STREAM_OUT: VEX_Vmovntps_m128_xmm EVEX_Vmovntps_m128_xmm, VEX_Vmovntpd_m128_xmm EVEX_Vmovntpd_m128_xmm;
     /// One element to every lane.
     SPREAD: VEX_Vpbroadcastd_xmm_xmmm32 EVEX_Vpbroadcastd_xmm_k1z_xmmm32,
         VEX_Vpbroadcastq_xmm_xmmm64 EVEX_Vpbroadcastq_xmm_k1z_xmmm64;

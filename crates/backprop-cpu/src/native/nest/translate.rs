@@ -19,8 +19,32 @@ pub struct Target {
     pub stride: isize,
 }
 
+/// Which registers are `i64`s of which only the low half is needed: counts, literals, and elements that all
+/// columns share, that are only made shorter. They take no lanes of 64 bits.
+pub fn narrowed(code: &Code, strides: &[isize], written: impl Iterator<Item = Reg>) -> Vec<bool> {
+    let has_low_half = |(instr, &dtype): (&Instr, &DType)| {
+        dtype == DType::I64
+            && match instr {
+                Instr::Count(_) | Instr::Literal(_) => true,
+                // The low half comes first in memory.
+                Instr::Load(access) => strides[*access as usize] == 0,
+                _ => false,
+            }
+    };
+    let mut narrowed: Vec<bool> = code.instrs.iter().zip(&code.dtypes).map(has_low_half).collect();
+    for (instr, dtype) in code.instrs.iter().zip(&code.dtypes) {
+        let is_cut = matches!(instr, Instr::Cast(_)) && dtype.is_int() && dtype.size() <= 4;
+        if !is_cut {
+            instr.operands().iter().for_each(|&operand| narrowed[operand as usize] = false);
+        }
+    }
+    written.for_each(|reg| narrowed[reg as usize] = false);
+    narrowed
+}
+
 /// A translation in progress.
 struct Translation<'a> {
+    narrowed: &'a [bool],
     code: &'a Code,
     targets: &'a [Target],
     /// Makes a pointer that code sets; it moves as the given one does.
@@ -33,6 +57,7 @@ pub fn translate(
     code: &Code,
     wanted: impl Iterator<Item = Reg>,
     targets: &[Target],
+    narrowed: &[bool],
     new_pointer: &mut dyn FnMut(Target) -> u32,
     out: &mut VectorCode,
 ) -> Option<Vec<Option<Value>>> {
@@ -45,7 +70,7 @@ pub fn translate(
             instr.operands().iter().for_each(|&operand| is_needed[operand as usize] = true);
         }
     }
-    let mut translation = Translation { code, targets, new_pointer, out };
+    let mut translation = Translation { narrowed, code, targets, new_pointer, out };
     let mut values = vec![None; code.instrs.len()];
     for reg in (0..code.instrs.len()).filter(|&reg| is_needed[reg]) {
         values[reg] = Some(translation.instr(reg, &values)?);
@@ -56,7 +81,8 @@ pub fn translate(
 impl Translation<'_> {
     fn instr(&mut self, reg: usize, values: &[Option<Value>]) -> Option<Value> {
         let value = |reg: Reg| values[reg as usize].expect("operands are needed, and come earlier");
-        let dtype = self.code.dtypes[reg];
+        let of = |reg: usize| if self.narrowed[reg] { DType::I32 } else { self.code.dtypes[reg] };
+        let dtype = of(reg);
         let kind = kind_of(dtype);
         Some(match self.code.instrs[reg] {
             Instr::Product => return None,
@@ -93,7 +119,7 @@ impl Translation<'_> {
                 Logic::Not => self.out.masks(MaskOp::Not, &[value(a)]),
             },
             Instr::Select(c, a, b) => self.out.select(value(c), value(a), value(b)),
-            Instr::Cast(x) => self.cast(value(x), self.code.dtype(x), dtype)?,
+            Instr::Cast(x) => self.cast(value(x), of(x as usize), dtype)?,
         })
     }
 
