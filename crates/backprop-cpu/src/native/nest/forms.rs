@@ -232,3 +232,23 @@ conversions! {
     U32_TO_I64: VEX_Vpmovzxdq_xmm_xmmm64 EVEX_Vpmovzxdq_xmm_k1z_xmmm64;
     I64_TO_I32: INVALID EVEX_Vpmovqd_xmmm64_k1z_xmm;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `iced-x86` lists the forms of an instruction next to each other, the wider ones later.
+    #[test]
+    fn wider_forms_are_the_same_instruction() {
+        let pairs = PAIRS.iter().flat_map(|&(name, forms)| forms.map(|form| (name, form)));
+        for (name, form) in pairs.chain(CONVERSIONS.iter().copied()) {
+            for isa in [Isa::Avx2, Isa::Avx512] {
+                let codes = [16, 32, 64].map(|width| form.code(isa, width));
+                let [Some(first), rest @ ..] = codes else { continue };
+                for wider in rest.into_iter().flatten() {
+                    assert_eq!(first.mnemonic(), wider.mnemonic(), "{name} of {isa:?}");
+                }
+            }
+        }
+    }
+}

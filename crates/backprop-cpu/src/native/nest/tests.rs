@@ -72,10 +72,13 @@ impl Made {
     /// Every byte of the code belongs to an instruction.
     fn count(&mut self, kernel: &NestKernel) {
         self.kernels += 1;
-        let mut decoder = iced_x86::Decoder::new(64, kernel.code(), iced_x86::DecoderOptions::NONE);
+        let mut decoder = iced_x86::Decoder::new(64, kernel.machine_code(), iced_x86::DecoderOptions::NONE);
         let all: Vec<_> = decoder.iter().collect();
         assert!(all.iter().all(|instruction| !instruction.is_invalid()));
-        assert_eq!(all.iter().map(|instruction| instruction.len()).sum::<usize>(), kernel.code().len());
+        assert_eq!(
+            all.iter().map(|instruction| instruction.len()).sum::<usize>(),
+            kernel.machine_code().len()
+        );
         let has = |mnemonic| usize::from(all.iter().any(|instruction| instruction.mnemonic() == mnemonic));
         self.calling += has(iced_x86::Mnemonic::Call);
     }
@@ -94,7 +97,7 @@ fn check(program: &Program, given: &[Vec<u8>], seed: u64, made: &mut Made) {
         let n = kernel.n_units();
         let mut apart: Vec<_> = (0..n).map(|unit| unit..unit + 1).collect();
         apart.reverse();
-        for (side, cuts) in [(Side::Before, vec![0..n]), (Side::After, apart)] {
+        for (side, cuts) in [(Side::Before, std::iter::once(0..n).collect()), (Side::After, apart)] {
             let (found, told) = run(&kernel, given, &sizes, side, &cuts);
             for (id, (found, expected)) in found.iter().zip(&expected).enumerate() {
                 let dtype = program.buffers[id].dtype;
