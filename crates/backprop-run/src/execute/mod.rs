@@ -1,41 +1,69 @@
-//! Running a graph: it is checked, its dimensions get sizes, and its nodes are walked in order with
-//! the tape's kernels. A value is freed after its last reader.
+//! Running a graph: it is checked once; for each set of sizes it is lowered to loops and compiled; and it runs.
 //!
-//! What follows from the sizes alone (the bound ops, the types of their outputs) is kept for the sets
-//! of sizes that were run last, so a step of training only computes.
+//! ```text
+//! Graph ─ compile ─► Executable ─ run ─► sizes known?  ─ yes ─► machine code (or portable loops) on an arena
+//!                                          └ no ─► sized: all dimensions are numbers
+//!                                                  simplify, lower, compile; kept for the next run
+//!         walk: node by node with the tape's kernels, to say where something went wrong
+//! ```
+
+mod passes;
+mod sized;
+mod specialised;
+mod walk;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use backprop_core::array::pool;
 use backprop_core::graph::records::ValueId;
-use backprop_core::ops::Types;
-use backprop_core::{Array, Error, Fault, Graph, Ill, Node, NodeId, Op, Records, Tensor, Type, substitute};
-use smallvec::SmallVec;
+use backprop_core::{Array, Error, Fault, Graph, Node, Op, Records, Tensor, Type, substitute};
+use backprop_cpu::engine::Engine;
+use backprop_cpu::isa::Isa;
+use backprop_opt::loops::{Outcome, Program};
+use backprop_opt::simplify::Options as Rewrites;
+
+pub use passes::Pass;
+use sized::Sized;
+use specialised::Specialised;
+use walk::Walk;
+
+/// How an [`Executable`] runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompileOptions {
+    /// What runs the loops.
+    pub engine: Engine,
+    /// The number of threads. It does not change the bits of the results.
+    pub threads: usize,
+    /// Which rewrites of the graph are allowed; [`Rewrites::FAST`](backprop_opt::simplify::Options::FAST) unless
+    /// said otherwise.
+    pub rewrites: Rewrites,
+    /// The most bytes that a run may take beside inputs and outputs; `None`: as many as there are.
+    pub max_bytes: Option<usize>,
+}
+
+impl Default for CompileOptions {
+    fn default() -> CompileOptions {
+        CompileOptions { engine: Engine::Portable, threads: 1, rewrites: Rewrites::FAST, max_bytes: None }
+    }
+}
 
 /// A graph made ready to run: plain data, `Send + Sync`.
+///
+/// What follows from the sizes of the inputs alone, the machine code above all, is kept for the sets of sizes
+/// that were run last.
 pub struct Executable {
     records: Arc<Records>,
     inputs: Vec<ValueId>,
     outputs: Vec<ValueId>,
-    /// The nodes that the outputs need, in order; with the values that nobody reads afterwards.
-    plan: Vec<(NodeId, SmallVec<[ValueId; 2]>)>,
-    /// The plan for the inputs' types of the last runs, the newest last.
-    specialised: Mutex<Vec<Specialised>>,
+    walk: Walk,
+    options: CompileOptions,
+    /// For each output, whether a value that is not finite is told; empty: none.
+    watched: Vec<bool>,
+    /// For the inputs' types of the last runs, the newest last.
+    specialised: Mutex<Vec<Arc<Specialised>>>,
 }
 
 /// How many sets of sizes are kept: the batches, the last and smaller one, those of the test, and more.
 const MAX_SPECIALISED: usize = 8;
-
-/// The plan for inputs of these types.
-type Specialised = (Box<[Type]>, Arc<[Bound]>);
-
-/// A step of the plan for known sizes.
-struct Bound {
-    /// The op, where it names dimensions.
-    op: Option<Op>,
-    /// The types of its outputs.
-    outputs: Types,
-}
 
 const _: () = {
     const fn is_shared<T: Send + Sync>() {}
@@ -164,19 +192,93 @@ impl Executable {
         if !faults.is_empty() {
             return Err(Error::new(faults));
         }
-        let plan = plan(&records, &needed, &outputs);
-        Ok(Executable { records: Arc::new(records), inputs, outputs, plan, specialised: Mutex::default() })
+        let walk = Walk::new(&records, &needed, &outputs);
+        Ok(Executable {
+            records: Arc::new(records),
+            inputs,
+            outputs,
+            walk,
+            options: CompileOptions::default(),
+            watched: Vec::new(),
+            specialised: Mutex::default(),
+        })
+    }
+
+    /// The same, run in another way. What was compiled before is forgotten.
+    pub fn with_options(self, options: CompileOptions) -> Executable {
+        Executable { options, specialised: Mutex::default(), ..self }
+    }
+
+    /// The same, where values of some outputs that are not finite are told by [`Executable::run_watching`].
+    pub fn watching(self, watched: Vec<bool>) -> Executable {
+        Executable { watched, specialised: Mutex::default(), ..self }
+    }
+
+    /// How it runs.
+    pub fn options(&self) -> &CompileOptions {
+        &self.options
     }
 
     /// The outputs for these inputs, in the order of [`compile`].
     ///
     /// # Errors
-    /// An input of the wrong type or size; sizes that contradict each other; a fault in the data.
+    /// An input of the wrong type or size; sizes that contradict each other; a fault in the data; more memory
+    /// than there is or the options allow.
     pub fn run(&self, inputs: &[Array]) -> Result<Vec<Array>, Error> {
+        let mut outputs = Vec::new();
+        self.run_watching(inputs, &mut outputs)?;
+        Ok(outputs)
+    }
+
+    /// As [`Executable::run`], into arrays that are there already. Nothing is allocated once the sizes have
+    /// been run before, but for ops that run by their own definition. After an error the outputs hold anything.
+    ///
+    /// # Errors
+    /// As [`Executable::run`]; an output of another type or size.
+    pub fn run_into(&self, inputs: &[Array], outputs: &mut [Array]) -> Result<(), Error> {
+        let specialised = self.specialise(inputs)?;
+        specialised.check_outputs(outputs)?;
+        self.run_on(&specialised, inputs, outputs).map(|_| ())
+    }
+
+    /// As [`Executable::run_into`], into whatever `outputs` holds: what is not of its output's type is replaced
+    /// first. Whether every value of the watched outputs is finite.
+    ///
+    /// # Errors
+    /// As [`Executable::run`].
+    pub fn run_watching(&self, inputs: &[Array], outputs: &mut Vec<Array>) -> Result<bool, Error> {
+        let specialised = self.specialise(inputs)?;
+        specialised.fit_outputs(outputs)?;
+        let outcome = self.run_on(&specialised, inputs, outputs)?;
+        Ok(!outcome.is_not_finite)
+    }
+
+    fn run_on(
+        &self,
+        specialised: &Specialised,
+        inputs: &[Array],
+        outputs: &mut [Array],
+    ) -> Result<Outcome, Error> {
+        match specialised.run(inputs, outputs) {
+            Ok(outcome) if !outcome.is_faulty => Ok(outcome),
+            // The walk comes to the same fault, and says where.
+            other => {
+                self.walk(inputs)?;
+                let why = other.err().unwrap_or_else(|| "a fault in the data".to_string());
+                Err(Fault::new("run", why).into())
+            }
+        }
+    }
+
+    /// As [`Executable::run`], node by node with the tape's kernels: slowly, and with the tape's bits.
+    ///
+    /// # Errors
+    /// As [`Executable::run`].
+    pub fn walk(&self, inputs: &[Array]) -> Result<Vec<Array>, Error> {
         self.run_watched(inputs, &mut |_, _| ())
     }
 
-    /// As [`Executable::run`]; `watch` sees every value as soon as it is given or computed.
+    /// As [`Executable::walk`]; `watch` sees every value as soon as it is given or computed.
     ///
     /// # Errors
     /// As [`Executable::run`].
@@ -185,34 +287,19 @@ impl Executable {
         inputs: &[Array],
         watch: &mut dyn FnMut(ValueId, &Array),
     ) -> Result<Vec<Array>, Error> {
-        let bound = self.specialise(inputs)?;
-        let mut values: Vec<Option<Array>> = vec![None; self.records.n_values()];
-        for (&input, array) in self.inputs.iter().zip(inputs) {
-            watch(input, array);
-            values[input as usize] = Some(array.clone());
-        }
-        for ((id, free), Bound { op, outputs }) in self.plan.iter().zip(bound.iter()) {
-            let node = self.records.node(*id);
-            let op = op.as_ref().unwrap_or(&node.op);
-            let arrays: SmallVec<[&Array; 4]> = (node.inputs.iter())
-                .map(|&input| values[input as usize].as_ref().expect("earlier nodes were computed"))
-                .collect();
-            let computed =
-                backprop_cpu::eval(op, &arrays, outputs).map_err(|ill| self.records.faulted(*id, ill))?;
-            drop(arrays);
-            for (value, array) in node.outputs().zip(computed) {
-                // A value that was given stays.
-                if values[value as usize].is_none() {
-                    watch(value, &array);
-                    values[value as usize] = Some(array);
-                }
-            }
-            for &value in free {
-                values[value as usize].take().into_iter().for_each(pool::give);
-            }
-        }
-        let read = |&output: &ValueId| values[output as usize].clone().expect("the plan covers the outputs");
-        Ok(self.outputs.iter().map(read).collect())
+        let bound = self.walk.bind(&self.records, &self.inputs, inputs)?;
+        self.walk.run(&self.records, &bound, &self.inputs, inputs, &self.outputs, watch)
+    }
+
+    /// The graph after each pass, and the loops that come of it, for inputs of these types and sizes.
+    ///
+    /// # Errors
+    /// As [`Executable::run`].
+    pub fn passes(&self, inputs: &[Array]) -> Result<(Vec<Pass>, Program), Error> {
+        let mut passes = Vec::new();
+        let how = specialised::lower_options(Isa::detect(), &self.watched);
+        let program = passes::lowered(self.sized(inputs)?, self.options.rewrites, &how, Some(&mut passes))?;
+        Ok((passes, program))
     }
 
     /// The operations that it was made from.
@@ -220,72 +307,32 @@ impl Executable {
         &self.records
     }
 
-    /// The plan for the sizes of these inputs.
-    fn specialise(&self, inputs: &[Array]) -> Result<Arc<[Bound]>, Error> {
-        let types: Box<[Type]> = inputs.iter().map(type_of).collect();
-        // Nothing is computed under the lock: a rule may be a user's.
+    /// The graph with the sizes of these inputs.
+    fn sized(&self, inputs: &[Array]) -> Result<Sized, Error> {
+        let bound = self.walk.bind(&self.records, &self.inputs, inputs)?;
+        Ok(Sized::new(&self.records, self.walk.steps(&bound), &self.inputs, inputs, &self.outputs))
+    }
+
+    /// What is compiled for the sizes of these inputs.
+    fn specialise(&self, inputs: &[Array]) -> Result<Arc<Specialised>, Error> {
+        // Nothing is compiled under the lock: a rule may be a user's.
         let kept = || self.specialised.lock().unwrap_or_else(PoisonError::into_inner);
         let mut known = kept();
-        if let Some(at) = known.iter().position(|(known, _)| *known == types) {
+        if let Some(at) = known.iter().rposition(|known| known.is_for(inputs)) {
             known[at..].rotate_left(1);
-            return Ok(known[known.len() - 1].1.clone());
+            return Ok(known[known.len() - 1].clone());
         }
         drop(known);
-        let bound = self.bind(inputs)?;
+        let new = Arc::new(Specialised::new(self.sized(inputs)?, inputs, &self.watched, &self.options)?);
         let mut kept = kept();
         if kept.len() == MAX_SPECIALISED {
             kept.remove(0);
         }
-        kept.push((types, bound.clone()));
-        Ok(bound)
-    }
-
-    /// Every op of the plan with its dimensions as numbers, and the types of its outputs.
-    fn bind(&self, inputs: &[Array]) -> Result<Arc<[Bound]>, Error> {
-        if inputs.len() != self.inputs.len() {
-            let rule = format!("{} inputs are wanted, but {} were given", self.inputs.len(), inputs.len());
-            return Err(Fault::new("run", rule).into());
-        }
-        let given: Vec<(ValueId, &Array)> = self.inputs.iter().copied().zip(inputs).collect();
-        let sizes = self.records.sizes(&given, "run")?;
-        let mut types: Vec<Option<Type>> = vec![None; self.records.n_values()];
-        given.iter().for_each(|&(input, array)| types[input as usize] = Some(type_of(array)));
-        let bound = self.plan.iter().map(|&(id, _)| {
-            let node = self.records.node(id);
-            let faulted = |ill: Ill| self.records.faulted(id, ill);
-            let op = node.op.bind(&sizes).map_err(|rule| faulted(Ill::new(rule)))?;
-            let operands: SmallVec<[Type; 4]> = (node.inputs.iter())
-                .map(|&input| types[input as usize].expect("earlier nodes have types"))
-                .collect();
-            let outputs = op.as_ref().unwrap_or(&node.op).infer(&operands).map_err(faulted)?;
-            for (value, &ty) in node.outputs().zip(&outputs) {
-                types[value as usize].get_or_insert(ty);
-            }
-            Ok(Bound { op, outputs })
-        });
-        bound.collect()
+        kept.push(new.clone());
+        Ok(new)
     }
 }
 
 fn type_of(array: &Array) -> Type {
     Type::new(array.dtype(), array.shape())
-}
-
-/// The needed nodes in order; after each, the values that were read for the last time.
-fn plan(records: &Records, needed: &[bool], outputs: &[ValueId]) -> Vec<(NodeId, SmallVec<[ValueId; 2]>)> {
-    let mut kept = vec![false; records.n_values()];
-    outputs.iter().for_each(|&output| kept[output as usize] = true);
-    let mut plan = Vec::new();
-    for id in (0..records.n_nodes() as NodeId).rev().filter(|&id| needed[id as usize]) {
-        let node = records.node(id);
-        let mut free = SmallVec::new();
-        for value in node.outputs().chain(node.inputs.iter().copied()) {
-            if !std::mem::replace(&mut kept[value as usize], true) {
-                free.push(value);
-            }
-        }
-        plan.push((id, free));
-    }
-    plan.reverse();
-    plan
 }
