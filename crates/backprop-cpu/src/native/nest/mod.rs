@@ -1,8 +1,11 @@
 //! Machine code for nests.
 //!
 //! ```text
-//! Nest ─► plan: loops merged, pointers ─► per stage: translate ─► vector code ─► body (registers, access,
-//!         fold, rare) ─► assembler
+//! Nest ─► plan        loops merged; accesses are pointers that loops move
+//!      ─► translate   for each stage, scalar code as vector code (vector, cast)
+//!      ─► stage       column loops, around
+//!           body      node by node (schedule, registers, values; access, bytes, gather, fold, rare)
+//!      ─► assembler   (forms: the instructions)
 //! ```
 //!
 //! ```text
@@ -13,14 +16,19 @@
 
 mod access;
 mod body;
+mod bytes;
+mod cast;
 mod fold;
 mod forms;
+mod gather;
 mod machine;
 mod plan;
 mod rare;
 mod registers;
+mod schedule;
 mod stage;
 mod translate;
+mod values;
 mod vector;
 
 #[cfg(test)]

@@ -13,10 +13,11 @@ use backprop_core::DType;
 use backprop_opt::loops::{Instr, Reduce, Stage};
 use iced_x86::Code;
 
-use super::body::{At, Body, Schedule};
+use super::body::{At, Body};
 use super::fold::Folding;
 use super::machine::{COLUMN, FRAME, Machine, frame};
 use super::plan::{Origin, Plan, PlannedStage, Pointer};
+use super::schedule::Schedule;
 use super::translate::{Target, narrowed, translate};
 use super::vector::{Kind, Op, Value, VectorCode, kind_of};
 use crate::native::Isa;

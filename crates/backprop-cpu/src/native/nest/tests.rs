@@ -1,4 +1,5 @@
-//! Random nests: machine code against an interpreter that follows the loop IR word by word.
+//! Random nests: machine code, and the portable kernels, against an interpreter that follows the loop IR word
+//! by word.
 
 mod generate;
 mod interpret;
@@ -29,7 +30,7 @@ fn nest_of(program: &Program) -> &Nest {
 
 /// Runs a kernel on copies of buffers, between guard pages; the ranges of units in the given order.
 fn run(
-    kernel: &NestKernel,
+    kernel: &dyn Kernel,
     given: &[Vec<u8>],
     sizes: &[usize],
     side: Side,
@@ -91,6 +92,13 @@ fn check(program: &Program, given: &[Vec<u8>], seed: u64, made: &mut Made) {
     let mut expected = given.to_vec();
     let outcome = interpret(program, nest, &mut expected);
     let sizes: Vec<usize> = program.buffers.iter().map(|buffer| buffer.dtype.size()).collect();
+    for isa in crate::isa::Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+        let kernel = crate::portable::nest(program, nest, isa);
+        let (found, told) = run(&*kernel, given, &sizes, Side::After, &Vec::from_iter([0..kernel.n_units()]));
+        let dtypes = program.buffers.iter().map(|buffer| buffer.dtype);
+        let agree = dtypes.zip(found.iter().zip(&expected)).all(|(dtype, (a, b))| same(dtype, a, b));
+        assert!(agree && told == outcome, "seed {seed}: portable, {isa:?}\n{nest:#?}");
+    }
     for isa in Isa::available() {
         let Some(kernel) = NestKernel::new(program, nest, isa) else { continue };
         made.count(&kernel);
