@@ -109,20 +109,21 @@ impl Machine {
     }
 
     /// Moves every pointer that a loop moves: `bytes` says how far.
-    pub fn advance(&mut self, bytes: impl Fn(&Pointer) -> Option<i64>) {
+    pub fn advance(&mut self, bytes: impl Fn(u32, &Pointer) -> Option<i64>) {
         for number in 0..self.pointers.len() {
             let (pointer, at) = &self.pointers[number];
             if pointer.origin == Origin::Computed {
                 continue;
             }
             let at = Mem::at(FRAME, *at);
-            match bytes(pointer).map(i32::try_from) {
+            let bytes = bytes(number as u32, pointer);
+            match bytes.map(i32::try_from) {
                 Some(Ok(0)) => {}
                 Some(Ok(bytes)) => {
                     self.put(Code::Add_rm64_imm32, &[Operand::Mem(at), Operand::Imm32To64(bytes)]);
                 }
                 _ => {
-                    let Some(bytes) = bytes(pointer) else { return self.asm.fail() };
+                    let Some(bytes) = bytes else { return self.asm.fail() };
                     let far = Operand::Reg(Register::RAX);
                     self.put(Code::Mov_r64_imm64, &[far, Operand::Imm64(bytes as u64)]);
                     self.put(Code::Add_rm64_r64, &[Operand::Mem(at), far]);
@@ -147,15 +148,16 @@ impl Machine {
     }
 
     /// Ends a loop; `stride` says how many elements it moves a pointer on.
-    pub fn close_loop(&mut self, Loop { counter, size, top }: Loop, stride: impl Fn(&Pointer) -> isize) {
+    pub fn close_loop(&mut self, Loop { counter, size, top }: Loop, stride: impl Fn(u32, &Pointer) -> isize) {
         if size <= 1 {
             return;
         }
-        let bytes = |pointer: &Pointer| (stride(pointer) as i64).checked_mul(pointer.unit as i64);
+        let bytes =
+            |number, pointer: &Pointer| (stride(number, pointer) as i64).checked_mul(pointer.unit as i64);
         self.advance(bytes);
         self.put(Code::Sub_rm64_imm32, &[Operand::Mem(Mem::at(FRAME, counter)), Operand::Imm32To64(1)]);
         self.asm.jump(Code::Jne_rel32_64, top);
-        self.advance(|pointer| bytes(pointer)?.checked_mul(-(size as i64)));
+        self.advance(|number, pointer| bytes(number, pointer)?.checked_mul(-(size as i64)));
     }
 }
 

@@ -213,7 +213,7 @@ fn put_code(machine: &mut Machine, plan: &Plan, nest: &Nest, locals: &[i32]) -> 
     }
     for (position, open) in loops.into_iter().enumerate().rev() {
         let position = plan.n_unit_loops + position;
-        machine.close_loop(open, |pointer| pointer.rows.get(position).copied().unwrap_or(0));
+        machine.close_loop(open, |_, pointer| pointer.rows.get(position).copied().unwrap_or(0));
     }
 
     let unit_loops: Vec<(usize, i32)> =
@@ -224,7 +224,7 @@ fn put_code(machine: &mut Machine, plan: &Plan, nest: &Nest, locals: &[i32]) -> 
         machine.put(Code::Sub_rm64_imm32, &[left, Operand::Imm32To64(1)]);
         machine.asm.jump(Code::Je_rel32_64, done);
         for (position, &(size, counter)) in unit_loops.iter().enumerate().rev() {
-            let bytes = |pointer: &plan::Pointer| {
+            let bytes = |_, pointer: &plan::Pointer| {
                 let stride = pointer.rows.get(position).copied().unwrap_or(0) as i64;
                 stride.checked_mul(pointer.unit as i64)
             };
@@ -234,7 +234,7 @@ fn put_code(machine: &mut Machine, plan: &Plan, nest: &Nest, locals: &[i32]) -> 
             machine.asm.jump(Code::Jne_rel32_64, next_unit);
             let Ok(count) = i32::try_from(size) else { return None };
             machine.put(Code::Mov_rm64_imm32, &[counter, Operand::Imm32To64(count)]);
-            machine.advance(|pointer| bytes(pointer)?.checked_mul(-(size as i64)));
+            machine.advance(|number, pointer| bytes(number, pointer)?.checked_mul(-(size as i64)));
         }
         machine.asm.place(done);
     }

@@ -161,19 +161,19 @@ pub fn put_stage(machine: &mut Machine, plan: &Plan, planned: &PlannedStage) -> 
     body.put_nodes(&before, At { is_indexed: false, column: 0, n: lanes.min(n) });
     put_columns(&mut body, cut, &inside, uses, plan.is_in_blocks, spare);
     for (position, open) in loops.into_iter().enumerate().rev() {
-        let mine = move_of(planned, position);
-        body.machine.close_loop(open, |pointer| if mine(pointer) { pointer.columns[position] } else { 0 });
+        let mine = |number| {
+            [&planned.accesses, &planned.stores, &planned.reduces]
+                .into_iter()
+                .flatten()
+                .any(|&other| other == number)
+        };
+        body.machine
+            .close_loop(open, |number, pointer| if mine(number) { pointer.columns[position] } else { 0 });
     }
     body.finish_folds();
     body.finish_watch();
     body.put_asides();
     Some(())
-}
-
-/// Whether a column loop of this stage moves a pointer.
-fn move_of(planned: &PlannedStage, position: usize) -> impl Fn(&Pointer) -> bool {
-    let n_loops = planned.columns.len();
-    move |pointer| pointer.columns.len() == n_loops && pointer.columns[position] != 0
 }
 
 /// The nodes of a stage: code, stores, reductions.

@@ -94,7 +94,8 @@ fn check(program: &Program, given: &[Vec<u8>], seed: u64, made: &mut Made) {
     let sizes: Vec<usize> = program.buffers.iter().map(|buffer| buffer.dtype.size()).collect();
     for isa in crate::isa::Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
         let kernel = crate::portable::nest(program, nest, isa);
-        let (found, told) = run(&*kernel, given, &sizes, Side::After, &Vec::from_iter([0..kernel.n_units()]));
+        let all: Vec<_> = std::iter::once(0..kernel.n_units()).collect();
+        let (found, told) = run(&*kernel, given, &sizes, Side::After, &all);
         let dtypes = program.buffers.iter().map(|buffer| buffer.dtype);
         let agree = dtypes.zip(found.iter().zip(&expected)).all(|(dtype, (a, b))| same(dtype, a, b));
         assert!(agree && told == outcome, "seed {seed}: portable, {isa:?}\n{nest:#?}");
@@ -147,4 +148,50 @@ fn random_nests_agree_with_the_interpreter_bit_for_bit() {
     println!("{made:?} of {n_wanted} kernels");
     assert!(made.kernels * 10 >= n_wanted * 9, "{made:?} of {n_wanted} kernels");
     assert!(n < 400 || made.calling > 0, "{made:?}");
+}
+
+/// A nest of one stage on 17 elements: y = code(x).
+fn pointwise(dtype: DType, instrs: impl IntoIterator<Item = Instr>) -> (Program, Vec<Vec<u8>>) {
+    let buffer = |home| Buffer { dtype, len: 17, home, label: String::new() };
+    let buffers = vec![buffer(Home::Input(0)), buffer(Home::Output(0))];
+    let access =
+        |id| Access { place: Place::Buffer(id), offset: 0, rows: [][..].into(), columns: [1][..].into() };
+    let mut code = Code { accesses: vec![access(0)], ..Code::default() };
+    for instr in instrs {
+        code.push(instr, dtype);
+    }
+    let value = code.instrs.len() as u32 - 1;
+    let stores = vec![Store { value, to: access(1), watched: false }];
+    let stage = Stage { columns: [17][..].into(), code, stores, reduces: Vec::new() };
+    let nest = Nest { stages: vec![stage], ..Nest::default() };
+    let steps = vec![Step { kind: Kind::Nest(nest), nodes: Vec::new() }];
+    let program = Program { buffers, steps, inputs: vec![0], outputs: vec![1], arena_bytes: 0 };
+    let given = vec![(0..17 * dtype.size()).map(|byte| byte as u8).collect(), vec![0; 17 * dtype.size()]];
+    (program, given)
+}
+
+#[test]
+fn powers_of_integers_and_endless_code_are_left_to_others() {
+    let power = [Instr::Load(0), Instr::Binary(Binary::Pow, 0, 0)];
+    let endless = (0..6_000).map(|at: u32| Instr::Binary(Binary::Add, at, at));
+    let endless: Vec<Instr> = std::iter::once(Instr::Load(0)).chain(endless).collect();
+    for (program, _) in [pointwise(DType::I32, power), pointwise(DType::F32, endless)] {
+        for isa in Isa::available() {
+            assert!(NestKernel::new(&program, nest_of(&program), isa).is_none());
+        }
+    }
+}
+
+#[test]
+fn more_values_than_registers_go_to_the_frame() {
+    // 100 sums that are all alive, then all added up.
+    let sums = (0..100).map(|at| Instr::Binary(Binary::Add, at, 0));
+    let folded = (0..99).map(|at| Instr::Binary(Binary::Mul, if at == 0 { 1 } else { 100 + at }, 2 + at));
+    let instrs = std::iter::once(Instr::Load(0)).chain(sums).chain(folded);
+    let mut made = Made::default();
+    for dtype in [DType::F32, DType::F64, DType::I32, DType::U8] {
+        let (program, given) = pointwise(dtype, instrs.clone());
+        check(&program, &given, 0, &mut made);
+    }
+    assert_eq!(made.kernels, 4 * Isa::available().len());
 }

@@ -346,7 +346,7 @@ impl Generator<'_> {
         } else {
             self.load(&mut code, dtype, &columns);
         }
-        let n = self.random.of(&[1, 3, 6, 12, 40]);
+        let n = if self.random.one_in(80) { 300 } else { self.random.of(&[1, 3, 6, 12, 40]) };
         (0..n).for_each(|_| self.instr(&mut code, &columns));
         if let Some(store) = stage.stores.first_mut() {
             store.value = self.any_of(&code, dtype).expect("the load");
