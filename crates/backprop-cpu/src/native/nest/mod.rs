@@ -31,7 +31,7 @@ mod translate;
 mod values;
 mod vector;
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;
 
 use std::ops::Range;

@@ -122,6 +122,7 @@ fn check(program: &Program, given: &[Vec<u8>], seed: u64, made: &mut Made) {
     }
 }
 
+/// `NESTS=100000 cargo test -p backprop-cpu --lib native::nest -- --nocapture` tries more, and counts instructions.
 #[test]
 fn random_nests_agree_with_the_interpreter_bit_for_bit() {
     let (mut made, mut n_wanted) = (Made::default(), 0);
@@ -147,7 +148,7 @@ fn random_nests_agree_with_the_interpreter_bit_for_bit() {
     }
     println!("{made:?} of {n_wanted} kernels");
     assert!(made.kernels * 10 >= n_wanted * 9, "{made:?} of {n_wanted} kernels");
-    assert!(n < 400 || made.calling > 0, "{made:?}");
+    assert!(n < 400 || made.calling > 0 || Isa::available().is_empty(), "{made:?}");
 }
 
 /// A nest of one stage on 17 elements: y = code(x).
