@@ -17,6 +17,7 @@ pub mod isa;
 pub mod kernel;
 pub mod math;
 mod movement;
+pub mod native;
 mod pointwise;
 pub mod portable;
 mod reduce;

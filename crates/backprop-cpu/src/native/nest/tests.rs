@@ -1,0 +1,198 @@
+//! Random nests: machine code, and the portable kernels, against an interpreter that follows the loop IR word
+//! by word.
+
+mod generate;
+mod interpret;
+mod memory;
+
+use std::collections::BTreeMap;
+
+use backprop_core::DType;
+use backprop_core::ops::{Binary, Compare, Logic, Unary};
+use backprop_opt::loops::{
+    Access, Buffer, Code, Fold, Home, Instr, Kind, Nest, Outcome, Place, Program, Reduce, Stage, Step, Store,
+};
+
+use self::generate::{Random, random_program};
+use self::interpret::interpret;
+use self::memory::{Guarded, Side};
+use super::NestKernel;
+use crate::kernel::Kernel;
+use crate::native::Isa;
+
+/// The nest of a program of one step.
+fn nest_of(program: &Program) -> &Nest {
+    match &program.steps[0].kind {
+        Kind::Nest(nest) => nest,
+        other => panic!("not a nest: {other:?}"),
+    }
+}
+
+/// Runs a kernel on copies of buffers, between guard pages; the ranges of units in the given order.
+fn run(
+    kernel: &dyn Kernel,
+    given: &[Vec<u8>],
+    sizes: &[usize],
+    side: Side,
+    cuts: &[std::ops::Range<usize>],
+) -> (Vec<Vec<u8>>, Outcome) {
+    let buffers: Vec<Guarded> =
+        given.iter().zip(sizes).map(|(bytes, &size)| Guarded::new(bytes, size, side)).collect();
+    let bases: Vec<*mut u8> = buffers.iter().map(Guarded::base).collect();
+    let scratch = Guarded::new(&vec![0xa5; kernel.scratch_bytes().next_multiple_of(64)], 64, side);
+    let mut told = Outcome::default();
+    for units in cuts {
+        // SAFETY: the program is verified, the buffers are as it says, and one call runs at a time.
+        let outcome = unsafe { kernel.run(&bases, scratch.base(), units.clone()) };
+        told.is_faulty |= outcome.is_faulty;
+        told.is_not_finite |= outcome.is_not_finite;
+    }
+    (buffers.iter().map(|buffer| buffer.bytes().to_vec()).collect(), told)
+}
+
+/// Equal bits; of a NaN, only that it is one.
+fn same(dtype: DType, a: &[u8], b: &[u8]) -> bool {
+    let word = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().expect("4 bytes"));
+    let double = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("8 bytes"));
+    a.chunks(dtype.size()).zip(b.chunks(dtype.size())).all(|(a, b)| match dtype {
+        DType::F32 => a == b || f32::from_bits(word(a)).is_nan() && f32::from_bits(word(b)).is_nan(),
+        DType::F64 => a == b || f64::from_bits(double(a)).is_nan() && f64::from_bits(double(b)).is_nan(),
+        _ => a == b,
+    })
+}
+
+/// What kernels were made of.
+#[derive(Debug, Default)]
+struct Made {
+    kernels: usize,
+    /// Kernels that call functions for rare lanes.
+    calling: usize,
+}
+
+impl Made {
+    /// Every byte of the code belongs to an instruction.
+    fn count(&mut self, kernel: &NestKernel) {
+        self.kernels += 1;
+        let mut decoder = iced_x86::Decoder::new(64, kernel.machine_code(), iced_x86::DecoderOptions::NONE);
+        let all: Vec<_> = decoder.iter().collect();
+        assert!(all.iter().all(|instruction| !instruction.is_invalid()));
+        assert_eq!(
+            all.iter().map(|instruction| instruction.len()).sum::<usize>(),
+            kernel.machine_code().len()
+        );
+        let has = |mnemonic| usize::from(all.iter().any(|instruction| instruction.mnemonic() == mnemonic));
+        self.calling += has(iced_x86::Mnemonic::Call);
+    }
+}
+
+/// Checks a nest on every instruction set of this machine.
+fn check(program: &Program, given: &[Vec<u8>], seed: u64, made: &mut Made) {
+    program.verify().unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+    let nest = nest_of(program);
+    let mut expected = given.to_vec();
+    let outcome = interpret(program, nest, &mut expected);
+    let sizes: Vec<usize> = program.buffers.iter().map(|buffer| buffer.dtype.size()).collect();
+    for isa in crate::isa::Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+        let kernel = crate::portable::nest(program, nest, isa);
+        let all: Vec<_> = std::iter::once(0..kernel.n_units()).collect();
+        let (found, told) = run(&*kernel, given, &sizes, Side::After, &all);
+        let dtypes = program.buffers.iter().map(|buffer| buffer.dtype);
+        let agree = dtypes.zip(found.iter().zip(&expected)).all(|(dtype, (a, b))| same(dtype, a, b));
+        assert!(agree && told == outcome, "seed {seed}: portable, {isa:?}\n{nest:#?}");
+    }
+    for isa in Isa::available() {
+        let Some(kernel) = NestKernel::new(program, nest, isa) else { continue };
+        made.count(&kernel);
+        let n = kernel.n_units();
+        let mut apart: Vec<_> = (0..n).map(|unit| unit..unit + 1).collect();
+        apart.reverse();
+        for (side, cuts) in [(Side::Before, std::iter::once(0..n).collect()), (Side::After, apart)] {
+            let (found, told) = run(&kernel, given, &sizes, side, &cuts);
+            for (id, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                let dtype = program.buffers[id].dtype;
+                assert!(
+                    same(dtype, found, expected),
+                    "seed {seed} {isa:?} {cuts:?}: buffer {id} ({dtype})\n found {}\nwanted {}\n{nest:#?}",
+                    interpret::shown(dtype, found),
+                    interpret::shown(dtype, expected),
+                );
+            }
+            assert_eq!(told, outcome, "seed {seed} {isa:?} {cuts:?}\n{nest:#?}");
+        }
+    }
+}
+
+/// `NESTS=100000 cargo test -p backprop-cpu --lib native::nest -- --nocapture` tries more, and counts instructions.
+#[test]
+fn random_nests_agree_with_the_interpreter_bit_for_bit() {
+    let (mut made, mut n_wanted) = (Made::default(), 0);
+    let mut occurs: BTreeMap<String, usize> = BTreeMap::new();
+    let n = std::env::var("NESTS").ok().and_then(|n| n.parse().ok()).unwrap_or(400);
+    for seed in 0..n {
+        let (program, given) = random_program(&mut Random(seed));
+        for stage in &nest_of(&program).stages {
+            for (instr, dtype) in stage.code.instrs.iter().zip(&stage.code.dtypes) {
+                let name = format!("{instr:?}");
+                let name =
+                    name.split(|c: char| !c.is_alphanumeric()).filter(|part| part.parse::<u64>().is_err());
+                *occurs
+                    .entry(format!("{} {dtype}", name.take(2).collect::<Vec<_>>().join(" ")))
+                    .or_default() += 1;
+            }
+        }
+        check(&program, &given, seed, &mut made);
+        n_wanted += Isa::available().len();
+    }
+    if std::env::var_os("NESTS").is_some() {
+        println!("{occurs:#?}");
+    }
+    println!("{made:?} of {n_wanted} kernels");
+    assert!(made.kernels * 10 >= n_wanted * 9, "{made:?} of {n_wanted} kernels");
+    assert!(n < 400 || made.calling > 0 || Isa::available().is_empty(), "{made:?}");
+}
+
+/// A nest of one stage on 17 elements: y = code(x).
+fn pointwise(dtype: DType, instrs: impl IntoIterator<Item = Instr>) -> (Program, Vec<Vec<u8>>) {
+    let buffer = |home| Buffer { dtype, len: 17, home, label: String::new() };
+    let buffers = vec![buffer(Home::Input(0)), buffer(Home::Output(0))];
+    let access =
+        |id| Access { place: Place::Buffer(id), offset: 0, rows: [][..].into(), columns: [1][..].into() };
+    let mut code = Code { accesses: vec![access(0)], ..Code::default() };
+    for instr in instrs {
+        code.push(instr, dtype);
+    }
+    let value = code.instrs.len() as u32 - 1;
+    let stores = vec![Store { value, to: access(1), watched: false }];
+    let stage = Stage { columns: [17][..].into(), code, stores, reduces: Vec::new() };
+    let nest = Nest { stages: vec![stage], ..Nest::default() };
+    let steps = vec![Step { kind: Kind::Nest(nest), nodes: Vec::new() }];
+    let program = Program { buffers, steps, inputs: vec![0], outputs: vec![1], arena_bytes: 0 };
+    let given = vec![(0..17 * dtype.size()).map(|byte| byte as u8).collect(), vec![0; 17 * dtype.size()]];
+    (program, given)
+}
+
+#[test]
+fn powers_of_integers_and_endless_code_are_left_to_others() {
+    let power = [Instr::Load(0), Instr::Binary(Binary::Pow, 0, 0)];
+    let endless = (0..6_000).map(|at: u32| Instr::Binary(Binary::Add, at, at));
+    let endless: Vec<Instr> = std::iter::once(Instr::Load(0)).chain(endless).collect();
+    for (program, _) in [pointwise(DType::I32, power), pointwise(DType::F32, endless)] {
+        for isa in Isa::available() {
+            assert!(NestKernel::new(&program, nest_of(&program), isa).is_none());
+        }
+    }
+}
+
+#[test]
+fn more_values_than_registers_go_to_the_frame() {
+    // 100 sums that are all alive, then all added up.
+    let sums = (0..100).map(|at| Instr::Binary(Binary::Add, at, 0));
+    let folded = (0..99).map(|at| Instr::Binary(Binary::Mul, if at == 0 { 1 } else { 100 + at }, 2 + at));
+    let instrs = std::iter::once(Instr::Load(0)).chain(sums).chain(folded);
+    let mut made = Made::default();
+    for dtype in [DType::F32, DType::F64, DType::I32, DType::U8] {
+        let (program, given) = pointwise(dtype, instrs.clone());
+        check(&program, &given, 0, &mut made);
+    }
+    assert_eq!(made.kernels, 4 * Isa::available().len());
+}
