@@ -1,0 +1,295 @@
+//! How a contraction is cut into panels and tiles: chosen by sizes, never by what decides bits.
+//!
+//! ```text
+//!             lanes: panels of up to four vectors
+//!           ┌──────────┬──────────┬───────┐
+//!    rows:  │ tile     │          │       │   a tile's sums stay in registers for all k of a block
+//!   chunks  │ tile     │          │       │   a panel is packed once, if at all, and used by every tile below
+//!  of tiles ├──────────┼──────────┼───────┤
+//!           │          │          │       │   one chunk of one panel is a unit
+//! ```
+
+use backprop_opt::loops::{Contraction, Program};
+
+use super::assembly::Vectors;
+use super::roles::{Orientation, Roles};
+use super::stage::{Axis, Stage};
+use super::tile::{Layout, Tile};
+use crate::native::Isa;
+
+/// A whole, cut into parts that differ by at most one; larger parts first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Split {
+    pub n_parts: usize,
+    /// The size of a smaller part.
+    pub size: usize,
+    /// The number of larger parts.
+    pub n_larger: usize,
+}
+
+impl Split {
+    /// The fewest parts that are no larger than `most`.
+    pub fn new(whole: usize, most: usize) -> Split {
+        let n_parts = whole.div_ceil(most);
+        match n_parts {
+            0 => Split { n_parts, size: 0, n_larger: 0 },
+            _ => Split { n_parts, size: whole / n_parts, n_larger: whole % n_parts },
+        }
+    }
+
+    /// Where a part starts.
+    pub fn start(self, part: usize) -> usize {
+        part * self.size + part.min(self.n_larger)
+    }
+
+    pub fn is_larger(self, part: usize) -> bool {
+        part < self.n_larger
+    }
+
+    /// The size of the largest part.
+    pub fn largest(self) -> usize {
+        self.size + usize::from(self.n_larger > 0)
+    }
+}
+
+/// How lanes come to be next to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Packing {
+    /// They are.
+    Direct,
+    /// A panel is copied into scratch memory.
+    Copied,
+}
+
+/// Where products go before the stage has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Handover {
+    /// They stay in registers.
+    Registers,
+    /// Through scratch memory, a chunk at a time.
+    Memory,
+}
+
+/// A contraction, cut up.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub vectors: Vectors,
+    pub roles: Roles,
+    pub stage: Stage,
+    pub packing: Packing,
+    pub handover: Handover,
+    /// Vectors of lanes into panels.
+    pub panels: Split,
+    /// Rows into tiles.
+    pub tiles: Split,
+    /// Tiles below each other in a unit.
+    pub chunk: usize,
+    /// What it is thought to cost, in vector instructions.
+    pub cost: f64,
+}
+
+impl Plan {
+    /// The cheaper orientation; `None` if there is no code for the stage either way.
+    pub fn choose(program: &Program, contraction: &Contraction, isa: Isa) -> Option<Plan> {
+        let orientations = [Orientation::Straight, Orientation::Swapped];
+        let plans = orientations.into_iter().filter_map(|o| Plan::new(program, contraction, isa, o));
+        plans.min_by(|a, b| a.cost.total_cmp(&b.cost))
+    }
+
+    pub fn new(
+        program: &Program,
+        contraction: &Contraction,
+        isa: Isa,
+        orientation: Orientation,
+    ) -> Option<Plan> {
+        let roles = Roles::new(program, contraction, orientation);
+        let vectors = Vectors { isa, dtype: roles.dtype };
+        let along = |axis| Stage::new(contraction, &roles, axis, isa);
+        let stage = along(Axis::Lanes).or_else(|| along(Axis::Rows))?;
+
+        let n_vectors = roles.n_lanes.div_ceil(vectors.lanes());
+        let panels = Split::new(n_vectors, widest_panel(isa, roles.n_rows));
+        let tiles = Split::new(roles.n_rows, tallest_tile(isa, panels.largest()));
+
+        let size = vectors.dtype.size() as isize;
+        let is_adjacent = roles.lanes.along == 1 || roles.n_lanes == 1;
+        let panel_span = roles.n_k.saturating_mul(roles.lanes.k.unsigned_abs() * size as usize);
+        let is_direct = is_adjacent && (tiles.n_parts <= DIRECT_TILES || panel_span <= DIRECT_SPAN);
+        let packing = if is_direct { Packing::Direct } else { Packing::Copied };
+        let in_one_block = roles.n_k <= roles.k_block;
+        let handover = match stage.axis {
+            Axis::Lanes if in_one_block && roles.n_k <= REGISTERS_K => Handover::Registers,
+            _ => Handover::Memory,
+        };
+
+        let chunk = CHUNK_ROWS.div_ceil(tiles.largest().max(1));
+        let chunk = match handover {
+            Handover::Memory => chunk,
+            Handover::Registers => {
+                let tile_work = tiles.largest() * panels.largest() * roles.n_k.max(1);
+                chunk.max(CHUNK_WORK / tile_work.max(1))
+            }
+        };
+
+        let (rows, k) = (roles.n_rows as f64, roles.n_k as f64);
+        let n_vectors = n_vectors as f64;
+        let per_packed = match packing {
+            Packing::Direct => 0.0,
+            Packing::Copied if is_adjacent => 3.0,
+            Packing::Copied if roles.lanes.k == 1 => 6.0,
+            Packing::Copied => 2.5 * vectors.lanes() as f64,
+        };
+        let per_product = match (stage.axis, handover) {
+            (Axis::Lanes, Handover::Registers) => 3.0,
+            (Axis::Lanes, Handover::Memory) => 5.0,
+            (Axis::Rows, _) => 12.0,
+        };
+        let cost = rows * n_vectors * (k + per_product) + n_vectors * k * per_packed;
+        Some(Plan { vectors, roles, stage, packing, handover, panels, tiles, chunk, cost })
+    }
+
+    /// The lanes of a panel, from which to which.
+    pub fn lanes_of(&self, panel: usize) -> (usize, usize) {
+        let lanes = self.vectors.lanes();
+        let end = self.panels.start(panel + 1) * lanes;
+        (self.panels.start(panel) * lanes, end.min(self.roles.n_lanes))
+    }
+
+    /// The number of lanes in the last vector, if it is not whole.
+    pub fn n_tail_lanes(&self) -> usize {
+        self.roles.n_lanes % self.vectors.lanes()
+    }
+
+    /// The number of chunks that the tiles make.
+    pub fn n_chunks(&self) -> usize {
+        self.tiles.n_parts.div_ceil(self.chunk)
+    }
+
+    /// The kinds of tiles that there may be: by [`Plan::kind`].
+    pub fn tile(&self, kind: usize) -> Tile {
+        let (is_higher, width) = (kind % 2 == 1, kind / 2);
+        Tile {
+            rows: self.tiles.size + usize::from(is_higher),
+            vectors: self.panels.size + usize::from(width == 2),
+            has_tail: width == 1,
+        }
+    }
+
+    /// The number of kinds of tiles.
+    pub const N_KINDS: usize = 6;
+
+    /// The kind of a tile: whether it is one of the higher ones, and which panel it is in.
+    pub fn kind(&self, is_higher: bool, panel: usize) -> usize {
+        let is_last = panel + 1 == self.panels.n_parts;
+        let width = match self.panels.is_larger(panel) {
+            true => 2,
+            false if is_last && self.n_tail_lanes() > 0 => 1,
+            false => 0,
+        };
+        2 * width + usize::from(is_higher)
+    }
+
+    /// Whether some tile is of this kind.
+    pub fn has_kind(&self, kind: usize) -> bool {
+        let has_height = match kind % 2 {
+            1 => self.tiles.n_larger > 0,
+            _ => self.tiles.n_larger < self.tiles.n_parts,
+        };
+        let n_smaller = self.panels.n_parts - self.panels.n_larger;
+        let n_tails = usize::from(self.n_tail_lanes() > 0);
+        let n_panels = match kind / 2 {
+            2 => self.panels.n_larger,
+            1 => n_tails,
+            _ => n_smaller - n_tails,
+        };
+        has_height && n_panels > 0
+    }
+
+    /// Bytes from row to row of products in memory.
+    pub fn pitch(&self) -> usize {
+        self.panels.largest() * self.vectors.bytes()
+    }
+
+    /// Bytes from row to row of transposed products in memory.
+    pub fn turned_pitch(&self) -> usize {
+        (self.chunk * self.tiles.largest() * self.vectors.dtype.size()).next_multiple_of(self.vectors.bytes())
+    }
+
+    /// Bytes from k to k of a packed panel.
+    pub fn packed_pitch(&self, panel: usize) -> usize {
+        (self.panels.size + usize::from(self.panels.is_larger(panel))) * self.vectors.bytes()
+    }
+
+    /// Bytes of scratch memory: a packed panel, products, transposed products.
+    pub fn scratch(&self) -> [usize; 3] {
+        let panel = if self.packing == Packing::Copied { self.pitch() * self.roles.n_k } else { 0 };
+        let rows = self.chunk * self.tiles.largest();
+        let products = if self.handover == Handover::Memory { self.pitch() * rows } else { 0 };
+        let lanes = self.panels.largest() * self.vectors.lanes();
+        let turned = if self.stage.axis == Axis::Rows { self.turned_pitch() * lanes } else { 0 };
+        [panel, products, turned].map(|bytes| bytes.next_multiple_of(64))
+    }
+
+    /// How tiles of a kind find their operands; `None` if distances are too great for an instruction.
+    pub fn layout(&self, kind: usize) -> Option<Layout> {
+        let size = self.vectors.dtype.size() as isize;
+        let tile = self.tile(kind);
+        let row = if self.roles.n_rows == 1 { 0 } else { self.roles.rows.along.checked_mul(size)? };
+        i32::try_from(row.checked_mul(tile.rows as isize)?).ok()?;
+        let lane_k = match self.packing {
+            Packing::Direct => self.roles.lanes.k.checked_mul(size)?,
+            Packing::Copied => (tile.vectors * self.vectors.bytes()) as isize,
+        };
+        Some(Layout {
+            row: row as i32,
+            row_k: i32::try_from(self.roles.rows.k.checked_mul(size)?).ok()?,
+            lane_k: i32::try_from(lane_k).ok()?,
+            is_padded: self.packing == Packing::Copied,
+            pitch: i32::try_from(self.pitch()).ok()?,
+            has_k: self.roles.n_k > 0,
+        })
+    }
+}
+
+/// Panels this wide need the fewest loads for each FMA, and suit a broadcast factor whose rows are a power of
+/// two apart: six rows fit into a set of the L1 cache beside the panel, twelve do not (0.98 against 0.63 of
+/// the FMA peak, Zen 4, rows 4 KiB apart).
+fn widest_panel(isa: Isa, n_rows: usize) -> usize {
+    match (isa, n_rows) {
+        // Few rows: enough sums to hide an FMA's latency, all the same.
+        (Isa::Avx512, ..=2) => 8,
+        (Isa::Avx512, _) => 4,
+        (Isa::Avx2, ..=2) => 4,
+        (Isa::Avx2, _) => 2,
+    }
+}
+
+/// The most rows whose sums, with lanes and broadcasts, fit into the registers.
+fn tallest_tile(isa: Isa, n_vectors: usize) -> usize {
+    match (isa, n_vectors) {
+        (Isa::Avx512, ..=1) => 16,
+        (Isa::Avx512, 2) => 12,
+        (Isa::Avx512, 3) => 8,
+        (Isa::Avx512, 4) => 6,
+        (Isa::Avx512, _) => 2,
+        (Isa::Avx2, ..=1) => 12,
+        (Isa::Avx2, 2) => 6,
+        (Isa::Avx2, _) => 2,
+    }
+}
+
+/// Up to this many tiles below each other, a panel is not worth copying.
+const DIRECT_TILES: usize = 4;
+
+/// Nor if it spans no more bytes than this: then it stays in the L1 cache where it is.
+const DIRECT_SPAN: usize = 16 << 10;
+
+/// Rows of a chunk whose products go through memory: a whole number of vectors once transposed, and small
+/// enough to stay in the L1 cache.
+const CHUNK_ROWS: usize = 48;
+
+/// FMAs of a chunk: enough to make the cost of a call small.
+const CHUNK_WORK: usize = 1 << 14;
+
+/// Up to this many products, handing a sum over through memory costs enough to be worth more code.
+const REGISTERS_K: usize = 512;
