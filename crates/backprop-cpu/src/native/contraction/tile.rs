@@ -61,12 +61,31 @@ pub(super) fn tiles(a: &mut Assembly, tile: Tile, layout: Layout, stage: Option<
     }
 
     let next_tile = a.label();
+    if let Some(stage) = stage.filter(|_| layout.has_k) {
+        // What the stage will read and write arrives while the products are summed.
+        for (slot, Slot { row_step, .. }) in stage.slots.iter().enumerate().filter(|(_, slot)| slot.row_step != 0) {
+            a.load_word(RAX, call::pointer(slot));
+            for row in 0..rows {
+                for vector in 0..vectors {
+                    let distance = row as isize * row_step + (vector as i32 * width) as isize;
+                    a.prefetch((RAX, distance as i32));
+                }
+            }
+        }
+    }
     (0..rows * vectors).for_each(|register| a.zero(register));
     if layout.has_k {
         a.copy(RAX, RDX);
         a.load_word(RCX, call::LANES);
         a.load_word(R8, call::N_K);
         let next_k = a.label();
+        // Strides that leave the cache line for each k leave the prefetchers of the CPU behind.
+        if let Some(ahead) = far(layout.row_k) {
+            a.prefetch((RAX, ahead));
+        }
+        if let Some(ahead) = far(layout.lane_k).filter(|_| !layout.is_padded) {
+            (0..vectors).for_each(|vector| a.prefetch((RCX, ahead + vector as i32 * width)));
+        }
         for vector in 0..vectors {
             a.load(lane(vector), (RCX, vector as i32 * width), lanes_of(vector, layout.is_padded));
         }
@@ -141,6 +160,17 @@ pub(super) fn tiles(a: &mut Assembly, tile: Tile, layout: Layout, stage: Option<
     Some(())
 }
 
+/// How far to look ahead along a stride, if it is worth it.
+fn far(stride: i32) -> Option<i32> {
+    (stride.unsigned_abs() >= FAR).then(|| stride.checked_mul(AHEAD)).flatten()
+}
+
+/// Strides from which on a prefetch for each k is worth its instruction, in bytes.
+const FAR: u32 = 1024;
+
+/// How many k to look ahead: about the latency of memory, at a FMA a cycle.
+const AHEAD: i32 = 16;
+
 fn load_pointers(a: &mut Assembly, pointers: &[Option<Register>]) {
     for (slot, register) in pointers.iter().enumerate() {
         if let Some(register) = *register {
@@ -183,6 +213,9 @@ pub(super) fn stage_over(a: &mut Assembly, stage: &Stage, pitch: i32) -> Option<
     Some(())
 }
 
+/// How many rows a stage over memory looks ahead.
+const ROWS_AHEAD: isize = 8;
+
 /// The stage on one vector of each row.
 fn rows_of_vectors(
     a: &mut Assembly,
@@ -199,6 +232,10 @@ fn rows_of_vectors(
     let mut pool: Vec<usize> = (1..a.vectors.n_registers()).rev().collect();
     let site = Site { product: 0, row: 0, element: 0, lanes };
     stage.site(a, site, &mut pool, pointers)?;
+    for (slot, &register) in stage.slots.iter().zip(pointers).filter(|(slot, _)| slot.row_step != 0) {
+        let ahead = i32::try_from(slot.row_step * ROWS_AHEAD).ok()?;
+        a.prefetch((register.expect("every slot has a register"), ahead));
+    }
     for (slot, &register) in stage.slots.iter().zip(pointers) {
         a.add(register.expect("every slot has a register"), i32::try_from(slot.row_step).ok()?);
     }
