@@ -115,7 +115,8 @@ impl Case {
         let reach = |sizes: (usize, usize), strides: (usize, usize)| {
             (sizes.0 - 1) * strides.0 + (sizes.1 - 1) * strides.1 + 1
         };
-        let lens = [reach((m, k), self.a), reach((k, n), self.b), reach((m, n), self.y), n, reach((m, n), self.y)];
+        let lens =
+            [reach((m, k), self.a), reach((k, n), self.b), reach((m, n), self.y), n, reach((m, n), self.y)];
         for (id, len) in lens.into_iter().enumerate() {
             let list = if id == 2 { &mut program.outputs } else { &mut program.inputs };
             let home = if id == 2 { Home::Output(list.len()) } else { Home::Input(list.len()) };
@@ -270,7 +271,10 @@ fn main() {
     cases.push(square("1024³", 1024, 1024, 1024));
     cases.push(square("odd 127·311·257", 127, 311, 257));
     cases.push(square("odd 1021·1013·1019", 1021, 1013, 1019));
-    println!("{:48} {:>12}  {:>5} {:>13}  {:>13} {:>8} {:>9}", "product (M K N)", "GFLOP/s", "peak", "10-90 %", "matrixmult. ×", "µs", "compile");
+    println!(
+        "{:48} {:>12}  {:>5} {:>13}  {:>13} {:>8} {:>9}",
+        "product (M K N)", "GFLOP/s", "peak", "10-90 %", "matrixmult. ×", "µs", "compile"
+    );
     let only = std::env::args().nth(3).unwrap_or_default();
     for isa in Isa::available().into_iter().filter(|isa| format!("{isa:?}").contains(&only)) {
         println!("{isa:?}");

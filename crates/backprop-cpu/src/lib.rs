@@ -13,8 +13,8 @@ mod contract;
 mod control;
 mod index;
 pub mod kernel;
-pub mod native;
 mod movement;
+pub mod native;
 mod pointwise;
 mod reduce;
 

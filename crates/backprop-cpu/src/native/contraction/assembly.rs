@@ -278,9 +278,7 @@ impl Assembly {
         // The encoding with the fewest bytes; the upper lanes are zeroed too.
         if to < 16 {
             let x = Register::XMM0 + to as u32;
-            self.put(
-                Instruction::with3(Code::VEX_Vxorps_xmm_xmm_xmmm128, x, x, x).expect("an operand fits"),
-            );
+            self.put(Instruction::with3(Code::VEX_Vxorps_xmm_xmm_xmmm128, x, x, x).expect("an operand fits"));
         } else {
             self.operate(Operation::Xor, to, to, to);
         }
@@ -420,8 +418,8 @@ impl Assembly {
                 DType::F64 => Code::EVEX_Vfpclasspd_kr_k1_zmmm512b64_imm8,
                 _ => Code::EVEX_Vfpclassps_kr_k1_zmmm512b32_imm8,
             };
-            let mut instruction = Instruction::with3(code, SCRATCH_MASK, v.register(x), NOT_FINITE)
-                .expect("an operand fits");
+            let mut instruction =
+                Instruction::with3(code, SCRATCH_MASK, v.register(x), NOT_FINITE).expect("an operand fits");
             if lanes == Lanes::Tail {
                 instruction.set_op_mask(TAIL);
             }

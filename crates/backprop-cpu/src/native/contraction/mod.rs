@@ -3,7 +3,7 @@
 //! ```text
 //! Contraction ─► Plan: which axis fills vectors, panels, tiles    (plan)
 //!             ─► code of each kind of tile, and of the stage      (tile, stage, assembly)
-//!             ─► Kernel: for each panel { pack; for each chunk { tiles; stage } }
+//!             ─► Kernel: for each chunk { for each panel { pack it the first time; tiles; stage } }
 //! ```
 //!
 //! The order of each sum is the IR's: nothing that is chosen here decides bits.
@@ -123,80 +123,89 @@ impl Kernel for MachineCode {
     }
 
     unsafe fn run(&self, bases: &[*mut u8], scratch: *mut u8, units: Range<usize>) -> Outcome {
-        let (n_panels, n_chunks) = (self.plan.panels.n_parts, self.plan.n_chunks());
+        let plan = &self.plan;
+        let (n_panels, n_chunks) = (plan.panels.n_parts, plan.n_chunks());
         let mut is_not_finite = false;
         if self.n_batches * n_panels * n_chunks == 0 {
             return Outcome::default();
         }
-        let mut unit = units.start;
-        while unit < units.end {
-            let (panel, first) = (unit / n_chunks, unit % n_chunks);
-            let chunks = first..n_chunks.min(first + units.end - unit);
-            unit += chunks.len();
-            let run = Run { code: self, bases, scratch, batch: panel / n_panels, panel: panel % n_panels };
-            // SAFETY: as this function's; the panel and its chunks are some of the units.
-            is_not_finite |= unsafe { run.chunks(chunks) };
+        let mut run = Run { code: self, bases, scratch, batch: 0, group: usize::MAX, packed: 0 };
+        for unit in units {
+            let (batch, unit) = (unit / (n_panels * n_chunks), unit % (n_panels * n_chunks));
+            let (group, unit) = (unit / (plan.group * n_chunks), unit % (plan.group * n_chunks));
+            if (batch, group) != (run.batch, run.group) {
+                (run.batch, run.group, run.packed) = (batch, group, 0);
+            }
+            let first_panel = group * plan.group;
+            let n_panels = plan.group.min(n_panels - first_panel);
+            let (chunk, panel) = (unit / n_panels, first_panel + unit % n_panels);
+            // SAFETY: as this function's; the chunk of the panel is one of the units.
+            is_not_finite |= unsafe { run.chunk(panel, chunk) };
         }
         Outcome { is_faulty: false, is_not_finite }
     }
 }
 
-/// One panel of one batch.
+/// One group of panels of one batch.
 struct Run<'a> {
     code: &'a MachineCode,
     bases: &'a [*mut u8],
     scratch: *mut u8,
     batch: usize,
-    panel: usize,
+    group: usize,
+    /// The panels of the group that have been packed, a bit each.
+    packed: u64,
 }
 
 impl Run<'_> {
-    /// Runs some chunks of the panel; whether a watched store was not finite.
+    /// Runs a chunk of a panel; whether a watched store was not finite.
     ///
     /// # Safety
     /// As [`Kernel::run`].
-    unsafe fn chunks(&self, chunks: Range<usize>) -> bool {
+    unsafe fn chunk(&mut self, panel: usize, chunk: usize) -> bool {
         let plan = &self.code.plan;
-        let (first_lane, end_lane) = plan.lanes_of(self.panel);
+        let (first_lane, end_lane) = plan.lanes_of(panel);
         let mut lanes = self.element(&plan.roles.lanes, first_lane);
-        let mut lane_k = plan.roles.lanes.k * plan.vectors.dtype.size() as isize;
+        let size = plan.vectors.dtype.size() as isize;
+        let mut lane_k = plan.roles.lanes.k * size;
         if plan.packing == Packing::Copied {
-            let pitch = plan.packed_pitch(self.panel);
-            let size = plan.vectors.dtype.size() as isize;
-            let from = Matrix {
-                start: lanes,
-                row: lane_k,
-                column: plan.roles.lanes.along * size,
-                n_rows: plan.roles.n_k,
-                n_columns: end_lane - first_lane,
-            };
-            // SAFETY: scratch memory starts with room for a panel.
-            unsafe { pack::pack(plan.vectors, from, self.scratch, pitch) };
-            (lanes, lane_k) = (self.scratch, pitch as isize);
+            let pitch = plan.packed_pitch(panel);
+            let place = panel - self.group * plan.group;
+            // SAFETY: scratch memory starts with room for the panels of a group.
+            let to = unsafe { self.scratch.add(place * plan.packed_panel()) };
+            if self.packed & (1 << place) == 0 {
+                self.packed |= 1 << place;
+                let from = Matrix {
+                    start: lanes,
+                    row: lane_k,
+                    column: plan.roles.lanes.along * size,
+                    n_rows: plan.roles.n_k,
+                    n_columns: end_lane - first_lane,
+                };
+                // SAFETY: the program was verified: the factor's elements lie inside its buffer.
+                unsafe { pack::pack(plan.vectors, from, to, pitch) };
+            }
+            (lanes, lane_k) = (to, pitch as isize);
         }
-        let mut is_not_finite = false;
-        for chunk in chunks {
-            let tiles = chunk * plan.chunk..plan.tiles.n_parts.min((chunk + 1) * plan.chunk);
-            // SAFETY: as above.
-            is_not_finite |= unsafe { self.tiles(tiles, lanes, lane_k) };
-        }
-        is_not_finite
+        let tiles = chunk * plan.chunk..plan.tiles.n_parts.min((chunk + 1) * plan.chunk);
+        // SAFETY: as above.
+        unsafe { self.tiles(panel, tiles, lanes, lane_k) }
     }
 
     /// Runs tiles that lie below each other; whether a watched store was not finite.
     ///
     /// # Safety
     /// As [`Kernel::run`]; `lanes` is the panel's first element, `lane_k` the bytes from k to k.
-    unsafe fn tiles(&self, tiles: Range<usize>, lanes: *const u8, lane_k: isize) -> bool {
+    unsafe fn tiles(&self, panel: usize, tiles: Range<usize>, lanes: *const u8, lane_k: isize) -> bool {
         let plan = &self.code.plan;
-        let [panel_bytes, product_bytes, _] = plan.scratch();
+        let [packed_bytes, product_bytes, _] = plan.scratch();
         // SAFETY: scratch memory has these parts, one after the other.
         let (product, turned) = unsafe {
-            let product = self.scratch.add(panel_bytes);
+            let product = self.scratch.add(packed_bytes);
             (product, product.add(product_bytes))
         };
         let (first_row, end_row) = (plan.tiles.start(tiles.start), plan.tiles.start(tiles.end));
-        let (first_lane, end_lane) = plan.lanes_of(self.panel);
+        let (first_lane, end_lane) = plan.lanes_of(panel);
         let mut call = Call {
             rows: std::ptr::null(),
             lanes,
@@ -233,7 +242,7 @@ impl Run<'_> {
                     call.product = product.wrapping_add((row - first_row) * plan.pitch());
                 }
                 // SAFETY: the code was made for this kind of tiles, and the call names elements that exist.
-                unsafe { self.code.call(self.code.tiles[plan.kind(is_higher, self.panel)], &mut call) };
+                unsafe { self.code.call(self.code.tiles[plan.kind(is_higher, panel)], &mut call) };
             }
             k += call.n_k;
             if k >= plan.roles.n_k {
@@ -277,8 +286,7 @@ impl Run<'_> {
                 Source::Constant(number) => (&raw const plan.stage.constants[*number]).cast_mut().cast(),
                 Source::Spot(spot) => {
                     let batch = self.batch_offset(&spot.batch);
-                    let element =
-                        spot.offset + batch + row as isize * spot.row + lane as isize * spot.lane;
+                    let element = spot.offset + batch + row as isize * spot.row + lane as isize * spot.lane;
                     let base = self.bases[spot.buffer as usize];
                     base.wrapping_offset(element * spot.dtype.size() as isize)
                 }

@@ -30,7 +30,8 @@ pub(super) unsafe fn pack(vectors: Vectors, from: Matrix, to: *mut u8, pitch: us
     // SAFETY: as this function's.
     unsafe {
         match (vectors.dtype, vectors.isa) {
-            _ if from.column == size => copy_rows(vectors, from, to, pitch),
+            (_, Isa::Avx512) if from.column == size => copy_rows_avx512(from, to, pitch, size as usize),
+            (_, Isa::Avx2) if from.column == size => copy_rows_avx2(from, to, pitch, size as usize),
             (DType::F32, Isa::Avx512) if from.row == size => transpose_f32_avx512(from, to, pitch),
             (DType::F32, Isa::Avx2) if from.row == size => transpose_f32_avx2(from, to, pitch),
             (DType::F64, Isa::Avx512) if from.row == size => transpose_f64_avx512(from, to, pitch),
@@ -45,19 +46,54 @@ pub(super) unsafe fn pack(vectors: Vectors, from: Matrix, to: *mut u8, pitch: us
 ///
 /// # Safety
 /// As [`pack`].
-unsafe fn copy_rows(vectors: Vectors, from: Matrix, to: *mut u8, pitch: usize) {
-    let bytes = from.n_columns * vectors.dtype.size();
-    let whole = bytes.next_multiple_of(vectors.bytes());
+#[target_feature(enable = "avx512f")]
+unsafe fn copy_rows_avx512(from: Matrix, to: *mut u8, pitch: usize, size: usize) {
+    // SAFETY: as this function's.
+    unsafe { copy_rows::<64>(from, to, pitch, size) }
+}
+
+/// Rows whose elements are neighbours already.
+///
+/// # Safety
+/// As [`pack`].
+#[target_feature(enable = "avx2")]
+unsafe fn copy_rows_avx2(from: Matrix, to: *mut u8, pitch: usize, size: usize) {
+    // SAFETY: as this function's.
+    unsafe { copy_rows::<32>(from, to, pitch, size) }
+}
+
+/// Rows whose elements, `size` bytes each, are neighbours already, in vectors of `WIDTH` bytes.
+///
+/// # Safety
+/// As [`pack`].
+#[inline(always)]
+unsafe fn copy_rows<const WIDTH: usize>(from: Matrix, to: *mut u8, pitch: usize, size: usize) {
+    let bytes = from.n_columns * size;
+    let whole = bytes / WIDTH * WIDTH;
     for row in 0..from.n_rows {
-        // SAFETY: row `row` of both matrices; `whole` is at most the pitch.
+        let source = from.start.wrapping_offset(row as isize * from.row);
+        // SAFETY: row `row` of both matrices, and the zeros that end it: a vector at most. To look ahead is
+        // no access.
         unsafe {
-            let source = from.start.offset(row as isize * from.row);
             let target = to.add(row * pitch);
-            std::ptr::copy_nonoverlapping(source, target, bytes);
-            std::ptr::write_bytes(target.add(bytes), 0, whole - bytes);
+            let ahead = source.wrapping_offset(ROWS_AHEAD * from.row);
+            for at in (0..bytes).step_by(64) {
+                _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(at).cast());
+            }
+            for at in (0..whole).step_by(WIDTH) {
+                target.add(at).cast::<[u8; WIDTH]>().write(source.add(at).cast::<[u8; WIDTH]>().read());
+            }
+            if whole < bytes {
+                let mut last = [0; WIDTH];
+                std::ptr::copy_nonoverlapping(source.add(whole), last.as_mut_ptr(), bytes - whole);
+                target.add(whole).cast::<[u8; WIDTH]>().write(last);
+            }
         }
     }
 }
+
+/// How many rows a copy looks ahead: rows may be so far apart that the CPU does not guess the next one.
+const ROWS_AHEAD: isize = 16;
 
 /// Elements one by one.
 ///
@@ -100,10 +136,11 @@ macro_rules! transposition {
         /// As [`pack`]; elements of a column are neighbours.
         #[target_feature(enable = $features)]
         unsafe fn $name(from: Matrix, to: *mut u8, pitch: usize) {
-            for first_row in (0..from.n_rows).step_by($n) {
-                let $count = (from.n_rows - first_row).min($n);
-                for first_column in (0..from.n_columns).step_by($n) {
-                    let n_columns = (from.n_columns - first_column).min($n);
+            // Down each column first: as many streams as a block has columns, which the CPU can foresee.
+            for first_column in (0..from.n_columns).step_by($n) {
+                let n_columns = (from.n_columns - first_column).min($n);
+                for first_row in (0..from.n_rows).step_by($n) {
+                    let $count = (from.n_rows - first_row).min($n);
                     let mut block: [$V; $n] = [$zero; $n];
                     for (column, vector) in block.iter_mut().enumerate().take(n_columns) {
                         // SAFETY: `count` elements of a column, from one that exists on.
@@ -293,7 +330,11 @@ mod tests {
         for (at, &element) in packed.iter().enumerate() {
             let (i, j) = (at / pitch, at % pitch);
             let expect = if j < n_columns { (100 * i + j) as f32 } else { 0.0 };
-            assert_eq!(element, T::from(expect), "{vectors:?} {n_rows}×{n_columns}, {strides:?}, at {i}, {j}");
+            assert_eq!(
+                element,
+                T::from(expect),
+                "{vectors:?} {n_rows}×{n_columns}, {strides:?}, at {i}, {j}"
+            );
         }
     }
 

@@ -1,12 +1,13 @@
 //! How a contraction is cut into panels and tiles: chosen by sizes, never by what decides bits.
 //!
 //! ```text
-//!             lanes: panels of up to four vectors
+//!             lanes: panels of up to four vectors, in groups
 //!           ┌──────────┬──────────┬───────┐
 //!    rows:  │ tile     │          │       │   a tile's sums stay in registers for all k of a block
 //!   chunks  │ tile     │          │       │   a panel is packed once, if at all, and used by every tile below
 //!  of tiles ├──────────┼──────────┼───────┤
-//!           │          │          │       │   one chunk of one panel is a unit
+//!           │          │          │       │   one chunk of one panel is a unit; units run through a group
+//!           │          │          │       │   chunk by chunk, so that a chunk of rows stays in the caches
 //! ```
 
 use backprop_opt::loops::{Contraction, Program};
@@ -14,7 +15,7 @@ use backprop_opt::loops::{Contraction, Program};
 use super::assembly::Vectors;
 use super::roles::{Orientation, Roles};
 use super::stage::{Axis, Stage};
-use super::tile::{Layout, Tile};
+use super::tile::{self, Layout, Tile};
 use crate::native::Isa;
 
 /// A whole, cut into parts that differ by at most one; larger parts first.
@@ -84,6 +85,8 @@ pub(super) struct Plan {
     pub tiles: Split,
     /// Tiles below each other in a unit.
     pub chunk: usize,
+    /// Panels next to each other that are packed at the same time.
+    pub group: usize,
     /// What it is thought to cost, in vector instructions.
     pub cost: f64,
 }
@@ -131,6 +134,10 @@ impl Plan {
             }
         };
 
+        let panel_bytes = panels.largest() * vectors.bytes() * roles.n_k;
+        let group = GROUP_BYTES / panel_bytes.max(1);
+        let group = group.clamp(1, GROUP_PANELS.max(panels.n_parts / 4).min(MAX_GROUP_PANELS));
+
         let (rows, k) = (roles.n_rows as f64, roles.n_k as f64);
         let n_vectors = n_vectors as f64;
         let per_packed = match packing {
@@ -144,8 +151,11 @@ impl Plan {
             (Axis::Lanes, Handover::Memory) => 5.0,
             (Axis::Rows, _) => 12.0,
         };
-        let cost = rows * n_vectors * (k + per_product) + n_vectors * k * per_packed;
-        Some(Plan { vectors, roles, stage, packing, handover, panels, tiles, chunk, cost })
+        let n_chunks = tiles.n_parts.div_ceil(chunk) as f64;
+        let is_far = roles.rows.k.unsigned_abs() * size as usize >= tile::FAR as usize;
+        let per_k = if is_far && roles.n_rows * roles.n_k > FAR_ELEMENTS { 100.0 } else { 0.0 };
+        let cost = rows * n_vectors * (k + per_product) + n_vectors * k * per_packed + n_chunks * k * per_k;
+        Some(Plan { vectors, roles, stage, packing, handover, panels, tiles, chunk, group, cost })
     }
 
     /// The lanes of a panel, from which to which.
@@ -220,14 +230,22 @@ impl Plan {
         (self.panels.size + usize::from(self.panels.is_larger(panel))) * self.vectors.bytes()
     }
 
-    /// Bytes of scratch memory: a packed panel, products, transposed products.
+    /// Bytes from panel to panel of those that are packed; no multiple of a page, so that they do not all want
+    /// the same sets of a cache.
+    pub fn packed_panel(&self) -> usize {
+        self.pitch() * self.roles.n_k + 128
+    }
+
+    /// Bytes of scratch memory: packed panels of a group, products, transposed products.
     pub fn scratch(&self) -> [usize; 3] {
-        let panel = if self.packing == Packing::Copied { self.pitch() * self.roles.n_k } else { 0 };
+        let is_copied = self.packing == Packing::Copied;
+        let n_panels = if is_copied { self.group.min(self.panels.n_parts) } else { 0 };
+        let panels = n_panels * self.packed_panel();
         let rows = self.chunk * self.tiles.largest();
         let products = if self.handover == Handover::Memory { self.pitch() * rows } else { 0 };
         let lanes = self.panels.largest() * self.vectors.lanes();
         let turned = if self.stage.axis == Axis::Rows { self.turned_pitch() * lanes } else { 0 };
-        [panel, products, turned].map(|bytes| bytes.next_multiple_of(64))
+        [panels, products, turned].map(|bytes| bytes.next_multiple_of(64))
     }
 
     /// How tiles of a kind find their operands; `None` if distances are too great for an instruction.
@@ -287,6 +305,20 @@ const DIRECT_SPAN: usize = 16 << 10;
 /// Rows of a chunk whose products go through memory: a whole number of vectors once transposed, and small
 /// enough to stay in the L1 cache.
 const CHUNK_ROWS: usize = 48;
+
+/// Packed panels of a group: they come from the L3 cache once for each chunk, one after the other.
+const GROUP_BYTES: usize = 2 << 20;
+
+/// The panels of a group, for contractions with few of them; others are cut into four groups, so that few
+/// threads need to pack the same.
+const GROUP_PANELS: usize = 4;
+
+/// The most panels of a group.
+const MAX_GROUP_PANELS: usize = 64;
+
+/// Rows with more elements than this come from beyond the L2 cache. Where each k is a line of its own, that
+/// costs: 2.5 ms of 24 for 2048 × 2048 (Zen 4), or about a hundred cycles for each k of a chunk.
+const FAR_ELEMENTS: usize = 1 << 20;
 
 /// FMAs of a chunk: enough to make the cost of a call small.
 const CHUNK_WORK: usize = 1 << 14;

@@ -104,9 +104,4 @@ impl Roles {
             stores: c.stage.stores.iter().filter_map(|store| spot(&store.to)).collect(),
         }
     }
-
-    /// What the stage touches.
-    pub fn spots(&self) -> impl Iterator<Item = &Spot> {
-        self.loads.iter().flatten().chain(&self.stores)
-    }
 }

@@ -130,7 +130,9 @@ impl Stage {
             Instr::Unary(Unary::Reciprocal, _) => Some(self.constant(one)),
             Instr::Logic(Logic::Not, _, _) => Some(self.constant(u64::MAX)),
             Instr::Compare(_, x, _) if self.dtypes[x as usize] == DType::Bool => return None,
-            Instr::Product | Instr::Fma(..) | Instr::Compare(..) | Instr::Select(..) | Instr::Logic(..) => None,
+            Instr::Product | Instr::Fma(..) | Instr::Compare(..) | Instr::Select(..) | Instr::Logic(..) => {
+                None
+            }
             Instr::Unary(Unary::Sqrt | Unary::Square, _) => None,
             Instr::Binary(op, ..) if op != Binary::Pow => None,
             _ => return None,

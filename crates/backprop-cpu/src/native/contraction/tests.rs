@@ -3,8 +3,8 @@
 use backprop_core::DType;
 use backprop_core::ops::{Binary, Compare, Logic, Unary};
 use backprop_opt::loops::{
-    Access, Buffer, Code, Contraction, Factor, Home, Instr, Kind, Outcome, Place, Program, Stage, Step, Store,
-    Strides,
+    Access, Buffer, Code, Contraction, Factor, Home, Instr, Kind, Outcome, Place, Program, Stage, Step,
+    Store, Strides,
 };
 use iced_x86::{Decoder, DecoderOptions, OpKind};
 
@@ -96,8 +96,7 @@ enum Lie {
     OneRow,
 }
 
-const LIES: [Lie; 6] =
-    [Lie::RowMajor, Lie::Transposed, Lie::Loose, Lie::Backward, Lie::Shared, Lie::OneRow];
+const LIES: [Lie; 6] = [Lie::RowMajor, Lie::Transposed, Lie::Loose, Lie::Backward, Lie::Shared, Lie::OneRow];
 
 /// What is done with each product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +140,13 @@ struct Building {
 
 impl Building {
     /// A new buffer for an access that has yet no buffer; it is made just large enough.
-    fn buffer(&mut self, dtype: DType, access: &mut Access, sizes: (&[usize], &[usize]), is_output: bool) -> u32 {
+    fn buffer(
+        &mut self,
+        dtype: DType,
+        access: &mut Access,
+        sizes: (&[usize], &[usize]),
+        is_output: bool,
+    ) -> u32 {
         let (low, high) = access.range(sizes.0, sizes.1).unwrap_or((0, -1));
         access.offset -= low;
         let len = (high - low + 1) as usize;
@@ -229,7 +234,7 @@ impl Case {
         let mut bias_strides = vec![0; plain.len()];
         bias_strides[rows.len()] = 1;
         let p = code.push(Instr::Product, d);
-        let mut load = |building: &mut Building, code: &mut Code, strides: &[isize], dtype: DType| {
+        let load = |building: &mut Building, code: &mut Code, strides: &[isize], dtype: DType| {
             let number = code.access(access(building, strides, dtype, false));
             code.push(Instr::Load(number), dtype)
         };
@@ -355,7 +360,8 @@ fn reference(contraction: &Contraction, buffers: &mut [(DType, Vec<u8>)]) -> Out
             for j in 0..c.n {
                 let factor = |f: &Factor, row: usize, column: usize| {
                     let batch: isize = index.iter().zip(&f.batch_strides).map(|(&i, s)| i as isize * s).sum();
-                    let at = f.offset + batch + row as isize * f.row_stride + column as isize * f.column_stride;
+                    let at =
+                        f.offset + batch + row as isize * f.row_stride + column as isize * f.column_stride;
                     read(&buffers[f.buffer as usize].1, c.dtype, at as usize)
                 };
                 let mut y = 0.0;
@@ -395,10 +401,18 @@ fn reference(contraction: &Contraction, buffers: &mut [(DType, Vec<u8>)]) -> Out
                         Instr::Binary(Binary::Mul, a, b) => round(v(a) * v(b)),
                         Instr::Binary(Binary::Div, a, b) => round(v(a) / v(b)),
                         Instr::Binary(Binary::Maximum, a, b) => {
-                            if v(b) > v(a) || v(b).is_nan() { v(b) } else { v(a) }
+                            if v(b) > v(a) || v(b).is_nan() {
+                                v(b)
+                            } else {
+                                v(a)
+                            }
                         }
                         Instr::Binary(Binary::Minimum, a, b) => {
-                            if v(b) < v(a) || v(b).is_nan() { v(b) } else { v(a) }
+                            if v(b) < v(a) || v(b).is_nan() {
+                                v(b)
+                            } else {
+                                v(a)
+                            }
                         }
                         Instr::Fma(a, b, c) => fma(v(a), v(b), v(c)),
                         Instr::Compare(Compare::Gt, a, b) => truth(v(a) > v(b)),
@@ -406,7 +420,13 @@ fn reference(contraction: &Contraction, buffers: &mut [(DType, Vec<u8>)]) -> Out
                         Instr::Compare(Compare::Ne, a, b) => truth(v(a) != v(b)),
                         Instr::Logic(Logic::Not, a, _) => 1.0 - v(a),
                         Instr::Logic(Logic::Or, a, b) => v(a).max(v(b)),
-                        Instr::Select(c, a, b) => if v(c) != 0.0 { v(a) } else { v(b) },
+                        Instr::Select(c, a, b) => {
+                            if v(c) != 0.0 {
+                                v(a)
+                            } else {
+                                v(b)
+                            }
+                        }
                         other => panic!("{other:?} is in no test"),
                     });
                 }
@@ -620,9 +640,13 @@ fn every_instruction_decodes_to_what_was_meant() {
             for work in WORKS {
                 let program = Case { dtype, ..plain(61, 149, 19, work) }.program();
                 for handover in [Handover::Registers, Handover::Memory] {
-                    let Some(mut plan) = Plan::choose(&program, contraction_of(&program), isa) else { continue };
+                    let Some(mut plan) = Plan::choose(&program, contraction_of(&program), isa) else {
+                        continue;
+                    };
                     plan.handover = handover;
-                    let Some(MachineBytes { bytes, instructions, .. }) = MachineBytes::new(&plan) else { continue };
+                    let Some(MachineBytes { bytes, instructions, .. }) = MachineBytes::new(&plan) else {
+                        continue;
+                    };
                     let decoder = Decoder::new(64, &bytes, DecoderOptions::NONE);
                     let mut n_decoded = 0;
                     let decoded: Vec<_> = decoder.into_iter().collect();
@@ -638,7 +662,11 @@ fn every_instruction_decodes_to_what_was_meant() {
                         if found.op0_kind() == OpKind::NearBranch64 {
                             assert!(starts.contains(&found.near_branch_target()), "{found:?}");
                         } else {
-                            assert_eq!(found.memory_displacement64(), meant.memory_displacement64(), "{found:?}");
+                            assert_eq!(
+                                found.memory_displacement64(),
+                                meant.memory_displacement64(),
+                                "{found:?}"
+                            );
                         }
                         assert_eq!(found.op_mask(), meant.op_mask());
                         assert_eq!(found.zeroing_masking(), meant.zeroing_masking());

@@ -63,7 +63,9 @@ pub(super) fn tiles(a: &mut Assembly, tile: Tile, layout: Layout, stage: Option<
     let next_tile = a.label();
     if let Some(stage) = stage.filter(|_| layout.has_k) {
         // What the stage will read and write arrives while the products are summed.
-        for (slot, Slot { row_step, .. }) in stage.slots.iter().enumerate().filter(|(_, slot)| slot.row_step != 0) {
+        for (slot, Slot { row_step, .. }) in
+            stage.slots.iter().enumerate().filter(|(_, slot)| slot.row_step != 0)
+        {
             a.load_word(RAX, call::pointer(slot));
             for row in 0..rows {
                 for vector in 0..vectors {
@@ -129,8 +131,7 @@ pub(super) fn tiles(a: &mut Assembly, tile: Tile, layout: Layout, stage: Option<
         }
         Some(stage) => {
             let registers = [RCX, RSI, R8, R9, R10, R11];
-            let pointers: Vec<_> =
-                (0..stage.slots.len()).map(|slot| registers.get(slot).copied()).collect();
+            let pointers: Vec<_> = (0..stage.slots.len()).map(|slot| registers.get(slot).copied()).collect();
             load_pointers(a, &pointers);
             let mut pool: Vec<usize> = (rows * vectors..a.vectors.n_registers()).rev().collect();
             for row in 0..rows {
@@ -166,7 +167,7 @@ fn far(stride: i32) -> Option<i32> {
 }
 
 /// Strides from which on a prefetch for each k is worth its instruction, in bytes.
-const FAR: u32 = 1024;
+pub(super) const FAR: u32 = 1024;
 
 /// How many k to look ahead: about the latency of memory, at a FMA a cycle.
 const AHEAD: i32 = 16;
