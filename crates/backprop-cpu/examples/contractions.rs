@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use backprop_core::DType;
 use backprop_core::ops::{Binary, Compare};
-use backprop_cpu::native::{Isa, contraction};
+use backprop_cpu::native::{self, Isa};
 use backprop_opt::loops::{
     Access, Buffer, Code, Contraction, Factor, Home, Instr, Kind, Place, Program, Stage, Step, Store,
 };
@@ -289,7 +289,7 @@ fn measure(case: &Case, isa: Isa, k_block: usize) {
     let Kind::Contraction(contraction_step) = &program.steps[0].kind else { unreachable!("the one step") };
     let compile = |_| {
         let start = Instant::now();
-        let kernel = contraction::contraction(&program, contraction_step, isa).expect("there is code");
+        let kernel = native::contraction(&program, contraction_step, isa).expect("there is code");
         (start.elapsed().as_secs_f64() * 1e6, kernel)
     };
     let (compile_us, kernel) = (0..5).map(compile).min_by(|a, b| a.0.total_cmp(&b.0)).expect("five tries");

@@ -13,6 +13,7 @@ mod contract;
 mod control;
 mod index;
 pub mod kernel;
+pub mod math;
 mod movement;
 pub mod native;
 mod pointwise;

@@ -1,53 +1,89 @@
-//! Pages of machine code: written, then made executable; never both.
+//! Pages that hold machine code: written first, then made executable, never both at once.
 
-/// Machine code that can run.
+/// Machine code in pages of its own; they go back to the system on drop.
 #[derive(Debug)]
 pub struct CodePages {
     start: *mut u8,
-    len: usize,
+    code_bytes: usize,
 }
 
-// SAFETY: the pages are only read once they are made.
+// SAFETY: the pages are read and run, and written by nobody from `CodePages::new` on.
 unsafe impl Send for CodePages {}
-// SAFETY: as above.
+// SAFETY: as for `Send`.
 unsafe impl Sync for CodePages {}
 
 impl CodePages {
-    /// Copies code into fresh pages; `None` where the system refuses them.
+    /// The address of the code: the start of a page.
+    pub fn start(&self) -> *const u8 {
+        self.start
+    }
+
+    /// The code.
+    pub fn code(&self) -> &[u8] {
+        // SAFETY: the pages are readable, initialised this far, and unchanged while `self` lives.
+        unsafe { std::slice::from_raw_parts(self.start, self.code_bytes) }
+    }
+}
+
+#[cfg(unix)]
+impl CodePages {
+    /// Maps `code`; `None` where the system refuses, or there is none.
     pub fn new(code: &[u8]) -> Option<CodePages> {
-        let len = code.len().max(1);
-        // SAFETY: fresh private pages, at a place that the system chooses.
+        let len = code.len();
+        if len == 0 {
+            return None;
+        }
+        // SAFETY: a new private mapping touches nothing that exists.
         let start = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                len,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-                -1,
-                0,
-            )
+            let access = libc::PROT_READ | libc::PROT_WRITE;
+            libc::mmap(std::ptr::null_mut(), len, access, libc::MAP_PRIVATE | libc::MAP_ANON, -1, 0)
         };
         if start == libc::MAP_FAILED {
             return None;
         }
-        let pages = CodePages { start: start.cast(), len };
-        // SAFETY: the pages are ours, writable, and at least as long as the code.
-        let refused = unsafe {
-            std::ptr::copy_nonoverlapping(code.as_ptr(), pages.start, code.len());
-            libc::mprotect(start, len, libc::PROT_READ | libc::PROT_EXEC)
-        };
+        // Dropped on refusal below.
+        let pages = CodePages { start: start.cast(), code_bytes: len };
+        // SAFETY: the mapping has `len` writable bytes, and is nobody else's.
+        unsafe { std::ptr::copy_nonoverlapping(code.as_ptr(), pages.start, len) };
+        // SAFETY: the mapping is ours; from here on nobody writes it.
+        let refused = unsafe { libc::mprotect(start, len, libc::PROT_READ | libc::PROT_EXEC) };
         (refused == 0).then_some(pages)
-    }
-
-    /// The address of the code.
-    pub fn start(&self) -> *const u8 {
-        self.start
     }
 }
 
+#[cfg(unix)]
 impl Drop for CodePages {
     fn drop(&mut self) {
-        // SAFETY: the pages are ours, and nobody runs them any more.
-        unsafe { libc::munmap(self.start.cast(), self.len) };
+        // SAFETY: mapped by `new` with this length; nothing borrowed from it outlives `self`.
+        unsafe { libc::munmap(self.start.cast(), self.code_bytes) };
+    }
+}
+
+#[cfg(not(unix))]
+impl CodePages {
+    /// `None`: here no code pages are asked for, and the portable engine runs.
+    pub fn new(_code: &[u8]) -> Option<CodePages> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_code_has_no_pages() {
+        assert!(CodePages::new(&[]).is_none());
+    }
+
+    #[cfg(all(unix, target_arch = "x86_64"))]
+    #[test]
+    fn code_runs_where_it_was_put() {
+        // mov eax, 12345; ret
+        let pages = CodePages::new(&[0xb8, 0x39, 0x30, 0, 0, 0xc3]).expect("code pages");
+        assert_eq!(pages.code().len(), 6);
+        // SAFETY: the code is a whole function of this type.
+        let run: extern "sysv64" fn() -> i32 = unsafe { std::mem::transmute(pages.start()) };
+        assert_eq!(run(), 12345);
     }
 }

@@ -1,0 +1,164 @@
+//! eˣ and what is made of it.
+
+use super::lane::{Float, Width, power_of_two};
+use super::polynomial::{Pair, Table, by_width, polynomial};
+
+/// (eʳ − 1 − r)/r², |r| ≤ ½·ln 2. Error in eʳ: 2^−28.0; 2^−56.2.
+const TAIL: Table = (
+    &[0.4999999403953552, 0.1666652113199234, 0.04166838899254799, 0.0083687175065279, 0.0013814547564834356],
+    &[
+        0.5000000000000011,
+        0.1666666666666641,
+        0.04166666666653031,
+        0.008333333333495412,
+        0.0013888888943602313,
+        0.0001984126950482397,
+        2.480149311965277e-05,
+        2.755758773007876e-06,
+        2.763024301891361e-07,
+        2.4999683341633064e-08,
+    ],
+);
+/// log₂ e, rounded.
+const LOG2_E: (f64, f64) = (1.4426950216293335, std::f64::consts::LOG2_E);
+/// ln 2, rounded, and the rest.
+const LN_2: (f64, f64) = (0.6931471824645996, std::f64::consts::LN_2);
+const LN_2_REST: (f64, f64) = (-1.9046542121259336e-09, 2.3190468138462996e-17);
+/// From the first to the second, results are neither 0 nor ∞: ln of half the least subnormal, a little lower,
+/// and of 2·(1 − 2⁻ᵖ)·2^bias, a little higher.
+const LEAST: (f64, f64) = (-104.0, -745.25);
+const GREATEST: (f64, f64) = (89.0, 710.0);
+
+/// eˣ = 2ⁿ·(one_and_r + rest), n an integer, the sum in 0.7 ..= 1.42.
+#[derive(Clone, Copy)]
+pub struct Exponential<F> {
+    n: F,
+    /// [`Width::ROUNDER`] + n
+    n_and_rounder: F,
+    one_and_r: F,
+    /// Below 0.07 in size.
+    rest: F,
+}
+
+impl<F: Float> Exponential<F> {
+    /// Of x in [`LEAST`] ..= [`GREATEST`], and a `low` of up to some ULP of x that is added to it.
+    #[inline(always)]
+    pub fn of(x: F, low: Option<F>) -> Self {
+        let lit = |value: (f64, f64)| x.lit(by_width::<F, _>(value));
+        let rounder = x.lit(F::Width::ROUNDER);
+        let n_and_rounder = x.mul_add(lit(LOG2_E), rounder);
+        let n = n_and_rounder - rounder;
+        // Exact: both are multiples of one ULP of ln 2 (or n = 0), and their difference is below ½.
+        let near = n.neg_mul_add(lit(LN_2), x);
+        let (r, low) = match low {
+            None => {
+                let r = n.neg_mul_add(lit(LN_2_REST), near);
+                (r, n.neg_mul_add(lit(LN_2_REST), near - r))
+            }
+            Some(low) => {
+                let rest = n.neg_mul_add(lit(LN_2_REST), low);
+                let r = near + rest;
+                (r, (near - r) + rest)
+            }
+        };
+        // 1 + r + (r²·tail + low), the first sum exact.
+        let square = r * r;
+        let rest = square.mul_add(polynomial(TAIL, r, square), low);
+        let first = Pair::sum(x.lit(1.0), r);
+        Exponential { n, n_and_rounder, one_and_r: first.high, rest: first.low + rest }
+    }
+
+    /// eˣ, rounded once.
+    #[inline(always)]
+    pub fn rounded(self) -> F {
+        (self.one_and_r + self.rest).scale(self.n)
+    }
+
+    /// eˣ·factor, for a factor in 2⁻¹⁹ ..= 2¹⁹.
+    #[inline(always)]
+    pub fn times(self, factor: Pair<F>) -> F {
+        self.power().times(factor).rounded().scale(self.n)
+    }
+
+    /// e^x·2⁻ⁿ
+    #[inline(always)]
+    fn power(self) -> Pair<F> {
+        Pair::sum(self.one_and_r, self.rest)
+    }
+
+    /// 2ⁿ, or the least normal number where that is more.
+    #[inline(always)]
+    fn factor(self) -> F {
+        let least = self.n.lit(F::Width::ROUNDER - (F::Width::BIAS - 1) as f64);
+        power_of_two(least.larger(self.n_and_rounder))
+    }
+
+    /// 1 + eˣ, x ≤ 0, as a pair.
+    #[inline(always)]
+    pub fn and_one(self) -> Pair<F> {
+        let (power, factor) = (self.power(), self.factor());
+        let sum = Pair::sum(factor.lit(1.0), power.high * factor);
+        Pair { low: power.low.mul_add(factor, sum.low), ..sum }
+    }
+
+    /// eˣ − 1, as a pair.
+    #[inline(always)]
+    fn minus_one(self) -> Pair<F> {
+        let factor = self.factor();
+        let high = self.one_and_r * factor;
+        let one = high.lit(1.0);
+        let difference = high - one;
+        // What that lost: the sum of Knuth 1997, §4.2.2, for operands of any sizes.
+        let taken = difference - high;
+        let lost = (high - (difference - taken)) - (one + taken);
+        Pair::sum(difference, self.rest.mul_add(factor, lost))
+    }
+}
+
+/// x where eˣ is neither 0 nor ∞, else a bound beyond which it is; NaN stays.
+#[inline(always)]
+pub fn clamped<F: Float>(x: F) -> F {
+    let lit = |value: (f64, f64)| x.lit(by_width::<F, _>(value));
+    lit(LEAST).larger(lit(GREATEST).smaller(x))
+}
+
+/// eˣ
+#[inline(always)]
+pub fn exp<F: Float>(x: F) -> F {
+    Exponential::of(clamped(x), None).rounded()
+}
+
+/// eˣ − 1, exact for small x.
+#[inline(always)]
+pub fn expm1<F: Float>(x: F) -> F {
+    let exponential = Exponential::of(clamped(x), None);
+    // Above, 1 is less than a rounding error; and eˣ may be ∞.
+    let large = x.lit(by_width::<F, _>((20.0, 40.0)));
+    let y = F::select(large.below(x), exponential.rounded(), exponential.minus_one().rounded());
+    F::select(x.equals(x.lit(0.0)), x, y)
+}
+
+/// tanh x = (e²ˣ − 1)/(e²ˣ − 1 + 2), x ≥ 0, then its sign.
+#[inline(always)]
+pub fn tanh<F: Float>(x: F) -> F {
+    // 1 − tanh x < 2e⁻²ˣ, less than half an ULP of 1 from here on.
+    let one_from = x.lit(by_width::<F, _>((9.5, 19.5)));
+    let size = one_from.smaller(x.abs());
+    let over = Exponential::of(size + size, None).minus_one();
+    let two = x.lit(2.0);
+    let under = Pair::sum(over.high.larger(two), over.high.smaller(two));
+    let under = Pair { low: under.low + over.low, ..under };
+    over.over(under).rounded().copysign(x)
+}
+
+/// 1/(1 + e⁻ˣ) for x ≥ 0, e⁻|x|/(1 + e⁻|x|) below.
+#[inline(always)]
+pub fn sigmoid<F: Float>(x: F) -> F {
+    let exponential = Exponential::of(clamped(-x.abs()), None);
+    let (zero, one) = (x.lit(0.0), x.lit(1.0));
+    let negative = x.below(zero);
+    // The factor 2ⁿ comes last, so that a subnormal result is rounded once.
+    let power = exponential.power();
+    let over = Pair { high: F::select(negative, power.high, one), low: F::select(negative, power.low, zero) };
+    over.over(exponential.and_one()).rounded().scale(F::select(negative, exponential.n, zero))
+}

@@ -1,0 +1,301 @@
+//! A stage: its column loops around vector code.
+//!
+//! ```text
+//! partial results start
+//! for each outer column loop:
+//!     what the innermost loop does not move
+//!     for column in steps of unroll · lanes:  the code, `unroll` times
+//!     the columns that are left
+//! partial results folded together
+//! ```
+
+use backprop_core::DType;
+use backprop_opt::loops::{Reduce, Stage};
+use iced_x86::Code;
+
+use super::body::{At, Body, Schedule};
+use super::fold::Folding;
+use super::machine::{COLUMN, FRAME, Machine, frame};
+use super::plan::{Origin, Plan, PlannedStage, Pointer};
+use super::translate::{Target, translate};
+use super::vector::{Kind, Op, Value, VectorCode, kind_of};
+use crate::native::Isa;
+use crate::native::assembler::{Mem, Operand};
+
+/// More nodes than this are left to others: registers and caches are of no use to such code.
+const MOST_NODES: usize = 5_000;
+/// Registers, for vectors and for masks, that one instruction may need beyond what lives across it.
+const SPARE: [usize; 2] = [6, 3];
+
+/// How the columns of a stage are cut into vectors.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    /// The number of lanes.
+    lanes: usize,
+    /// How many vectors an iteration of the innermost loop takes.
+    unroll: usize,
+    /// The number of columns of the innermost loop.
+    n: usize,
+}
+
+impl Cut {
+    /// The columns that the innermost loop covers.
+    fn looped(self) -> usize {
+        self.n - self.n % (self.lanes * self.unroll)
+    }
+}
+
+/// The number of lanes for columns of a stage.
+fn lanes_of(stage: &PlannedStage, isa: Isa) -> usize {
+    let dtypes = || stage.stage.code.dtypes.iter().copied();
+    let is_wide = dtypes().any(|dtype| kind_of(dtype) == Kind::Double)
+        || stage.stage.code.instrs.iter().any(|instr| {
+            // An index is a number of 64 bits.
+            matches!(instr, backprop_opt::loops::Instr::Gather { .. })
+        });
+    let most = isa.register_bytes() / if is_wide { 8 } else { 4 };
+    let n = *stage.columns.last().expect("a stage has a column loop");
+    let most = folding_all(stage).map(|reduce| reduce.lanes).fold(most, usize::min);
+    most.min(n.next_power_of_two())
+}
+
+/// Reductions whose partial results are by column.
+fn folding_all<'a>(stage: &'a PlannedStage) -> impl Iterator<Item = &'a Reduce> {
+    stage
+        .stage
+        .reduces
+        .iter()
+        .zip(&stage.folds_columns)
+        .filter(|(_, folds)| **folds)
+        .map(|(reduce, _)| reduce)
+}
+
+/// Of how many columns a unit is, where columns are shared out.
+pub fn block_of(stage: &PlannedStage, isa: Isa) -> usize {
+    lanes_of(stage, isa) * 1024
+}
+
+/// How many columns lie in blocks; what is left goes with the last one.
+pub fn n_in_blocks(stage: &PlannedStage, isa: Isa) -> usize {
+    let lanes = lanes_of(stage, isa);
+    let n = stage.columns[0];
+    n - n % lanes
+}
+
+/// Puts the code of a stage; `None` where it has none.
+pub fn put_stage(machine: &mut Machine, plan: &Plan, planned: &PlannedStage) -> Option<()> {
+    if planned.columns.contains(&0) {
+        return Some(());
+    }
+    let stage = planned.stage;
+    let lanes = lanes_of(planned, machine.isa);
+    let n = *planned.columns.last()?;
+    let n_vectors = n.div_ceil(lanes);
+    let n_partials = |reduce: &Reduce| (reduce.lanes / lanes).clamp(1, n_vectors);
+    let unroll = folding_all(planned).map(n_partials).max().unwrap_or(1);
+    let cut = Cut { lanes, unroll, n };
+    let code = vector_code(machine, plan, planned)?;
+    if code.nodes.len() * unroll > MOST_NODES {
+        return None;
+    }
+
+    let [invariant, varying] = code.split();
+    let mut is_used = vec![false; code.nodes.len()];
+    for &node in &varying {
+        code.nodes[node as usize].operands.iter().for_each(|&operand| is_used[operand as usize] = true);
+    }
+    let is_literal: Vec<bool> =
+        code.nodes.iter().map(|node| matches!(node.op, Op::Literal(_) | Op::Ramp(_))).collect();
+    let is_varying: Vec<bool> = code.nodes.iter().map(|node| node.varies).collect();
+    let all: Vec<Value> = [&invariant[..], &varying].concat();
+    let before =
+        Schedule::new(&code, invariant, |value| is_literal[value as usize] || is_used[value as usize]);
+    let uses = uses_from_outside(&code, &varying, &is_varying, &is_literal);
+    let inside =
+        Schedule::new(&code, varying, |value| !is_varying[value as usize] || is_literal[value as usize]);
+    let pressure = inside.pressure(&code);
+
+    let mut body = Body::new(machine, code, lanes);
+    let is_watched = [Kind::Word, Kind::Double].map(|kind| {
+        let watched = stage.stores.iter().filter(|store| store.watched);
+        watched
+            .map(|store| stage.code.dtype(store.value))
+            .any(|dtype| dtype.is_float() && kind_of(dtype) == kind)
+    });
+    body.start_watch(is_watched);
+    let pressure = if body.isa() == Isa::Avx512 { pressure } else { [pressure[0] + pressure[1], 0] };
+    let spare = |body: &Body| {
+        [false, true].map(|of_masks| {
+            let wanted = pressure[usize::from(of_masks)] + SPARE[usize::from(of_masks)];
+            body.registers.n_unpinned(of_masks).saturating_sub(wanted)
+        })
+    };
+    let mut left = spare(&body);
+    for (reduce, (&pointer, &folds)) in
+        stage.reduces.iter().zip(planned.reduces.iter().zip(&planned.folds_columns))
+    {
+        let dtype = stage.code.dtype(reduce.value);
+        let partials =
+            if folds { body.partials(n_partials(reduce), kind_of(dtype), &mut left) } else { Vec::new() };
+        body.foldings.push(Folding { fold: reduce.fold, dtype, pointer, partials });
+    }
+    body.start_folds();
+
+    let outer = &planned.columns[..planned.columns.len() - 1];
+    let loops: Vec<_> = outer.iter().map(|&size| body.machine.open_loop(size)).collect();
+    body.cache_pointers(&all);
+    if is_watched.contains(&true) && lanes < 4 {
+        body.mark_lanes(lanes);
+    }
+    body.put_nodes(&before, At { is_indexed: false, column: 0, n: lanes.min(n) });
+    put_columns(&mut body, cut, &inside, uses, plan.is_in_blocks, spare);
+    for (position, open) in loops.into_iter().enumerate().rev() {
+        let mine = move_of(planned, position);
+        body.machine.close_loop(open, |pointer| if mine(pointer) { pointer.columns[position] } else { 0 });
+    }
+    body.finish_folds();
+    body.finish_watch();
+    body.put_asides();
+    Some(())
+}
+
+/// Whether a column loop of this stage moves a pointer.
+fn move_of(planned: &PlannedStage, position: usize) -> impl Fn(&Pointer) -> bool {
+    let n_loops = planned.columns.len();
+    move |pointer| pointer.columns.len() == n_loops && pointer.columns[position] != 0
+}
+
+/// The nodes of a stage: code, stores, reductions.
+fn vector_code(machine: &mut Machine, plan: &Plan, planned: &PlannedStage) -> Option<VectorCode> {
+    let stage: &Stage = planned.stage;
+    let mut code = VectorCode::new(machine.isa);
+    let stride = |pointer: u32| *plan.pointers[pointer as usize].columns.last().expect("a column loop");
+    let targets: Vec<Target> =
+        planned.accesses.iter().map(|&pointer| Target { pointer, stride: stride(pointer) }).collect();
+    let wanted = stage.stores.iter().map(|store| store.value);
+    let wanted = wanted.chain(stage.reduces.iter().map(|reduce| reduce.value));
+    let n_columns = planned.columns.len();
+    let mut new_pointer = |target: Target| {
+        let unit = machine.pointer(target.pointer).unit;
+        let mut columns = vec![0; n_columns];
+        columns[n_columns - 1] = target.stride;
+        machine.add_pointer(Pointer { origin: Origin::Computed, offset: 0, unit, rows: Vec::new(), columns })
+    };
+    let values = translate(&stage.code, wanted, &targets, &mut new_pointer, &mut code)?;
+    for (store, &pointer) in stage.stores.iter().zip(&planned.stores) {
+        let value = values[store.value as usize]?;
+        let dtype: DType = stage.code.dtype(store.value);
+        let op = Op::Store { pointer, dtype, watched: store.watched };
+        code.push(op, Kind::Word, &[value], true);
+    }
+    for (number, reduce) in stage.reduces.iter().enumerate() {
+        let value = values[reduce.value as usize]?;
+        code.push(Op::Fold(number), Kind::Word, &[value], true);
+    }
+    Some(code)
+}
+
+/// Values from outside that the loop reads, those read most often first.
+fn uses_from_outside(
+    code: &VectorCode,
+    varying: &[Value],
+    is_varying: &[bool],
+    is_literal: &[bool],
+) -> Vec<Value> {
+    let mut counts = vec![0u32; code.nodes.len()];
+    for &node in varying {
+        for &operand in &code.nodes[node as usize].operands {
+            if !is_varying[operand as usize] || is_literal[operand as usize] {
+                counts[operand as usize] += 1;
+            }
+        }
+    }
+    let mut used: Vec<Value> =
+        (0..counts.len() as Value).filter(|&value| counts[value as usize] > 0).collect();
+    used.sort_by_key(|&value| std::cmp::Reverse(counts[value as usize]));
+    used
+}
+
+/// The innermost loop, and the columns that are left.
+fn put_columns(
+    body: &mut Body,
+    cut: Cut,
+    inside: &Schedule,
+    uses: Vec<Value>,
+    is_in_blocks: bool,
+    spare: impl Fn(&Body) -> [usize; 2],
+) {
+    let Cut { lanes, unroll, n } = cut;
+    let step = lanes * unroll;
+    let looped = cut.looped();
+    let is_loop = looped > step || is_in_blocks && looped > 0;
+    let past = body.machine.asm.label();
+    let mut column = 0;
+    let pinned = if is_loop { pin(body, uses, spare(body)) } else { Vec::new() };
+    if is_loop {
+        let Ok(end) = i32::try_from(looped) else { return body.machine.asm.fail() };
+        let column_register = Operand::Reg(COLUMN);
+        let in_frame = |at: i32| Operand::Mem(Mem::at(FRAME, at));
+        let end = Operand::Imm32To64(end);
+        if is_in_blocks {
+            body.put(Code::Mov_r64_rm64, &[column_register, in_frame(frame::FIRST_COLUMN)]);
+        } else {
+            body.put(Code::Mov_rm64_imm32, &[column_register, Operand::Imm32To64(0)]);
+        }
+        let top = body.machine.asm.here();
+        for copy in 0..unroll {
+            body.put_nodes(inside, At { is_indexed: true, column: copy * lanes, n: lanes });
+        }
+        body.registers.clear();
+        body.put(Code::Add_rm64_imm32, &[column_register, Operand::Imm32To64(step as i32)]);
+        if is_in_blocks {
+            body.put(Code::Cmp_r64_rm64, &[column_register, in_frame(frame::END_COLUMN)]);
+            body.machine.asm.jump(Code::Jb_rel32_64, top);
+            // What is left goes with the last block.
+            body.put(Code::Cmp_rm64_imm32, &[column_register, end]);
+            body.machine.asm.jump(Code::Jne_rel32_64, past);
+        } else {
+            body.put(Code::Cmp_rm64_imm32, &[column_register, end]);
+            body.machine.asm.jump(Code::Jb_rel32_64, top);
+        }
+    } else {
+        for copy in 0..looped / lanes {
+            body.put_nodes(inside, At { is_indexed: false, column: copy * lanes, n: lanes });
+        }
+        column = looped;
+    }
+    let mut left = n - looped;
+    while left > 0 {
+        let in_use = left.min(lanes);
+        if in_use < lanes {
+            body.mark_lanes(in_use);
+        }
+        body.put_nodes(inside, At { is_indexed: is_loop, column, n: in_use });
+        column += in_use;
+        left -= in_use;
+    }
+    body.machine.asm.place(past);
+    for register in pinned {
+        body.registers.unpin(register);
+    }
+    body.registers.clear();
+}
+
+/// Registers for what the loop reads from outside, as many as the loop can spare; the rest goes to the
+/// frame.
+fn pin(body: &mut Body, uses: Vec<Value>, mut spare: [usize; 2]) -> Vec<super::registers::Register> {
+    let mut pinned = Vec::new();
+    for value in uses {
+        let is_mask = body.is_mask(body.code.kind(value));
+        if spare[usize::from(is_mask)] > 0 {
+            spare[usize::from(is_mask)] -= 1;
+            body.registers.next[value as usize] = super::registers::LATER;
+            let register = body.in_register(value);
+            body.registers.pin(register);
+            body.registers.done();
+            pinned.push(register);
+        }
+    }
+    body.write_homes();
+    pinned
+}
