@@ -1,22 +1,28 @@
-//! How far the f32 functions are from the truth, over all 2³² inputs:
+//! How far the functions are from the truth; those of f32 over all 2³² inputs:
 //!
 //! ```text
 //! cargo run --release -p backprop-cpu --example ulp -- exp            each input
 //! cargo run --release -p backprop-cpu --example ulp -- all 97         every 97th input, of each function
 //! cargo run --release -p backprop-cpu --example ulp -- pow 1000000    random pairs
+//! cargo run --release -p backprop-cpu --example ulp -- f64 FILE       f64, lines of math-script/goldens.py
 //! ```
 //!
-//! The truth is the same function in f64, of `std` and `libm`. One ULP is the distance of the two f32s that
+//! For f32 the truth is the same function in f64, of `std` and `libm`. One ULP is the distance of the two f32s that
 //! the truth lies between (2⁻¹⁴⁹ at least); ∞ counts as 2¹²⁸.
 
+use std::collections::BTreeMap;
+
 use backprop_core::ops::{Binary, Unary};
-use backprop_cpu::math::{binary_block, unary_block};
+use backprop_cpu::math::{binary, binary_block, unary, unary_block};
 
 const BLOCK: usize = 4096;
 
 fn main() {
     let mut args = std::env::args().skip(1);
     let name = args.next().unwrap_or_else(|| "all".to_owned());
+    if name == "f64" {
+        return digits(&args.next().expect("f64 takes a file"));
+    }
     let number = args.next().map(|text| text.parse::<u64>().expect("the second argument is a number"));
     if name == "pow" {
         return pow(number.unwrap_or(100_000_000));
@@ -51,26 +57,53 @@ impl Worst {
     }
 }
 
-/// In ULP; ∞ for a NaN too many or too few, or a wrong sign of 0.
-fn error(y: f32, truth: f64) -> f64 {
-    if y.is_nan() || truth.is_nan() {
-        return if y.is_nan() && truth.is_nan() { 0.0 } else { f64::INFINITY };
-    }
-    if truth == 0.0 {
-        return if y == 0.0 && y.is_sign_negative() == truth.is_sign_negative() {
-            0.0
-        } else {
-            f64::INFINITY
+/// f64 against the digits in a file.
+fn digits(path: &str) {
+    let text = std::fs::read_to_string(path).expect("the file can be read");
+    let mut worst = BTreeMap::<&str, Worst>::new();
+    for line in text.lines() {
+        let mut words = line.split(' ');
+        let name = words.next().expect("a name");
+        let mut number =
+            || f64::from_bits(u64::from_str_radix(words.next().expect("bits"), 16).expect("hex"));
+        let (a, b, high, rest) = (number(), number(), number(), number());
+        let y = match Unary::ALL.iter().find(|op| op.name() == name) {
+            Some(&op) => unary(op, a),
+            None => binary(Binary::Pow, a, b),
         };
+        let exponent = ((high.to_bits() >> 52) & 0x7ff) as i32 - 1023;
+        // In two steps: 2⁻¹⁰⁷⁴ at once would be made of its reciprocal, ∞.
+        let ulp = 2f64.powi(exponent.max(-1022) - 52 + 500) * 2f64.powi(-500);
+        let error = ((y - high) / ulp - rest).abs();
+        let worst = worst.entry(name).or_default();
+        if error.is_nan() || error > worst.ulp {
+            *worst = Worst { ulp: error, at: format!("{a:e}, {b:e}"), n_wrong: 0 };
+        }
     }
-    let widened = |v: f64| if v.is_infinite() { 2f64.powi(128).copysign(v) } else { v };
-    if f64::from(y).is_infinite() && truth.is_infinite() {
-        return if f64::from(y) == truth { 0.0 } else { f64::INFINITY };
+    worst.iter().for_each(|(name, worst)| worst.print(name));
+}
+
+/// In ULP; ∞ for a NaN too many or too few, or a wrong sign of 0.
+#[inline(always)]
+fn error(y: f32, truth: f64) -> f64 {
+    const AFTER_THE_LAST: f64 = (1u128 << 127) as f64 * 2.0;
+    let wide = f64::from(y);
+    if wide == truth {
+        let is_same = truth != 0.0 || wide.is_sign_negative() == truth.is_sign_negative();
+        return if is_same { 0.0 } else { f64::INFINITY };
     }
-    let exponent = ((truth.to_bits() >> 52) & 0x7ff) as i32 - 1023;
-    let ulp = 2f64.powi(exponent.clamp(-126, 127) - 23);
-    let truth = if truth.abs() >= 2f64.powi(128) { 2f64.powi(128).copysign(truth) } else { truth };
-    (widened(f64::from(y)) - truth).abs() / ulp
+    if wide.is_nan() && truth.is_nan() {
+        return 0.0;
+    }
+    // A zero is no subnormal number, however small.
+    if truth == 0.0 || truth.is_nan() {
+        return f64::INFINITY;
+    }
+    let biased = ((truth.to_bits() >> 52) & 0x7ff).clamp(1023 - 126, 1023 + 127);
+    let ulp = f64::from_bits((biased - 23) << 52);
+    let bounded = |v: f64| v.clamp(-AFTER_THE_LAST, AFTER_THE_LAST);
+    let ulp = (bounded(wide) - bounded(truth)).abs() / ulp;
+    if ulp.is_nan() { f64::INFINITY } else { ulp }
 }
 
 fn sweep(op: Unary, step: u64) {

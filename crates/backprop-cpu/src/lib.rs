@@ -11,12 +11,15 @@
 
 mod contract;
 mod control;
+pub mod engine;
 mod index;
+pub mod isa;
 pub mod kernel;
 pub mod math;
 mod movement;
 pub mod native;
 mod pointwise;
+pub mod portable;
 mod reduce;
 
 use backprop_core::ops::{Arrays, Op};

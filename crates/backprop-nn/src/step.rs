@@ -134,6 +134,19 @@ impl TrainStep {
         Ok(outputs)
     }
 
+    /// The program for the sizes of these inputs.
+    ///
+    /// # Errors
+    /// As [`TrainStep::run`], of the types alone.
+    pub fn program(&self, params: &Params, inputs: &[Array]) -> Result<backprop_opt::loops::Program, Error> {
+        let mut all = inputs.to_vec();
+        all.extend(params.entries.iter().map(|entry| entry.array.clone()));
+        for state in &self.states {
+            all.push(self.state(params, state)?);
+        }
+        self.executable.program(&all)
+    }
+
     fn state(&self, params: &Params, state: &StepState) -> Result<Array, Error> {
         let StepState { name, slot_of, ty } = state;
         let at = slot_of.and_then(|(position, slot)| params.slot(position, slot));

@@ -215,6 +215,43 @@ impl Executable {
         Ok(self.outputs.iter().map(read).collect())
     }
 
+    /// The program for the sizes of these inputs.
+    ///
+    /// # Errors
+    /// As [`Executable::run`], of the types alone.
+    pub fn program(&self, inputs: &[Array]) -> Result<backprop_opt::loops::Program, Error> {
+        let bound = self.bind(inputs)?;
+        let mut records = self.records.within();
+        let mut map: Vec<ValueId> = vec![ValueId::MAX; self.records.n_values()];
+        let mut own_inputs = Vec::new();
+        for (&input, array) in self.inputs.iter().zip(inputs) {
+            let node = self.records.node(self.records.producer(input));
+            let op = backprop_core::ops::Input { ty: type_of(array) }.into();
+            let id = records.push(op, SmallVec::new(), node.place, node.part);
+            map[input as usize] = records.node(id).first;
+            own_inputs.push(records.node(id).first);
+        }
+        for ((id, _), Bound { op, .. }) in self.plan.iter().zip(bound.iter()) {
+            let node = self.records.node(*id);
+            let op = op.clone().unwrap_or_else(|| node.op.clone());
+            let operands = node.inputs.iter().map(|&input| map[input as usize]).collect();
+            let new = records.push(op, operands, node.place, node.part);
+            let first = records.node(new).first;
+            for (value, new) in node.outputs().zip(first..) {
+                if map[value as usize] == ValueId::MAX {
+                    map[value as usize] = new;
+                }
+            }
+        }
+        for (value, name) in self.records.names() {
+            if map[value as usize] != ValueId::MAX {
+                let _ = records.set_name(map[value as usize], name);
+            }
+        }
+        let outputs: Vec<ValueId> = self.outputs.iter().map(|&output| map[output as usize]).collect();
+        Ok(backprop_opt::lower::lower(&records, &own_inputs, &outputs, &Default::default()))
+    }
+
     /// The operations that it was made from.
     pub fn records(&self) -> &Records {
         &self.records

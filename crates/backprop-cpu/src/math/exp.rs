@@ -3,20 +3,26 @@
 use super::lane::{Float, Width, power_of_two};
 use super::polynomial::{Pair, Table, by_width, polynomial};
 
-/// (eʳ − 1 − r)/r², |r| ≤ ½·ln 2. Error in eʳ: 2^−28.0; 2^−56.2.
+/// (eʳ − 1 − r − r²/2)/r³, |r| ≤ ½·ln 2. Error in eʳ: 2^−30.9; 2^−60.6.
 const TAIL: Table = (
-    &[0.4999999403953552, 0.1666652113199234, 0.04166838899254799, 0.0083687175065279, 0.0013814547564834356],
     &[
-        0.5000000000000011,
-        0.1666666666666641,
-        0.04166666666653031,
-        0.008333333333495412,
-        0.0013888888943602313,
-        0.0001984126950482397,
-        2.480149311965277e-05,
-        2.755758773007876e-06,
-        2.763024301891361e-07,
-        2.4999683341633064e-08,
+        0.16666647791862488,
+        0.041666481643915176,
+        0.008337816223502159,
+        0.001393327140249312,
+        0.00017366278916597366,
+    ],
+    &[
+        0.16666666666666688,
+        0.04166666666666684,
+        0.008333333333312971,
+        0.0013888888888757358,
+        0.00019841269906221114,
+        2.4801587629383377e-05,
+        2.7557225278077503e-06,
+        2.7556979262467797e-07,
+        2.5115289240597435e-08,
+        2.101414405519078e-09,
     ],
 );
 /// log₂ e, rounded.
@@ -29,15 +35,17 @@ const LN_2_REST: (f64, f64) = (-1.9046542121259336e-09, 2.3190468138462996e-17);
 const LEAST: (f64, f64) = (-104.0, -745.25);
 const GREATEST: (f64, f64) = (89.0, 710.0);
 
-/// eˣ = 2ⁿ·(one_and_r + rest), n an integer, the sum in 0.7 ..= 1.42.
+/// eˣ = 2ⁿ·eʳ, n an integer, |r| ≤ ½·ln 2.
 #[derive(Clone, Copy)]
 pub struct Exponential<F> {
     n: F,
     /// [`Width::ROUNDER`] + n
     n_and_rounder: F,
-    one_and_r: F,
-    /// Below 0.07 in size.
-    rest: F,
+    r: Pair<F>,
+    /// r²
+    square: F,
+    /// [`TAIL`] of r.
+    tail: F,
 }
 
 impl<F: Float> Exponential<F> {
@@ -61,17 +69,25 @@ impl<F: Float> Exponential<F> {
                 (r, (near - r) + rest)
             }
         };
-        // 1 + r + (r²·tail + low), the first sum exact.
         let square = r * r;
-        let rest = square.mul_add(polynomial(TAIL, r, square), low);
-        let first = Pair::sum(x.lit(1.0), r);
-        Exponential { n, n_and_rounder, one_and_r: first.high, rest: first.low + rest }
+        let tail = polynomial(TAIL, r, square);
+        Exponential { n, n_and_rounder, r: Pair { high: r, low }, square, tail }
+    }
+
+    /// eʳ = 1 + r + r²·(½ + r·tail), its first two terms, rounded, and the rest.
+    #[inline(always)]
+    fn terms(self) -> (F, F) {
+        let r = self.r.high;
+        let first = Pair::sum(r.lit(1.0), r);
+        let slope = self.tail.mul_add(r, r.lit(0.5));
+        (first.high, first.low + self.square.mul_add(slope, self.r.low))
     }
 
     /// eˣ, rounded once.
     #[inline(always)]
     pub fn rounded(self) -> F {
-        (self.one_and_r + self.rest).scale(self.n)
+        let (high, rest) = self.terms();
+        (high + rest).scale(self.n)
     }
 
     /// eˣ·factor, for a factor in 2⁻¹⁹ ..= 2¹⁹.
@@ -80,10 +96,11 @@ impl<F: Float> Exponential<F> {
         self.power().times(factor).rounded().scale(self.n)
     }
 
-    /// e^x·2⁻ⁿ
+    /// eʳ, in 0.7 ..= 1.42.
     #[inline(always)]
     fn power(self) -> Pair<F> {
-        Pair::sum(self.one_and_r, self.rest)
+        let (high, rest) = self.terms();
+        Pair::sum(high, rest)
     }
 
     /// 2ⁿ, or the least normal number where that is more.
@@ -104,14 +121,21 @@ impl<F: Float> Exponential<F> {
     /// eˣ − 1, as a pair.
     #[inline(always)]
     fn minus_one(self) -> Pair<F> {
+        // As in `terms`, but with r²/2 exact: where eˣ is near 1, the difference is no larger than it.
+        let r = self.r.high;
+        let one = r.lit(1.0);
+        let half_square = Pair::product(r * r.lit(0.5), r);
+        let cube = (self.square * r).mul_add(self.tail, half_square.low + self.r.low);
+        let first = Pair::sum(one, r);
+        let rest = half_square.high + (first.low + cube);
+
         let factor = self.factor();
-        let high = self.one_and_r * factor;
-        let one = high.lit(1.0);
+        let high = first.high * factor;
         let difference = high - one;
         // What that lost: the sum of Knuth 1997, §4.2.2, for operands of any sizes.
         let taken = difference - high;
         let lost = (high - (difference - taken)) - (one + taken);
-        Pair::sum(difference, self.rest.mul_add(factor, lost))
+        Pair::sum(difference, rest.mul_add(factor, lost))
     }
 }
 

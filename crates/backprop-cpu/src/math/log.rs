@@ -92,13 +92,17 @@ fn log_of<F: Float>(x: F, low: Option<F>) -> F {
     let (n, m) = split(x);
     let f = m - x.lit(1.0);
     let square = f * f;
-    let slope = polynomial(TAIL, f, square).mul_add(f, x.lit(-0.5));
+    let tail = polynomial(TAIL, f, square);
+    // f − f²/2 + f³·tail, its second term exact: it is up to a sixth of the result.
+    let half_square = Pair::product(f * x.lit(0.5), f);
     let rest = match low {
-        None => n * lit(LN_2_REST),
-        Some(low) => n.mul_add(lit(LN_2_REST), low),
+        None => n.mul_sub(lit(LN_2_REST), half_square.low),
+        Some(low) => n.mul_add(lit(LN_2_REST), low - half_square.low),
     };
+    let cube = (square * f).mul_add(tail, rest);
     let first = Pair::sum(n * lit(LN_2), f);
-    first.high + (first.low + square.mul_add(slope, rest))
+    let sum = Pair::sum(first.high, -half_square.high);
+    sum.high + (sum.low + (first.low + cube))
 }
 
 /// `y` where x is positive and finite, else what ln x is there.

@@ -302,6 +302,56 @@ impl Program {
     }
 }
 
+impl Kind {
+    /// Calls `visit` with every buffer that the step reads or writes, as often as it names it.
+    pub fn visit(&self, visit: &mut dyn FnMut(BufferId)) {
+        match self {
+            Kind::Nest(nest) => {
+                nest.accumulators.iter().for_each(|(place, _)| place.visit(visit));
+                nest.stages.iter().for_each(|stage| stage.visit(visit));
+            }
+            Kind::Contraction(contraction) => {
+                visit(contraction.a.buffer);
+                visit(contraction.b.buffer);
+                contraction.stage.visit(visit);
+            }
+            Kind::Call(call) => {
+                call.inputs.iter().for_each(|(id, _)| visit(*id));
+                call.outputs.iter().filter_map(|(id, _)| *id).for_each(visit);
+            }
+            Kind::Cond(cond) => {
+                visit(cond.condition);
+                cond.inputs.iter().chain(&cond.outputs).copied().for_each(visit);
+            }
+            Kind::Scan(scan) => {
+                visit(scan.counter);
+                let lists = [&scan.carries, &scan.xs, &scan.captures, &scan.last, &scan.ys];
+                lists.into_iter().flatten().chain(scan.room.as_flattened()).copied().for_each(visit);
+            }
+        }
+    }
+}
+
+impl Stage {
+    fn visit(&self, visit: &mut dyn FnMut(BufferId)) {
+        for instr in &self.code.instrs {
+            if let Instr::Load(access) | Instr::Gather { access, .. } = *instr {
+                self.code.accesses[access as usize].place.visit(visit);
+            }
+        }
+        self.stores.iter().for_each(|store| store.to.place.visit(visit));
+        self.reduces.iter().for_each(|reduce| reduce.into.place.visit(visit));
+    }
+}
+
+impl Place {
+    fn visit(self, visit: &mut dyn FnMut(BufferId)) {
+        if let Place::Buffer(id) = self {
+            visit(id);
+        }
+    }
+}
+
 impl Buffer {
     /// The number of bytes.
     pub fn bytes(&self) -> usize {

@@ -1,0 +1,627 @@
+//! Items: the operations of a graph with their operands seen through views.
+//!
+//! ```text
+//! y = exp(transpose(x)) ──►  item Point(exp), domain [3, 2], operand (x, strides [1, 3])
+//! ```
+//!
+//! Shape ops are gone: they only change how a datum is seen. What is left computes on a *domain*, the sizes
+//! of its loops without those that are 1.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use backprop_core::array::{DType, Sizes};
+use backprop_core::ops::{Binary, Compare, Concat, Contract, Logic, Pad, Unary};
+use backprop_core::{Array, Body, NodeId, Op, Records, Shape, Type, ValueId, with_data};
+use smallvec::{SmallVec, smallvec};
+
+use super::view::{View, ViewId, Views, row_major, squeezed};
+use crate::loops::Fold;
+
+/// A datum's number.
+pub type DatumId = u32;
+
+/// An item's number.
+pub type ItemId = u32;
+
+/// Numbers that a buffer may hold, row-major.
+#[derive(Clone, Debug)]
+pub struct Datum {
+    pub dtype: DType,
+    pub len: usize,
+    pub source: Source,
+    /// The value that it is, for labels.
+    pub value: ValueId,
+}
+
+/// Where a datum comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// Input of the program.
+    Given(usize),
+    Constant(Arc<Array>),
+    /// Every element has these bits; see [`Instr::Literal`](crate::loops::Instr::Literal).
+    Literal(u64),
+    /// Where a view of it points is its value.
+    Count,
+    /// An output of an item.
+    Made(ItemId),
+}
+
+/// A datum as an operand sees it, without axes of size 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Operand {
+    pub datum: DatumId,
+    pub view: ViewId,
+}
+
+/// An operation.
+#[derive(Clone, Debug)]
+pub struct Item {
+    pub kind: ItemKind,
+    /// The sizes of its loops, none of them 1. Of a contraction: those of its result.
+    pub domain: Shape,
+    pub operands: SmallVec<[Operand; 3]>,
+    /// Its first output; the others follow.
+    pub first: DatumId,
+    pub node: NodeId,
+}
+
+/// What an item does.
+#[derive(Clone, Debug)]
+pub enum ItemKind {
+    /// On each element of its domain.
+    Point(Point),
+    /// Folds its operand over the axes of the domain whose bits are set.
+    Reduce(Fold, u16),
+    /// Adjacent axes of the domain are batch, left and right, as many as said.
+    Contract(Product),
+    /// Writes its operands, one after the other, at places of one datum; what is left is 0.
+    Write(Box<[Target]>),
+    Call(Box<Call>),
+    Cond(Box<[Arc<Body>; 2]>),
+    Scan(Box<backprop_core::ops::Scan>),
+}
+
+/// A pointwise operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Point {
+    Copy,
+    Cast,
+    Unary(Unary),
+    Binary(Binary),
+    Compare(Compare),
+    Logic(Logic),
+    Select,
+    /// Operand 0 at the index that operand 1 says. The domain of operand 0 is that of the item: it is seen as
+    /// if the index were 0.
+    Gather {
+        stride: i64,
+        bound: u64,
+    },
+}
+
+/// The sizes of a contraction.
+#[derive(Clone, Copy, Debug)]
+pub struct Product {
+    /// How many axes of the domain are batch axes, and how many come from the left operand.
+    pub n_batch: usize,
+    pub n_left: usize,
+    pub k: usize,
+    /// The strides of the operands along k.
+    pub a_stride: isize,
+    pub b_stride: isize,
+}
+
+/// Where a [`ItemKind::Write`] puts an operand.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The loops.
+    pub domain: Shape,
+    /// Where they go in the datum.
+    pub view: ViewId,
+}
+
+/// An op by its own definition.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub op: Op,
+    pub inputs: Vec<Type>,
+    pub outputs: Vec<Type>,
+}
+
+/// The items of a graph.
+pub struct Items {
+    pub views: Views,
+    pub data: Vec<Datum>,
+    pub items: Vec<Item>,
+    /// For each value, what it is; `None` for values that nobody needs.
+    values: Vec<Option<Seen>>,
+}
+
+/// A value: a view of a datum, with all its axes.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    datum: DatumId,
+    view: ViewId,
+}
+
+impl Items {
+    /// The items that `outputs` need. All sizes in `records` are numbers.
+    pub fn new(records: &Records, inputs: &[ValueId], outputs: &[ValueId]) -> Items {
+        let mut items = Items {
+            views: Views::default(),
+            data: Vec::new(),
+            items: Vec::new(),
+            values: vec![None; records.n_values()],
+        };
+        for (position, &value) in inputs.iter().enumerate() {
+            let ty = type_of(records, value);
+            items.put(value, ty, Source::Given(position));
+        }
+        for id in needed(records, inputs, outputs) {
+            items.node(records, id);
+        }
+        items
+    }
+
+    /// Each output as a datum of its own that some item makes; copies where it is none.
+    pub fn outputs(&mut self, records: &Records, outputs: &[ValueId], watched: &[bool]) -> Vec<DatumId> {
+        let mut taken = HashSet::new();
+        let mut list = Vec::with_capacity(outputs.len());
+        for (position, &value) in outputs.iter().enumerate() {
+            let node = records.producer(value);
+            let whole = self.whole(value, node);
+            let is_free = match self.datum(whole).source {
+                // Only stores are watched.
+                Source::Made(item) => {
+                    let is_step = matches!(
+                        self.item(item).kind,
+                        ItemKind::Call(_) | ItemKind::Cond(_) | ItemKind::Scan(_)
+                    );
+                    !(is_step && watched.get(position) == Some(&true))
+                }
+                _ => false,
+            };
+            let datum = match is_free && taken.insert(whole) {
+                true => whole,
+                false => self.copy(value, node),
+            };
+            list.push(datum);
+        }
+        list
+    }
+
+    /// A value as an operand.
+    pub fn operand(&mut self, value: ValueId) -> Operand {
+        let Seen { datum, view } = self.seen(value);
+        let view = self.views.get(view).squeezed();
+        Operand { datum, view: self.views.id(view) }
+    }
+
+    pub fn datum(&self, id: DatumId) -> &Datum {
+        &self.data[id as usize]
+    }
+
+    pub fn item(&self, id: ItemId) -> &Item {
+        &self.items[id as usize]
+    }
+
+    /// A value in row-major order as a datum of its own: itself, or a copy.
+    pub fn whole(&mut self, value: ValueId, node: NodeId) -> DatumId {
+        let Seen { datum, view } = self.seen(value);
+        let is_stored = matches!(
+            self.data[datum as usize].source,
+            Source::Given(_) | Source::Constant(_) | Source::Made(_)
+        );
+        if is_stored && self.views.get(view).is_whole(self.data[datum as usize].len) {
+            return datum;
+        }
+        self.copy(value, node)
+    }
+
+    fn copy(&mut self, value: ValueId, node: NodeId) -> DatumId {
+        let Seen { datum, view } = self.seen(value);
+        let sizes = self.views.get(view).sizes.clone();
+        let operand = self.operand(value);
+        let dtype = self.datum(datum).dtype;
+        self.make(ItemKind::Point(Point::Copy), &sizes, smallvec![operand], dtype, value, node)
+    }
+
+    fn seen(&self, value: ValueId) -> Seen {
+        self.values[value as usize].expect("earlier values are known")
+    }
+
+    fn put(&mut self, value: ValueId, ty: Type, source: Source) -> DatumId {
+        let sizes = sizes_of(ty);
+        let len = sizes.iter().product();
+        let datum = self.new_datum(ty.dtype, len, source, value);
+        let view = self.views.whole(sizes);
+        self.values[value as usize] = Some(Seen { datum, view });
+        datum
+    }
+
+    fn new_datum(&mut self, dtype: DType, len: usize, source: Source, value: ValueId) -> DatumId {
+        self.data.push(Datum { dtype, len, source, value });
+        self.data.len() as DatumId - 1
+    }
+
+    fn see(&mut self, value: ValueId, datum: DatumId, view: View) {
+        let view = self.views.id(view);
+        self.values[value as usize] = Some(Seen { datum, view });
+    }
+
+    /// Adds an item of one output over `sizes`; its datum.
+    fn make(
+        &mut self,
+        kind: ItemKind,
+        sizes: &[usize],
+        operands: SmallVec<[Operand; 3]>,
+        dtype: DType,
+        value: ValueId,
+        node: NodeId,
+    ) -> DatumId {
+        let len = sizes.iter().product();
+        let source = Source::Made(self.items.len() as ItemId);
+        let first = self.new_datum(dtype, len, source, value);
+        let domain = Shape::of_sizes(&squeezed(sizes));
+        self.items.push(Item { kind, domain, operands, first, node });
+        first
+    }
+
+    fn node(&mut self, records: &Records, id: NodeId) {
+        let node = records.node(id);
+        let value = node.first;
+        if node.n_outputs == 1 && self.values[value as usize].is_some() {
+            return;
+        }
+        let ty = type_of(records, value);
+        let sizes = sizes_of(ty);
+        let point = match &node.op {
+            Op::Unary(op) => Some(Point::Unary(*op)),
+            Op::Binary(op) => Some(Point::Binary(*op)),
+            Op::Compare(op) => Some(Point::Compare(*op)),
+            Op::Logic(op) => Some(Point::Logic(*op)),
+            Op::Select(_) => Some(Point::Select),
+            Op::Cast(op) if records.ty(node.inputs[0]).is_some_and(|ty| ty.dtype == op.dtype) => {
+                self.values[value as usize] = self.values[node.inputs[0] as usize];
+                return;
+            }
+            Op::Cast(_) => Some(Point::Cast),
+            _ => None,
+        };
+        if let Some(point) = point {
+            let operands = node.inputs.iter().map(|&input| self.operand(input)).collect();
+            let datum = self.make(ItemKind::Point(point), sizes, operands, ty.dtype, value, id);
+            self.see(value, datum, View::whole(sizes));
+            return;
+        }
+        if self.leaf(node, ty) || self.reshaped(records, id, ty) {
+            return;
+        }
+        match &node.op {
+            Op::Sum(op) => self.reduce(id, node, Fold::Sum, op.axes.iter(), ty),
+            Op::Max(op) => self.reduce(id, node, Fold::Max, op.axes.iter(), ty),
+            Op::Any(op) => self.reduce(id, node, Fold::Any, op.axes.iter(), ty),
+            Op::Contract(op) if ty.dtype != DType::Bool => self.contract(records, id, op, ty),
+            Op::Pad(op) => self.pad(node, id, op, ty),
+            Op::Concat(op) => self.concat(records, id, op, ty),
+            Op::Gather(op) => self.gather(records, id, op.axis, ty),
+            _ => self.call(records, id),
+        }
+    }
+
+    /// Leaves: nothing is computed for them.
+    fn leaf(&mut self, node: &backprop_core::Node, ty: Type) -> bool {
+        let (value, sizes) = (node.first, sizes_of(ty));
+        match &node.op {
+            Op::Full(full) => {
+                let bits = match full.value() {
+                    backprop_core::ops::Literal::Float(x) if ty.dtype == DType::F32 => {
+                        (x as f32).to_bits().into()
+                    }
+                    backprop_core::ops::Literal::Float(x) => x.to_bits(),
+                    backprop_core::ops::Literal::Int(x) => x as u64,
+                };
+                let datum = self.new_datum(ty.dtype, 1, Source::Literal(bits), value);
+                self.see(value, datum, View::one(sizes));
+            }
+            Op::DimValue(op) => {
+                let size = op.dim.size().expect("sizes are numbers when a graph is lowered");
+                let datum = self.new_datum(ty.dtype, 1, Source::Literal(size as u64), value);
+                self.see(value, datum, View::one(sizes));
+            }
+            Op::Constant(constant) => {
+                if constant.array.len() == 1 {
+                    let bits = with_data!(constant.array.data(), |values| bits_of(values[0]));
+                    let datum = self.new_datum(ty.dtype, 1, Source::Literal(bits), value);
+                    self.see(value, datum, View::one(sizes));
+                } else {
+                    self.put(value, ty, Source::Constant(constant.array.clone()));
+                }
+            }
+            Op::Iota(op) => {
+                let datum =
+                    self.new_datum(ty.dtype, ty.shape.n_elements().unwrap_or(0), Source::Count, value);
+                let mut view = View::one(sizes);
+                view.strides[op.axis] = 1;
+                self.see(value, datum, view);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Ops that only change how a datum is seen.
+    fn reshaped(&mut self, records: &Records, id: NodeId, ty: Type) -> bool {
+        let node = records.node(id);
+        let (value, sizes) = (node.first, sizes_of(ty));
+        let Some(&input) = node.inputs.first() else { return false };
+        if !matches!(
+            node.op,
+            Op::Identity(_)
+                | Op::StopGradient(_)
+                | Op::Transpose(_)
+                | Op::Broadcast(_)
+                | Op::Slice(_)
+                | Op::Reshape(_)
+        ) {
+            return false;
+        }
+        let Seen { datum, view } = self.seen(input);
+        let old = self.views.get(view);
+        let new = match &node.op {
+            Op::Transpose(op) => old.transposed(op.perm.iter()),
+            Op::Broadcast(_) => old.broadcast(sizes),
+            Op::Slice(op) => old.sliced(&numbers(&op.start), &numbers(&op.step), sizes),
+            Op::Reshape(_) => match old.reshaped(sizes) {
+                Some(new) => new,
+                None => {
+                    let datum = self.whole(input, id);
+                    self.see(value, datum, View::whole(sizes));
+                    return true;
+                }
+            },
+            _ => old.clone(),
+        };
+        self.see(value, datum, new);
+        true
+    }
+
+    fn reduce(
+        &mut self,
+        id: NodeId,
+        node: &backprop_core::Node,
+        fold: Fold,
+        axes: impl Iterator<Item = usize>,
+        ty: Type,
+    ) {
+        let Seen { view, .. } = self.seen(node.inputs[0]);
+        let all = self.views.get(view).sizes.clone();
+        let mut bits = 0;
+        for axis in axes.filter(|&axis| all[axis] != 1) {
+            let squeezed = all[..axis].iter().filter(|&&size| size != 1).count();
+            bits |= 1 << squeezed;
+        }
+        let operand = self.operand(node.inputs[0]);
+        // Over no axis, or axes of size 1, a value is its own sum.
+        let kind = if bits == 0 { ItemKind::Point(Point::Copy) } else { ItemKind::Reduce(fold, bits) };
+        let datum = self.make(kind, &all, smallvec![operand], ty.dtype, node.first, id);
+        self.data[datum as usize].len = ty.shape.n_elements().unwrap_or(0);
+        self.see(node.first, datum, View::whole(sizes_of(ty)));
+    }
+
+    fn contract(&mut self, records: &Records, id: NodeId, op: &Contract, ty: Type) {
+        let node = records.node(id);
+        let [a, b] =
+            [node.inputs[0], node.inputs[1]].map(|value| self.views.get(self.seen(value).view).clone());
+        let axes = [
+            (op.lhs_batch.to_vec(), op.lhs_free(a.sizes.len()), op.lhs_contract.to_vec()),
+            (op.rhs_batch.to_vec(), op.rhs_free(b.sizes.len()), op.rhs_contract.to_vec()),
+        ];
+        let count = |view: &View, list: &[usize]| list.iter().filter(|&&axis| view.sizes[axis] != 1).count();
+        let product = Product {
+            n_batch: count(&a, &axes[0].0),
+            n_left: count(&a, &axes[0].1),
+            k: axes[0].2.iter().map(|&axis| a.sizes[axis]).product(),
+            a_stride: 0,
+            b_stride: 0,
+        };
+        let mut strides = [0; 2];
+        let mut operands = SmallVec::new();
+        for (which, (batch, free, contract)) in axes.iter().enumerate() {
+            let value = node.inputs[which];
+            let mut seen = self.seen(value);
+            // Rows, columns and k must each be one stride apart; and only numbers in a buffer can be factors.
+            let fits = |view: &View| {
+                let one = |list: &[usize]| view.picked(list).collapsed();
+                Some((one(free)?, one(contract)?))
+            };
+            let is_stored = !matches!(self.datum(seen.datum).source, Source::Literal(_) | Source::Count);
+            if !is_stored || fits(self.views.get(seen.view)).is_none() {
+                // As [batch, free, contract].
+                let view = self.views.get(seen.view);
+                let order: Vec<usize> = batch.iter().chain(free).chain(contract).copied().collect();
+                let turned = view.transposed(order.iter().copied());
+                let sizes = turned.sizes.clone();
+                let turned = turned.squeezed();
+                let operand = Operand { datum: seen.datum, view: self.views.id(turned) };
+                let copy =
+                    self.make(ItemKind::Point(Point::Copy), &sizes, smallvec![operand], ty.dtype, value, id);
+                let mut back = View::one(&self.views.get(seen.view).sizes.clone());
+                for (&axis, &stride) in order.iter().zip(&row_major(&sizes)) {
+                    back.strides[axis] = stride;
+                }
+                seen = Seen { datum: copy, view: self.views.id(back) };
+            }
+            let view = self.views.get(seen.view);
+            strides[which] = fits(view).expect("a copy is laid out for it").1;
+            let kept: Vec<usize> = batch.iter().chain(free).copied().collect();
+            let view = view.picked(&kept).squeezed();
+            operands.push(Operand { datum: seen.datum, view: self.views.id(view) });
+        }
+        let product = Product { a_stride: strides[0], b_stride: strides[1], ..product };
+        let kind = ItemKind::Contract(product);
+        let datum = self.make(kind, sizes_of(ty), operands, ty.dtype, node.first, id);
+        self.see(node.first, datum, View::whole(sizes_of(ty)));
+    }
+
+    fn pad(&mut self, node: &backprop_core::Node, id: NodeId, op: &Pad, ty: Type) {
+        let view = View::whole(sizes_of(ty));
+        let step: Vec<usize> = numbers(&op.interior).iter().map(|&interior| interior + 1).collect();
+        let own = self.views.get(self.seen(node.inputs[0]).view).sizes.clone();
+        let target = self.target(&view.sliced(&numbers(&op.low), &step, &own));
+        self.write(node.first, id, [(node.inputs[0], target)].into_iter(), ty);
+    }
+
+    fn concat(&mut self, records: &Records, id: NodeId, op: &Concat, ty: Type) {
+        let node = records.node(id);
+        let (whole, mut start) = (View::whole(sizes_of(ty)), vec![0; ty.shape.rank()]);
+        let ones = vec![1; ty.shape.rank()];
+        let mut parts = Vec::new();
+        for &input in &node.inputs {
+            let sizes = sizes_of(type_of(records, input));
+            let target = self.target(&whole.sliced(&start, &ones, sizes));
+            parts.push((input, target));
+            start[op.axis] += sizes[op.axis];
+        }
+        self.write(node.first, id, parts.into_iter(), ty);
+    }
+
+    fn target(&mut self, view: &View) -> Target {
+        let view = view.squeezed();
+        Target { domain: Shape::of_sizes(&view.sizes), view: self.views.id(view) }
+    }
+
+    fn write(
+        &mut self,
+        value: ValueId,
+        id: NodeId,
+        parts: impl Iterator<Item = (ValueId, Target)>,
+        ty: Type,
+    ) {
+        let (operands, targets): (SmallVec<[Operand; 3]>, Vec<Target>) =
+            parts.map(|(input, target)| (self.operand(input), target)).unzip();
+        let kind = ItemKind::Write(targets.into());
+        let datum = self.make(kind, sizes_of(ty), operands, ty.dtype, value, id);
+        self.see(value, datum, View::whole(sizes_of(ty)));
+    }
+
+    fn gather(&mut self, records: &Records, id: NodeId, axis: usize, ty: Type) {
+        let node = records.node(id);
+        let [x, indices] = [node.inputs[0], node.inputs[1]].map(|input| self.seen(input));
+        let is_stored = !matches!(self.datum(x.datum).source, Source::Literal(_) | Source::Count);
+        if !is_stored {
+            return self.call(records, id);
+        }
+        let sizes = sizes_of(ty);
+        let own = self.views.get(x.view).clone();
+        let index = self.views.get(indices.view).clone();
+        let rank = index.sizes.len();
+        // The axes of the indices stand where `axis` was.
+        let mut base = View { offset: own.offset, ..View::one(sizes) };
+        let mut at = View { offset: index.offset, ..View::one(sizes) };
+        for result in 0..sizes.len() {
+            if result < axis {
+                base.strides[result] = own.strides[result];
+            } else if result < axis + rank {
+                at.strides[result] = index.strides[result - axis];
+            } else {
+                base.strides[result] = own.strides[result + 1 - rank];
+            }
+        }
+        let point = Point::Gather { stride: own.strides[axis] as i64, bound: own.sizes[axis] as u64 };
+        let operands = [(x.datum, base), (indices.datum, at)]
+            .into_iter()
+            .map(|(datum, view)| Operand { datum, view: self.views.id(view.squeezed()) })
+            .collect();
+        let datum = self.make(ItemKind::Point(point), sizes, operands, ty.dtype, node.first, id);
+        self.see(node.first, datum, View::whole(sizes));
+    }
+
+    /// Anything else: control flow, and ops by their own definition.
+    fn call(&mut self, records: &Records, id: NodeId) {
+        let node = records.node(id);
+        let operands: SmallVec<[Operand; 3]> = (node.inputs.iter())
+            .map(|&input| {
+                let datum = self.whole(input, id);
+                let sizes = squeezed(sizes_of(type_of(records, input)));
+                Operand { datum, view: self.views.whole(&sizes) }
+            })
+            .collect();
+        let outputs: Vec<Type> = node.outputs().map(|value| type_of(records, value)).collect();
+        let kind = match &node.op {
+            Op::Cond(op) => ItemKind::Cond(Box::new([op.then.clone(), op.otherwise.clone()])),
+            Op::Scan(op) => ItemKind::Scan(Box::new(op.clone())),
+            op => {
+                let inputs = node.inputs.iter().map(|&input| type_of(records, input)).collect();
+                ItemKind::Call(Box::new(Call { op: op.clone(), inputs, outputs: outputs.clone() }))
+            }
+        };
+        let item = self.items.len() as ItemId;
+        let first = self.data.len() as DatumId;
+        for (value, &ty) in node.outputs().zip(&outputs) {
+            // A value that was given stays.
+            let kept = self.values[value as usize];
+            self.put(value, ty, Source::Made(item));
+            if kept.is_some() {
+                self.values[value as usize] = kept;
+            }
+        }
+        let domain = Shape::of_sizes(&[]);
+        self.items.push(Item { kind, domain, operands, first, node: id });
+    }
+}
+
+impl View {
+    /// Some of the axes.
+    fn picked(&self, axes: &[usize]) -> View {
+        self.transposed(axes.iter().copied())
+    }
+
+    fn collapsed(&self) -> Option<isize> {
+        super::view::collapsed(&self.sizes, &self.strides)
+    }
+}
+
+fn bits_of<T: backprop_core::Element>(x: T) -> u64 {
+    match T::DTYPE {
+        DType::F32 => u64::from((x.to_f64() as f32).to_bits()),
+        DType::F64 => x.to_f64().to_bits(),
+        _ => x.to_i64() as u64,
+    }
+}
+
+fn type_of(records: &Records, value: ValueId) -> Type {
+    records.ty(value).expect("ill values are refused before")
+}
+
+fn sizes_of(ty: Type) -> &'static [usize] {
+    ty.shape.sizes().expect("sizes are numbers when a graph is lowered")
+}
+
+fn numbers(dims: &[backprop_core::Dim]) -> Sizes {
+    dims.iter().map(|dim| dim.size().expect("sizes are numbers when a graph is lowered")).collect()
+}
+
+/// The nodes that `outputs` need, in order.
+fn needed(records: &Records, inputs: &[ValueId], outputs: &[ValueId]) -> Vec<NodeId> {
+    let mut is_given = vec![false; records.n_values()];
+    inputs.iter().for_each(|&input| is_given[input as usize] = true);
+    let mut is_needed = vec![false; records.n_nodes()];
+    let want = |value: ValueId, is_needed: &mut Vec<bool>| {
+        if !is_given[value as usize] {
+            is_needed[records.producer(value) as usize] = true;
+        }
+    };
+    outputs.iter().for_each(|&output| want(output, &mut is_needed));
+    let mut nodes = Vec::new();
+    for id in (0..records.n_nodes() as NodeId).rev() {
+        if is_needed[id as usize] {
+            records.node(id).inputs.iter().for_each(|&input| want(input, &mut is_needed));
+            nodes.push(id);
+        }
+    }
+    nodes.reverse();
+    nodes
+}

@@ -1,0 +1,425 @@
+//! The scalar code of a group: its stages, what they store, and what lives from one to the next.
+//!
+//! ```text
+//! time   −1    row items of what is outside
+//!         0    full items; reductions over columns     (even: all columns of a row)
+//!         1    row items of their results              (odd: once per row)
+//!         2    full items of those ...
+//! ```
+
+use std::collections::HashMap;
+
+use backprop_core::{DType, Shape};
+
+use super::emit::Emitter;
+use super::group::{GroupId, Level};
+use super::item::{DatumId, ItemId, ItemKind, Operand, Point, Product, Source};
+use super::storage::expression;
+use super::view::{View, row_major};
+use crate::loops::{Access, Fold, Instr, Local, Nest, Place, Reduce, Reg, Stage, Store, Strides};
+
+/// How the axes of a domain become loops.
+#[derive(Clone, Copy)]
+pub enum Loops {
+    /// The first axes are rows, the others columns.
+    Split(usize),
+    /// Batch loops and rows of a contraction, and its columns.
+    Product(Product),
+}
+
+/// What a full value costs to compute again in a later stage, at most; beyond that it is kept.
+const MAX_COST: u32 = 8;
+
+/// The number of vectors of partial results of a sum: additions that do not wait for each other.
+const CHAINS: usize = 4;
+
+/// Writes the nest of one group.
+pub struct NestWriter<'e, 'a> {
+    pub emitter: &'e mut Emitter<'a>,
+    group: GroupId,
+    loops: Loops,
+    sizes: &'static [usize],
+    members: Vec<Member>,
+    nest: Nest,
+    stage: Stage,
+    /// The time of the stage that is being written.
+    now: i32,
+    /// What the stage has computed of operands from outside.
+    known: HashMap<Operand, Reg>,
+}
+
+/// An item of the group.
+struct Member {
+    item: ItemId,
+    datum: DatumId,
+    /// When it is computed, and whether on full elements.
+    time: i32,
+    is_full: bool,
+    /// When its result can be read.
+    ready: i32,
+    cost: u32,
+    /// The stage that needs it as a register last asked.
+    wanted: i32,
+    /// Its register in the stage that is being written.
+    reg: Option<(i32, Reg)>,
+    local: Option<u32>,
+}
+
+impl<'e, 'a> NestWriter<'e, 'a> {
+    pub fn new(emitter: &'e mut Emitter<'a>, group: GroupId, loops: Loops) -> NestWriter<'e, 'a> {
+        let sizes = emitter.groups.groups[group as usize].domain.sizes().expect("a domain is of numbers");
+        NestWriter {
+            emitter,
+            group,
+            loops,
+            sizes,
+            members: Vec::new(),
+            nest: Nest::default(),
+            stage: Stage::default(),
+            now: 0,
+            known: HashMap::new(),
+        }
+    }
+
+    /// A writer for one stage over `domain` that computes operands from outside only.
+    pub fn copying(emitter: &'e mut Emitter<'a>, domain: Shape) -> NestWriter<'e, 'a> {
+        let sizes = domain.sizes().expect("a domain is of numbers");
+        let (nest, stage, known) = (Nest::default(), Stage::default(), HashMap::new());
+        let (group, loops, members) = (GroupId::MAX, Loops::Split(0), Vec::new());
+        NestWriter { emitter, group, loops, sizes, members, nest, stage, now: 0, known }
+    }
+
+    /// The stage of a copying writer.
+    pub fn finish(self, stores: Vec<Store>) -> Stage {
+        Stage { columns: self.sizes.into(), stores, ..self.stage }
+    }
+
+    /// The nest; `None` where nothing is stored.
+    pub fn run(mut self) -> Option<Nest> {
+        self.schedule();
+        let (rows, columns) = self.extents();
+        self.nest.rows = rows.into();
+        let mut times: Vec<i32> =
+            self.members.iter().flat_map(|member| [member.time, member.ready]).collect();
+        times.sort_unstable();
+        times.dedup();
+        let mut needed: Vec<Vec<u32>> = times.iter().rev().map(|&time| self.want(time)).collect();
+        for &time in &times {
+            self.stage = Stage::default();
+            self.now = time;
+            self.known.clear();
+            self.write(&needed.pop().expect("one list for each time"));
+            if time % 2 == 0 {
+                self.stage.columns = columns.as_slice().into();
+            }
+            if !self.stage.stores.is_empty() || !self.stage.reduces.is_empty() {
+                self.nest.stages.push(std::mem::take(&mut self.stage));
+            }
+        }
+        (!self.nest.stages.is_empty()).then_some(self.nest)
+    }
+
+    /// The sizes of the row loops and of the column loops.
+    fn extents(&self) -> (Vec<usize>, Vec<usize>) {
+        match self.loops {
+            Loops::Split(split) => (self.sizes[..split].to_vec(), self.sizes[split..].to_vec()),
+            Loops::Product(product) => {
+                let cut = product.n_batch + product.n_left;
+                let mut rows = self.sizes[..product.n_batch].to_vec();
+                rows.push(self.sizes[product.n_batch..cut].iter().product());
+                (rows, vec![self.sizes[cut..].iter().product()])
+            }
+        }
+    }
+
+    /// When each member is computed.
+    fn schedule(&mut self) {
+        let group = &self.emitter.groups.groups[self.group as usize];
+        for (position, &id) in group.members.iter().enumerate() {
+            let item = self.emitter.items.item(id);
+            let level = self.emitter.groups.level[id as usize];
+            let is_full = match item.kind {
+                ItemKind::Reduce(..) => item.domain == group.domain,
+                _ => level == Level::Full,
+            };
+            let (mut time, mut cost) = (if is_full { 0 } else { -1 }, item_cost(&item.kind));
+            for &operand in &item.operands {
+                let Some(maker) = self.emitter.made_in(operand, self.group) else { continue };
+                let member = &self.members[self.emitter.position[maker as usize] as usize];
+                // A full item waits for the stage after that of a row item.
+                let ready = member.ready + i32::from(is_full && member.ready % 2 != 0);
+                time = time.max(ready);
+                if member.is_full && !matches!(self.emitter.items.item(maker).kind, ItemKind::Reduce(..)) {
+                    let is_stored = self.emitter.stored[member.datum as usize];
+                    cost = cost.saturating_add(if is_stored { 1 } else { member.cost });
+                }
+            }
+            let is_row_result = matches!(item.kind, ItemKind::Reduce(..)) && level == Level::Row;
+            let ready = if is_row_result { time + 1 } else { time };
+            let (datum, wanted, reg, local) = (item.first, i32::MIN, None, None);
+            self.members.push(Member { item: id, datum, time, is_full, ready, cost, wanted, reg, local });
+            self.emitter.position[id as usize] = position as u32;
+        }
+    }
+
+    /// What a stage computes, in order: what it stores or folds, what later stages keep, and what these need.
+    /// To be asked of the last stage first.
+    fn want(&mut self, time: i32) -> Vec<u32> {
+        let mut list = Vec::new();
+        for position in (0..self.members.len()).rev() {
+            if self.is_sink(position, time) {
+                self.members[position].wanted = time;
+            }
+            if self.members[position].wanted != time {
+                continue;
+            }
+            list.push(position as u32);
+            let member = &self.members[position];
+            if member.ready == time && member.time != time {
+                // The result of a reduction, read from its accumulator.
+                continue;
+            }
+            for operand in self.emitter.items.item(member.item).operands.clone() {
+                let Some(maker) = self.emitter.made_in(operand, self.group) else { continue };
+                let at = self.emitter.position[maker as usize] as usize;
+                let needed = &mut self.members[at];
+                let is_reduction = needed.ready != needed.time;
+                if is_reduction {
+                    continue;
+                }
+                if needed.time == time {
+                    needed.wanted = time;
+                } else if needed.is_full && self.emitter.stored[needed.datum as usize] {
+                    // Read from its buffer.
+                } else if needed.is_full && needed.cost <= MAX_COST {
+                    needed.wanted = time;
+                } else if needed.local.is_none() {
+                    let columns = self.extents().1;
+                    let len = if self.members[at].is_full { columns.iter().product() } else { 1 };
+                    let datum = self.members[at].datum;
+                    self.members[at].local = Some(self.new_local(datum, len));
+                }
+            }
+        }
+        list.reverse();
+        list
+    }
+
+    fn new_local(&mut self, datum: DatumId, len: usize) -> u32 {
+        let dtype = self.emitter.items.datum(datum).dtype;
+        self.nest.locals.push(Local { dtype, len });
+        self.nest.locals.len() as u32 - 1
+    }
+
+    /// Whether a stage does something with a member beyond computing it.
+    fn is_sink(&self, position: usize, time: i32) -> bool {
+        let member = &self.members[position];
+        let is_reduction = matches!(self.emitter.items.item(member.item).kind, ItemKind::Reduce(..));
+        if is_reduction && member.time == time {
+            return true;
+        }
+        member.ready == time && (self.emitter.stored[member.datum as usize] || member.local.is_some())
+    }
+
+    /// Writes the code of a stage, its stores and its reductions.
+    fn write(&mut self, needed: &[u32]) {
+        let time = self.now;
+        for position in needed.iter().map(|&position| position as usize) {
+            let Member { item, datum, ready, local, .. } = self.members[position];
+            let kind = self.emitter.items.item(item).kind.clone();
+            if let ItemKind::Reduce(fold, axes) = kind {
+                if self.members[position].time == time {
+                    self.reduce(position, fold, axes);
+                }
+                if ready == time
+                    && ready != self.members[position].time
+                    && self.emitter.stored[datum as usize]
+                {
+                    let local = self.members[position].local.expect("a row's result has an accumulator");
+                    let access = self.local(local, &[]);
+                    let value = self.load(access, datum);
+                    self.store(datum, value);
+                }
+                continue;
+            }
+            let value = match kind {
+                ItemKind::Contract(_) => self.push(Instr::Product, datum),
+                ItemKind::Point(point) => {
+                    let operands = self.emitter.items.item(item).operands.clone();
+                    self.point(point, &operands, datum)
+                }
+                _ => unreachable!("only pointwise items, reductions and contractions share loops"),
+            };
+            self.members[position].reg = Some((time, value));
+            if ready == time && self.emitter.stored[datum as usize] {
+                self.store(datum, value);
+            }
+            if let Some(local) = local.filter(|_| ready == time) {
+                let columns = if self.members[position].is_full { self.extents().1 } else { Vec::new() };
+                let to = self.local(local, &columns);
+                self.stage.stores.push(Store { value, to, watched: false });
+            }
+        }
+    }
+
+    fn reduce(&mut self, position: usize, fold: Fold, axes: u16) {
+        let Member { item, datum, time, ready, is_full, .. } = self.members[position];
+        let operand = self.emitter.items.item(item).operands[0];
+        let value = self.value(operand);
+        let dtype = self.emitter.items.datum(datum).dtype;
+        let n_columns = if is_full { self.extents().1.len() } else { 0 };
+        let into = if ready != time {
+            let local = self.new_local(datum, 1);
+            self.members[position].local = Some(local);
+            Access { columns: Strides::from_elem(0, n_columns), ..self.local(local, &[]) }
+        } else {
+            let buffer = self.emitter.buffer(datum);
+            let sizes = self.emitter.items.item(item).domain.sizes().expect("a domain is of numbers");
+            let is_kept = |axis: &usize| axes >> axis & 1 == 0;
+            let kept: Vec<usize> = (0..sizes.len()).filter(is_kept).map(|axis| sizes[axis]).collect();
+            let mut own = row_major(&kept).into_iter();
+            let strides: Strides = (0..sizes.len())
+                .map(|axis| if is_kept(&axis) { own.next().unwrap_or(0) } else { 0 })
+                .collect();
+            let (rows, columns) = strides.split_at(strides.len() - n_columns);
+            Access { place: Place::Buffer(buffer), offset: 0, rows: rows.into(), columns: columns.into() }
+        };
+        let accumulator = (into.place, fold);
+        if !self.nest.accumulators.contains(&accumulator) {
+            self.nest.accumulators.push(accumulator);
+        }
+        let is_folded = into.columns.iter().all(|&stride| stride == 0) && n_columns > 0;
+        let vector = self.emitter.options.vector_bytes / dtype.size();
+        let lanes = if is_folded { CHAINS * vector } else { 1 };
+        self.stage.reduces.push(Reduce { fold, value, into, lanes });
+    }
+
+    fn store(&mut self, datum: DatumId, value: Reg) {
+        let buffer = self.emitter.buffer(datum);
+        let sizes = if self.now % 2 == 0 { self.sizes } else { &self.sizes[..self.nest.rows.len()] };
+        let view = View::whole(sizes);
+        let to = self.access(Place::Buffer(buffer), &view);
+        let watched = self.emitter.is_watched(datum);
+        self.stage.stores.push(Store { value, to, watched });
+    }
+
+    fn push(&mut self, instr: Instr, datum: DatumId) -> Reg {
+        let dtype = self.emitter.items.datum(datum).dtype;
+        self.stage.code.push(instr, dtype)
+    }
+
+    fn point(&mut self, point: Point, operands: &[Operand], datum: DatumId) -> Reg {
+        if let Point::Gather { stride, bound } = point {
+            let buffer = self.emitter.buffer(operands[0].datum);
+            let view = self.emitter.items.views.get(operands[0].view).clone();
+            let access = self.access(Place::Buffer(buffer), &view);
+            let access = self.stage.code.access(access);
+            let index = self.value(operands[1]);
+            return self.push(Instr::Gather { access, index, stride, bound }, datum);
+        }
+        let x: Vec<Reg> = operands.iter().map(|&operand| self.value(operand)).collect();
+        let instr = match point {
+            Point::Copy => return x[0],
+            Point::Cast => Instr::Cast(x[0]),
+            Point::Unary(op) => Instr::Unary(op, x[0]),
+            Point::Binary(op) => Instr::Binary(op, x[0], x[1]),
+            Point::Compare(op) => Instr::Compare(op, x[0], x[1]),
+            Point::Logic(op) => Instr::Logic(op, x[0], x[x.len() - 1]),
+            Point::Select => Instr::Select(x[0], x[1], x[2]),
+            Point::Gather { .. } => unreachable!("written above"),
+        };
+        self.push(instr, datum)
+    }
+
+    /// The register of an operand in this stage: computed here, kept, stored, or computed again.
+    pub fn value(&mut self, operand: Operand) -> Reg {
+        if let Some(maker) = self.emitter.made_in(operand, self.group) {
+            let position = self.emitter.position[maker as usize] as usize;
+            let member = &self.members[position];
+            if let Some((_, reg)) = member.reg.filter(|&(time, _)| time == self.now) {
+                return reg;
+            }
+            if let Some(&reg) = self.known.get(&operand) {
+                return reg;
+            }
+            let datum = member.datum;
+            let access = match member.local {
+                Some(local) if member.is_full && member.ready == member.time => {
+                    let columns = self.extents().1;
+                    Some(self.local(local, &columns))
+                }
+                Some(local) => Some(self.local(local, &[])),
+                None => None,
+            };
+            if let Some(access) = access {
+                let reg = self.load(access, datum);
+                self.known.insert(operand, reg);
+                return reg;
+            }
+        } else if let Some(&reg) = self.known.get(&operand) {
+            return reg;
+        }
+        let reg = self.outside(operand);
+        self.known.insert(operand, reg);
+        reg
+    }
+
+    fn outside(&mut self, operand: Operand) -> Reg {
+        let datum = self.emitter.items.datum(operand.datum);
+        let dtype = datum.dtype;
+        match datum.source {
+            Source::Literal(bits) => return self.stage.code.push(Instr::Literal(bits), dtype),
+            Source::Count => {
+                let view = self.emitter.items.views.get(operand.view).clone();
+                let access = self.access(Place::Local(0), &view);
+                let access = self.stage.code.access(access);
+                let count = self.stage.code.push(Instr::Count(access), DType::I64);
+                let is_wide = dtype == DType::I64;
+                return if is_wide { count } else { self.stage.code.push(Instr::Cast(count), dtype) };
+            }
+            Source::Given(_) | Source::Constant(_) => {}
+            Source::Made(_) if self.emitter.stored[operand.datum as usize] => {}
+            Source::Made(_) => {
+                let (point, operands) =
+                    expression(self.emitter.items, operand).expect("what is not stored is computed again");
+                return self.point(point, &operands, operand.datum);
+            }
+        }
+        let buffer = self.emitter.buffer(operand.datum);
+        let view = self.emitter.items.views.get(operand.view).clone();
+        let access = self.access(Place::Buffer(buffer), &view);
+        self.load(access, operand.datum)
+    }
+
+    fn load(&mut self, access: Access, datum: DatumId) -> Reg {
+        let access = self.stage.code.access(access);
+        self.push(Instr::Load(access), datum)
+    }
+
+    /// The access of a view over the loops of this stage.
+    fn access(&self, place: Place, view: &View) -> Access {
+        let (rows, columns) = match &self.loops {
+            _ if self.now % 2 != 0 => (view.strides.clone(), Strides::new()),
+            Loops::Split(split) => (view.strides[..*split].into(), view.strides[*split..].into()),
+            Loops::Product(product) => {
+                super::group::loops_of(view, product).expect("checked when the item joined")
+            }
+        };
+        Access { place, offset: view.offset, rows, columns }
+    }
+
+    fn local(&self, local: u32, columns: &[usize]) -> Access {
+        let n_columns = if self.now % 2 == 0 { self.extents().1.len() } else { 0 };
+        let mut strides = row_major(columns);
+        strides.resize(n_columns, 0);
+        let rows = Strides::from_elem(0, self.nest.rows.len());
+        Access { place: Place::Local(local), offset: 0, rows, columns: strides }
+    }
+}
+
+fn item_cost(kind: &ItemKind) -> u32 {
+    match kind {
+        ItemKind::Point(point) => point.cost(),
+        _ => 1,
+    }
+}

@@ -1,0 +1,72 @@
+//! Lowered programs, run by the letter of the loop IR, give what the reference interpreter gives.
+
+mod support;
+
+use backprop_ad::grad_table;
+use backprop_core::graph::place::Line;
+use backprop_core::{Array, DType, Graph, Op, Tensor, Type, interpret};
+use backprop_opt::lower::{Options, lower};
+
+/// Compares outputs of a graph: within a few roundings of the largest element, as sums may differ in order.
+/// Whether anything was compared: the definition may refuse the data.
+fn check(what: &str, graph: &Graph, inputs: &[(Tensor, Array)], outputs: &[Tensor]) -> bool {
+    let records = graph.records();
+    let given: Vec<(u32, Array)> =
+        inputs.iter().map(|(tensor, array)| (tensor.id(), array.clone())).collect();
+    let ids: Vec<u32> = outputs.iter().map(|tensor| tensor.id()).collect();
+    let expected = interpret(&records, &given, &ids);
+    let Ok(expected) = expected else { return false };
+    let input_ids: Vec<u32> = inputs.iter().map(|(tensor, _)| tensor.id()).collect();
+    let program = lower(&records, &input_ids, &ids, &Options::default());
+    let arrays: Vec<Array> = inputs.iter().map(|(_, array)| array.clone()).collect();
+    let found = support::run(&program, &arrays);
+    for (position, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        assert_eq!(found.dtype(), expected.dtype(), "{what}: output {position}");
+        let (a, b) = (found.to_f64s(), expected.to_f64s());
+        assert_eq!(a.len(), b.len(), "{what}: output {position}");
+        let scale = b.iter().filter(|x| x.is_finite()).fold(1.0f64, |m, x| m.max(x.abs()));
+        let digits = if expected.dtype() == DType::F64 { 1e-13 } else { 1e-6 };
+        for (x, y) in a.iter().zip(&b) {
+            let is_close = x == y || x.is_nan() && y.is_nan() || (x - y).abs() <= digits * scale;
+            assert!(is_close, "{what}: output {position}: {x} for {y}\n{program:#?}");
+        }
+    }
+    true
+}
+
+/// A scalar of all float outputs, without symmetry.
+fn scalar(outputs: &[Tensor]) -> Option<Tensor> {
+    let floats = outputs.iter().filter(|y| y.dtype().is_some_and(|dtype| dtype.is_float()));
+    let parts = floats.enumerate().map(|(idx, y)| (y.cast(DType::F64) * (0.7 + idx as f64)).sum(()));
+    parts.reduce(|a, b| a + b)
+}
+
+#[test]
+fn every_sample_of_every_op_and_its_gradients_to_order_two() {
+    let mut n_compared = 0;
+    for (number, (op, arrays)) in Op::samples().into_iter().enumerate() {
+        if matches!(op, Op::Input(_)) {
+            continue;
+        }
+        let what = format!("{} ({number})", op.name());
+        let graph = Graph::new();
+        let input = |(idx, array): (usize, &Array)| {
+            graph.input(&format!("x{idx}"), Type::new(array.dtype(), array.sizes()))
+        };
+        let inputs: Vec<Tensor> = arrays.iter().enumerate().map(input).collect();
+        let line = Line::Code(std::panic::Location::caller());
+        let mut outputs: Vec<Tensor> = graph.id().emit(op, &inputs, line).iter().collect();
+        let pairs: Vec<(Tensor, Array)> = inputs.iter().copied().zip(arrays.iter().cloned()).collect();
+        n_compared += usize::from(check(&what, &graph, &pairs, &outputs));
+        let floats: Vec<Tensor> =
+            inputs.iter().copied().filter(|x| x.dtype().is_some_and(|dtype| dtype.is_float())).collect();
+        let mut made = outputs.clone();
+        for order in 1..=2 {
+            let Some(z) = scalar(&made).filter(|_| !floats.is_empty()) else { break };
+            made = grad_table(z, &floats).gradients().to_vec();
+            outputs.extend(&made);
+            n_compared += usize::from(check(&format!("{what}, order {order}"), &graph, &pairs, &outputs));
+        }
+    }
+    assert!(n_compared > 700, "only {n_compared} graphs were compared");
+}
