@@ -250,7 +250,7 @@ fn spread(mut values: Vec<f64>) -> (f64, f64, f64) {
 
 fn main() {
     let wanted = std::env::args().nth(1).unwrap_or_default();
-    let k_block = std::env::args().nth(2).map_or(1024, |text| text.parse().expect("a number"));
+    let most = std::env::args().nth(2).map_or(512, |text| text.parse().expect("a number"));
     let mut cases = Vec::new();
     cases.extend(layer("784-512 B 128", 128, 784, 512));
     cases.extend(layer("512-512 B 128", 128, 512, 512));
@@ -279,13 +279,15 @@ fn main() {
     for isa in Isa::available().into_iter().filter(|isa| format!("{isa:?}").contains(&only)) {
         println!("{isa:?}");
         for case in cases.iter().filter(|case| case.name.contains(&wanted)) {
-            measure(case, isa, k_block);
+            measure(case, isa, most);
         }
     }
 }
 
-fn measure(case: &Case, isa: Isa, k_block: usize) {
-    let program = case.program(k_block);
+fn measure(case: &Case, isa: Isa, most: usize) {
+    let k = case.sizes.1;
+    // Blocks as lowering makes them.
+    let program = case.program(k.div_ceil(k.div_ceil(most)));
     let Kind::Contraction(contraction_step) = &program.steps[0].kind else { unreachable!("the one step") };
     let compile = |_| {
         let start = Instant::now();

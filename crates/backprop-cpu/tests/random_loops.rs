@@ -258,7 +258,8 @@ fn nest(random: &mut Random) -> Program {
     let of_columns = sizes(random, &[1, 2, 7, 11, 37, 317], 2, room);
     let mut known: Vec<(u32, Local)> = Vec::new();
     for _ in 0..n_stages {
-        let columns = if random.chance(70) { of_columns.clone() } else { sizes(random, &[1, 3, 5, 300], 2, room) };
+        let columns =
+            if random.chance(70) { of_columns.clone() } else { sizes(random, &[1, 3, 5, 300], 2, room) };
         let columns = if random.chance(3) { vec![0] } else { columns };
         let code = code(&mut draft, random, &rows, &columns, &known, Code::default());
         let mut stage = Stage { columns: columns.clone().into(), code, ..Stage::default() };

@@ -10,6 +10,7 @@
 
 mod assembly;
 mod call;
+mod elsewhere;
 mod pack;
 mod plan;
 mod roles;
@@ -40,7 +41,28 @@ pub fn contraction(program: &Program, contraction: &Contraction, isa: Isa) -> Op
         return None;
     }
     let plan = Plan::choose(program, contraction, isa)?;
+    kernel(plan)
+}
+
+fn kernel(plan: Plan) -> Option<Box<dyn Kernel>> {
+    let roles = &plan.roles;
+    if roles.n_rows == 0 || roles.n_lanes == 0 || roles.batch.contains(&0) {
+        return Some(Box::new(Nothing));
+    }
     Some(Box::new(MachineCode::new(plan)?))
+}
+
+/// A contraction without products.
+struct Nothing;
+
+impl Kernel for Nothing {
+    fn n_units(&self) -> usize {
+        1
+    }
+
+    unsafe fn run(&self, _: &[*mut u8], _: *mut u8, _: Range<usize>) -> Outcome {
+        Outcome::default()
+    }
 }
 
 /// Code, and where in it each kind of tile and the stage begin.
@@ -63,7 +85,7 @@ impl Code {
             tile::tiles(&mut assembly, plan.tile(kind), plan.layout(kind)?, stage)?;
         }
         let start = assembly.len();
-        if !in_registers {
+        if !in_registers && plan.stage.elsewhere.is_none() {
             let pitch = if plan.stage.axis == Axis::Rows { plan.turned_pitch() } else { plan.pitch() };
             tile::stage_over(&mut assembly, &plan.stage, i32::try_from(pitch).ok()?)?;
         }
@@ -85,6 +107,8 @@ struct MachineCode {
     pages: CodePages,
     tiles: [usize; Plan::N_KINDS],
     stage: usize,
+    /// The stage where it runs elsewhere, for each width of panels.
+    nests: [Option<Box<dyn Kernel>>; Plan::N_KINDS / 2],
 }
 
 impl MachineCode {
@@ -96,8 +120,18 @@ impl MachineCode {
         }
         let Code { bytes, tiles, stage, .. } = code?;
         let pages = CodePages::new(&bytes)?;
+        let mut nests = [const { None }; Plan::N_KINDS / 2];
+        if plan.stage.elsewhere.is_some() {
+            for panel in [0, plan.panels.n_larger, plan.panels.n_parts.saturating_sub(1)] {
+                let nest = &mut nests[plan.kind(false, panel) / 2];
+                let (first_lane, end_lane) = plan.lanes_of(panel);
+                if nest.is_none() && first_lane < end_lane {
+                    *nest = Some(elsewhere::nest(&plan, end_lane - first_lane, plan.vectors.isa)?);
+                }
+            }
+        }
         let n_batches = plan.roles.batch.iter().product();
-        Some(MachineCode { plan, n_batches, pages, tiles, stage })
+        Some(MachineCode { plan, n_batches, pages, tiles, stage, nests })
     }
 
     /// Runs the code that begins at `entry`.
@@ -115,20 +149,18 @@ impl MachineCode {
 
 impl Kernel for MachineCode {
     fn n_units(&self) -> usize {
-        (self.n_batches * self.plan.panels.n_parts * self.plan.n_chunks()).max(1)
+        self.n_batches * self.plan.panels.n_parts * self.plan.n_chunks()
     }
 
     fn scratch_bytes(&self) -> usize {
-        self.plan.scratch().iter().sum()
+        let nests = self.nests.iter().flatten().map(|nest| nest.scratch_bytes());
+        self.plan.scratch().iter().sum::<usize>() + nests.max().unwrap_or(0)
     }
 
     unsafe fn run(&self, bases: &[*mut u8], scratch: *mut u8, units: Range<usize>) -> Outcome {
         let plan = &self.plan;
         let (n_panels, n_chunks) = (plan.panels.n_parts, plan.n_chunks());
-        let mut is_not_finite = false;
-        if self.n_batches * n_panels * n_chunks == 0 {
-            return Outcome::default();
-        }
+        let mut outcome = Outcome::default();
         let mut run = Run { code: self, bases, scratch, batch: 0, group: usize::MAX, packed: 0 };
         for unit in units {
             let (batch, unit) = (unit / (n_panels * n_chunks), unit % (n_panels * n_chunks));
@@ -140,9 +172,11 @@ impl Kernel for MachineCode {
             let n_panels = plan.group.min(n_panels - first_panel);
             let (chunk, panel) = (unit / n_panels, first_panel + unit % n_panels);
             // SAFETY: as this function's; the chunk of the panel is one of the units.
-            is_not_finite |= unsafe { run.chunk(panel, chunk) };
+            let met = unsafe { run.chunk(panel, chunk) };
+            outcome.is_faulty |= met.is_faulty;
+            outcome.is_not_finite |= met.is_not_finite;
         }
-        Outcome { is_faulty: false, is_not_finite }
+        outcome
     }
 }
 
@@ -158,11 +192,11 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Runs a chunk of a panel; whether a watched store was not finite.
+    /// Runs a chunk of a panel.
     ///
     /// # Safety
     /// As [`Kernel::run`].
-    unsafe fn chunk(&mut self, panel: usize, chunk: usize) -> bool {
+    unsafe fn chunk(&mut self, panel: usize, chunk: usize) -> Outcome {
         let plan = &self.code.plan;
         let (first_lane, end_lane) = plan.lanes_of(panel);
         let mut lanes = self.element(&plan.roles.lanes, first_lane);
@@ -192,11 +226,11 @@ impl Run<'_> {
         unsafe { self.tiles(panel, tiles, lanes, lane_k) }
     }
 
-    /// Runs tiles that lie below each other; whether a watched store was not finite.
+    /// Runs tiles that lie below each other.
     ///
     /// # Safety
     /// As [`Kernel::run`]; `lanes` is the panel's first element, `lane_k` the bytes from k to k.
-    unsafe fn tiles(&self, panel: usize, tiles: Range<usize>, lanes: *const u8, lane_k: isize) -> bool {
+    unsafe fn tiles(&self, panel: usize, tiles: Range<usize>, lanes: *const u8, lane_k: isize) -> Outcome {
         let plan = &self.code.plan;
         let [packed_bytes, product_bytes, _] = plan.scratch();
         // SAFETY: scratch memory has these parts, one after the other.
@@ -249,6 +283,13 @@ impl Run<'_> {
                 break;
             }
         }
+        if let Some(nest) = &self.code.nests[plan.kind(false, panel) / 2] {
+            let mut bases = [product; 1 + N_POINTERS];
+            bases[1..].copy_from_slice(&call.pointers);
+            // SAFETY: the nest's buffers start where the chunk does; its accesses were verified with the stage.
+            let outcome = unsafe { nest.run(&bases, turned, 0..end_row - first_row) };
+            return outcome;
+        }
         if plan.handover == Handover::Memory {
             let (n_rows, n_lanes) = (end_row - first_row, end_lane - first_lane);
             let (extent, height) = match plan.stage.axis {
@@ -275,7 +316,7 @@ impl Run<'_> {
             // SAFETY: the stage's code, over products that are all there.
             unsafe { self.code.call(self.code.stage, &mut call) };
         }
-        call.not_finite != 0
+        Outcome { is_faulty: false, is_not_finite: call.not_finite != 0 }
     }
 
     /// Points each slot of the stage at the element for a row and a lane.

@@ -107,11 +107,17 @@ impl Plan {
     ) -> Option<Plan> {
         let roles = Roles::new(program, contraction, orientation);
         let vectors = Vectors { isa, dtype: roles.dtype };
-        let along = |axis| Stage::new(contraction, &roles, axis, isa);
-        let stage = along(Axis::Lanes).or_else(|| along(Axis::Rows))?;
-
         let n_vectors = roles.n_lanes.div_ceil(vectors.lanes());
         let panels = Split::new(n_vectors, widest_panel(isa, roles.n_rows));
+        let along = |axis| Stage::new(contraction, &roles, axis, isa);
+        let elsewhere = || {
+            let pitch = panels.largest() * vectors.lanes();
+            // Nests want their columns long, and next to each other: mostly those of y.
+            let is_fit = roles.n_rows == 1 || orientation == Orientation::Straight && roles.n_lanes > 1;
+            Stage::elsewhere(contraction, &roles, pitch).filter(|_| is_fit)
+        };
+        let stage = along(Axis::Lanes).or_else(|| along(Axis::Rows)).or_else(elsewhere)?;
+
         let tiles = Split::new(roles.n_rows, tallest_tile(isa, panels.largest()));
 
         let size = vectors.dtype.size() as isize;
@@ -121,7 +127,9 @@ impl Plan {
         let packing = if is_direct { Packing::Direct } else { Packing::Copied };
         let in_one_block = roles.n_k <= roles.k_block;
         let handover = match stage.axis {
-            Axis::Lanes if in_one_block && roles.n_k <= REGISTERS_K => Handover::Registers,
+            Axis::Lanes if in_one_block && roles.n_k <= REGISTERS_K && stage.elsewhere.is_none() => {
+                Handover::Registers
+            }
             _ => Handover::Memory,
         };
 

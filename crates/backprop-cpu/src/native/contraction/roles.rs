@@ -10,7 +10,7 @@
 
 use backprop_core::DType;
 use backprop_core::array::Sizes;
-use backprop_opt::loops::{Access, BufferId, Contraction, Factor, Instr, Place, Program, Strides};
+use backprop_opt::loops::{Access, BufferId, Contraction, Factor, Place, Program, Strides};
 
 /// Which of y's axes is which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,13 @@ pub(super) struct Spot {
     pub dtype: DType,
 }
 
+impl Spot {
+    /// The number of elements that some rows and lanes reach over, from the first one on.
+    pub fn reach(&self, n_rows: usize, n_lanes: usize) -> usize {
+        1 + self.row.unsigned_abs() * n_rows + self.lane.unsigned_abs() * n_lanes
+    }
+}
+
 /// A contraction by roles.
 #[derive(Clone, Debug)]
 pub(super) struct Roles {
@@ -55,8 +62,8 @@ pub(super) struct Roles {
     pub k_block: usize,
     pub rows: Operand,
     pub lanes: Operand,
-    /// The accesses of the stage's loads, by number; `None` where no load names it.
-    pub loads: Vec<Option<Spot>>,
+    /// The accesses of the stage's code, by number.
+    pub accesses: Vec<Spot>,
     /// Where the stage's stores go.
     pub stores: Vec<Spot>,
 }
@@ -82,13 +89,6 @@ impl Roles {
             let dtype = program.buffer(buffer).dtype;
             Some(Spot { buffer, offset: access.offset, batch: batch.into(), row, lane, dtype })
         };
-        let code = &c.stage.code;
-        let mut loads = vec![None; code.accesses.len()];
-        for instr in &code.instrs {
-            if let Instr::Load(number) = instr {
-                loads[*number as usize] = spot(&code.accesses[*number as usize]);
-            }
-        }
         let (n_rows, n_lanes) = if straight { (c.m, c.n) } else { (c.n, c.m) };
         let (rows, lanes) = if straight { (a, b) } else { (b, a) };
         Roles {
@@ -100,7 +100,7 @@ impl Roles {
             k_block: c.k_block,
             rows,
             lanes,
-            loads,
+            accesses: c.stage.code.accesses.iter().filter_map(spot).collect(),
             stores: c.stage.stores.iter().filter_map(|store| spot(&store.to)).collect(),
         }
     }

@@ -2,11 +2,12 @@
 
 use backprop_core::DType;
 use backprop_core::ops::{Binary, Compare, Logic, Unary};
-use backprop_opt::loops::{Contraction, Instr, Reg};
+use backprop_opt::loops::{self, Contraction, Instr, Reg};
 use iced_x86::Register;
 
 use super::assembly::{Address, Assembly, Lanes, Operation, UNORDERED};
 use super::call;
+use super::elsewhere::over_products;
 use super::roles::{Roles, Spot};
 use crate::native::Isa;
 
@@ -53,6 +54,9 @@ pub(super) struct Stage {
     stores: Vec<(Reg, usize, bool)>,
     /// How often each value is read.
     uses: Vec<usize>,
+    /// The stage over products in memory, where it is left to a nest: then slots are its accesses, in order, and
+    /// there is no code here.
+    pub elsewhere: Option<loops::Stage>,
 }
 
 /// Where code on one vector of products stands.
@@ -79,6 +83,7 @@ impl Stage {
             reads: Vec::new(),
             stores: Vec::new(),
             uses: vec![0; code.instrs.len()],
+            elsewhere: None,
         };
         let is_fit = |dtype: DType| dtype == roles.dtype || dtype == DType::Bool;
         if !code.dtypes.iter().all(|&dtype| is_fit(dtype)) {
@@ -110,6 +115,31 @@ impl Stage {
         (stage.slots.len() <= call::N_POINTERS).then_some(stage)
     }
 
+    /// A stage that is left to a nest, over products whose rows are `pitch` elements apart.
+    pub fn elsewhere(contraction: &Contraction, roles: &Roles, pitch: usize) -> Option<Stage> {
+        let spots: Vec<Spot> = roles.accesses.iter().chain(&roles.stores).cloned().collect();
+        let slot = |spot: &Spot| Slot {
+            source: Source::Spot(spot.clone()),
+            row_step: 0,
+            step: 0,
+            dtype: spot.dtype,
+        };
+        let slots: Vec<Slot> = spots.iter().map(slot).collect();
+        let elsewhere = Some(over_products(contraction, pitch, &spots)?);
+        let stage = Stage {
+            axis: Axis::Lanes,
+            slots,
+            constants: Vec::new(),
+            instrs: Vec::new(),
+            dtypes: Vec::new(),
+            reads: Vec::new(),
+            stores: Vec::new(),
+            uses: Vec::new(),
+            elsewhere,
+        };
+        (stage.slots.len() <= call::N_POINTERS).then_some(stage)
+    }
+
     /// The slot that an instruction reads, if any; `None` if there is no code for the instruction.
     fn read(&mut self, position: usize, roles: &Roles, isa: Isa) -> Option<Option<usize>> {
         let dtype = self.dtypes[position];
@@ -118,8 +148,7 @@ impl Stage {
         let one = if is_wide { 1f64.to_bits() } else { 1f32.to_bits().into() };
         Some(match self.instrs[position] {
             Instr::Load(number) => {
-                let spot = roles.loads[number as usize].clone()?;
-                let slot = self.spot(&spot, roles, isa)?;
+                let slot = self.spot(&roles.accesses[number as usize], roles, isa)?;
                 let is_whole = dtype != DType::Bool || self.slots[slot].step != 0;
                 Some(is_whole.then_some(slot)?)
             }
