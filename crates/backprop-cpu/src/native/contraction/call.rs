@@ -4,13 +4,13 @@ use std::mem::offset_of;
 
 use iced_x86::Register;
 
-use super::assembly::Address;
+use crate::native::assembler::Mem;
 
 /// The most things in memory that a stage may name.
 pub(super) const N_POINTERS: usize = 11;
 
-/// The most rows that one call goes over.
-pub(super) const MAX_BLOCK_ROWS: usize = 1 << 12;
+/// More rows than a tile has, or than lie ahead of what is prefetched.
+pub(super) const MOST_ROWS: usize = 1 << 6;
 
 /// What one call works on.
 #[repr(C)]
@@ -39,22 +39,28 @@ pub(super) struct Call {
     pub pointers: [*mut u8; N_POINTERS],
 }
 
-const fn at(offset: usize) -> Address {
-    (Register::RDI, offset as i32)
+const fn at(offset: usize) -> Mem {
+    Mem {
+        base: Register::RDI,
+        index: Register::None,
+        scale: 1,
+        displacement: offset as i32,
+        is_broadcast: false,
+    }
 }
 
-pub(super) const ROWS: Address = at(offset_of!(Call, rows));
-pub(super) const LANES: Address = at(offset_of!(Call, lanes));
-pub(super) const N_K: Address = at(offset_of!(Call, n_k));
-pub(super) const N_TILES: Address = at(offset_of!(Call, n_tiles));
-pub(super) const PRODUCT: Address = at(offset_of!(Call, product));
-pub(super) const ACCUMULATE: Address = at(offset_of!(Call, accumulate));
-pub(super) const NOT_FINITE: Address = at(offset_of!(Call, not_finite));
-pub(super) const N_VECTORS: Address = at(offset_of!(Call, n_vectors));
-pub(super) const TAIL_BITS: Address = at(offset_of!(Call, tail_bits));
-pub(super) const TAIL_BYTES: Address = at(offset_of!(Call, tail_bytes));
+pub(super) const ROWS: Mem = at(offset_of!(Call, rows));
+pub(super) const LANES: Mem = at(offset_of!(Call, lanes));
+pub(super) const N_K: Mem = at(offset_of!(Call, n_k));
+pub(super) const N_TILES: Mem = at(offset_of!(Call, n_tiles));
+pub(super) const PRODUCT: Mem = at(offset_of!(Call, product));
+pub(super) const ACCUMULATE: Mem = at(offset_of!(Call, accumulate));
+pub(super) const NOT_FINITE: Mem = at(offset_of!(Call, not_finite));
+pub(super) const N_VECTORS: Mem = at(offset_of!(Call, n_vectors));
+pub(super) const TAIL_BITS: Mem = at(offset_of!(Call, tail_bits));
+pub(super) const TAIL_BYTES: Mem = at(offset_of!(Call, tail_bytes));
 
 /// The pointer of a slot.
-pub(super) const fn pointer(slot: usize) -> Address {
+pub(super) const fn pointer(slot: usize) -> Mem {
     at(offset_of!(Call, pointers) + 8 * slot)
 }

@@ -7,7 +7,6 @@ use backprop_opt::loops::{
 
 use super::plan::Plan;
 use super::roles::Spot;
-use super::stage::Source;
 use crate::kernel::Kernel;
 use crate::native::{self, Isa};
 
@@ -23,11 +22,8 @@ pub(super) fn nest(plan: &Plan, n_lanes: usize, isa: Isa) -> Option<Box<dyn Kern
         program.buffers.push(Buffer { dtype, len, home, label: String::new() });
     };
     buffer(plan.vectors.dtype, n_rows * plan.pitch() / plan.vectors.dtype.size());
-    let spots = plan.stage.slots.iter().filter_map(|slot| match &slot.source {
-        Source::Spot(spot) => Some(spot),
-        Source::Constant(_) => None,
-    });
     // Only pointers to the first elements are known to the nest; how far their buffers reach was verified.
+    let spots = plan.stage.slots.iter().map(|slot| &slot.spot);
     spots.for_each(|spot| buffer(spot.dtype, spot.reach(n_rows, n_lanes)));
     let nest = Nest {
         rows: [n_rows].into_iter().collect(),

@@ -29,7 +29,7 @@ use self::call::{Call, N_POINTERS};
 use self::pack::Matrix;
 use self::plan::{Handover, Packing, Plan};
 use self::roles::Operand;
-use self::stage::{Axis, Source};
+use self::stage::Axis;
 use super::Isa;
 use super::memory::CodePages;
 use crate::kernel::Kernel;
@@ -70,8 +70,6 @@ struct Code {
     bytes: Vec<u8>,
     tiles: [usize; Plan::N_KINDS],
     stage: usize,
-    #[cfg(test)]
-    instructions: Vec<iced_x86::Instruction>,
 }
 
 impl Code {
@@ -89,15 +87,7 @@ impl Code {
             let pitch = if plan.stage.axis == Axis::Rows { plan.turned_pitch() } else { plan.pitch() };
             tile::stage_over(&mut assembly, &plan.stage, i32::try_from(pitch).ok()?)?;
         }
-        #[cfg(test)]
-        let instructions = assembly.instructions.clone();
-        Some(Code {
-            bytes: assembly.finish(),
-            tiles,
-            stage: start,
-            #[cfg(test)]
-            instructions,
-        })
+        Some(Code { bytes: assembly.finish()?, tiles, stage: start })
     }
 }
 
@@ -118,7 +108,7 @@ impl MachineCode {
             plan.handover = Handover::Memory;
             code = Code::new(&plan);
         }
-        let Code { bytes, tiles, stage, .. } = code?;
+        let Code { bytes, tiles, stage } = code?;
         let pages = CodePages::new(&bytes)?;
         let mut nests = [const { None }; Plan::N_KINDS / 2];
         if plan.stage.elsewhere.is_some() {
@@ -323,15 +313,11 @@ impl Run<'_> {
     fn point(&self, call: &mut Call, row: usize, lane: usize) {
         let plan = &self.code.plan;
         for (pointer, slot) in call.pointers.iter_mut().zip(&plan.stage.slots) {
-            *pointer = match &slot.source {
-                Source::Constant(number) => (&raw const plan.stage.constants[*number]).cast_mut().cast(),
-                Source::Spot(spot) => {
-                    let batch = self.batch_offset(&spot.batch);
-                    let element = spot.offset + batch + row as isize * spot.row + lane as isize * spot.lane;
-                    let base = self.bases[spot.buffer as usize];
-                    base.wrapping_offset(element * spot.dtype.size() as isize)
-                }
-            };
+            let spot = &slot.spot;
+            let batch = self.batch_offset(&spot.batch);
+            let element = spot.offset + batch + row as isize * spot.row + lane as isize * spot.lane;
+            let base = self.bases[spot.buffer as usize];
+            *pointer = base.wrapping_offset(element * spot.dtype.size() as isize);
         }
     }
 

@@ -272,7 +272,7 @@ impl Plan {
             lane_k: i32::try_from(lane_k).ok()?,
             is_padded: self.packing == Packing::Copied,
             pitch: i32::try_from(self.pitch()).ok()?,
-            has_k: self.roles.n_k > 0,
+            n_k: self.roles.n_k,
         })
     }
 }

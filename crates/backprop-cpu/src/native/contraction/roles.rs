@@ -34,7 +34,7 @@ pub(super) struct Operand {
 }
 
 /// Where the stage loads or stores, in elements.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Spot {
     pub buffer: BufferId,
     pub offset: isize,

@@ -6,6 +6,7 @@ use super::assembly::{Assembly, Lanes, Operation};
 use super::call;
 use super::stage::{Site, Slot, Stage};
 use crate::native::Isa;
+use crate::native::assembler::Mem;
 
 /// A tile: rows × vectors of lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +31,8 @@ pub(super) struct Layout {
     pub is_padded: bool,
     /// From row to row of products in memory.
     pub pitch: i32,
-    /// Whether there is any k.
-    pub has_k: bool,
+    /// The number of products in all.
+    pub n_k: usize,
 }
 
 /// Code for `n_tiles` tiles below each other: all k of a block, then the stage, or products into memory.
@@ -60,8 +61,8 @@ pub(super) fn tiles(a: &mut Assembly, tile: Tile, layout: Layout, stage: Option<
         a.load_word(R10, call::PRODUCT);
     }
 
-    let next_tile = a.label();
-    if let Some(stage) = stage.filter(|_| layout.has_k) {
+    let next_tile = a.here();
+    if let Some(stage) = stage.filter(|_| layout.n_k >= PREFETCH_K) {
         // What the stage will read and write arrives while the products are summed.
         for (slot, Slot { row_step, .. }) in
             stage.slots.iter().enumerate().filter(|(_, slot)| slot.row_step != 0)
@@ -70,29 +71,29 @@ pub(super) fn tiles(a: &mut Assembly, tile: Tile, layout: Layout, stage: Option<
             for row in 0..rows {
                 for vector in 0..vectors {
                     let distance = row as isize * row_step + (vector as i32 * width) as isize;
-                    a.prefetch((RAX, distance as i32));
+                    a.prefetch(Mem::at(RAX, distance as i32));
                 }
             }
         }
     }
     (0..rows * vectors).for_each(|register| a.zero(register));
-    if layout.has_k {
+    if layout.n_k > 0 {
         a.copy(RAX, RDX);
         a.load_word(RCX, call::LANES);
         a.load_word(R8, call::N_K);
-        let next_k = a.label();
+        let next_k = a.here();
         // Strides that leave the cache line for each k leave the prefetchers of the CPU behind.
         if let Some(ahead) = far(layout.row_k) {
-            a.prefetch((RAX, ahead));
+            a.prefetch(Mem::at(RAX, ahead));
         }
         if let Some(ahead) = far(layout.lane_k).filter(|_| !layout.is_padded) {
-            (0..vectors).for_each(|vector| a.prefetch((RCX, ahead + vector as i32 * width)));
+            (0..vectors).for_each(|vector| a.prefetch(Mem::at(RCX, ahead + vector as i32 * width)));
         }
         for vector in 0..vectors {
-            a.load(lane(vector), (RCX, vector as i32 * width), lanes_of(vector, layout.is_padded));
+            a.load(lane(vector), Mem::at(RCX, vector as i32 * width), lanes_of(vector, layout.is_padded));
         }
         for row in 0..rows {
-            let at = (RAX, row as i32 * layout.row);
+            let at = Mem::at(RAX, row as i32 * layout.row);
             // A broadcast within the FMA takes a load for each vector, one of its own takes an instruction.
             if vectors == 1 && a.vectors.isa == Isa::Avx512 {
                 a.operate_broadcast(Operation::Fma, sum(row, 0), lane(0), at);
@@ -115,15 +116,15 @@ pub(super) fn tiles(a: &mut Assembly, tile: Tile, layout: Layout, stage: Option<
             let skip = a.skip_if_zero(call::ACCUMULATE);
             for row in 0..rows {
                 for vector in 0..vectors {
-                    let at = (R10, row as i32 * layout.pitch + vector as i32 * width);
+                    let at = Mem::at(R10, row as i32 * layout.pitch + vector as i32 * width);
                     a.load(first_spare, at, Lanes::All);
                     a.operate(Operation::Add, sum(row, vector), first_spare, sum(row, vector));
                 }
             }
-            a.land(skip);
+            a.place(skip);
             for row in 0..rows {
                 for vector in 0..vectors {
-                    let at = (R10, row as i32 * layout.pitch + vector as i32 * width);
+                    let at = Mem::at(R10, row as i32 * layout.pitch + vector as i32 * width);
                     a.store(at, sum(row, vector), Lanes::All);
                 }
             }
@@ -134,6 +135,7 @@ pub(super) fn tiles(a: &mut Assembly, tile: Tile, layout: Layout, stage: Option<
             let pointers: Vec<_> = (0..stage.slots.len()).map(|slot| registers.get(slot).copied()).collect();
             load_pointers(a, &pointers);
             let mut pool: Vec<usize> = (rows * vectors..a.vectors.n_registers()).rev().collect();
+            let fixed = stage.fix(a, &mut pool, &pointers);
             for row in 0..rows {
                 for vector in 0..vectors {
                     let site = Site {
@@ -142,7 +144,7 @@ pub(super) fn tiles(a: &mut Assembly, tile: Tile, layout: Layout, stage: Option<
                         element: vector * a.vectors.lanes(),
                         lanes: lanes_of(vector, false),
                     };
-                    stage.site(a, site, &mut pool, &pointers)?;
+                    stage.site(a, site, &mut pool, &fixed, &pointers)?;
                 }
             }
             for (slot, Slot { row_step, .. }) in stage.slots.iter().enumerate() {
@@ -160,6 +162,9 @@ pub(super) fn tiles(a: &mut Assembly, tile: Tile, layout: Layout, stage: Option<
     a.ret();
     Some(())
 }
+
+/// With fewer products than this, what is fetched ahead of them comes too late to be of use.
+const PREFETCH_K: usize = 8;
 
 /// How far to look ahead along a stride, if it is worth it.
 fn far(stride: i32) -> Option<i32> {
@@ -193,7 +198,7 @@ pub(super) fn stage_over(a: &mut Assembly, stage: &Stage, pitch: i32) -> Option<
     a.watch_nothing();
 
     let skip = a.skip_if_zero(call::N_VECTORS);
-    let next_vector = a.label();
+    let next_vector = a.here();
     rows_of_vectors(a, stage, pitch, Lanes::All, &pointers)?;
     a.add_to_word(call::PRODUCT, a.vectors.bytes() as i32);
     for (slot, Slot { step, .. }) in stage.slots.iter().enumerate() {
@@ -201,12 +206,12 @@ pub(super) fn stage_over(a: &mut Assembly, stage: &Stage, pitch: i32) -> Option<
     }
     a.add_to_word(call::N_VECTORS, -1);
     a.jump_if_not_zero(next_vector);
-    a.land(skip);
+    a.place(skip);
 
     let skip = a.skip_if_zero(call::TAIL_BITS);
     a.tail(call::TAIL_BITS, call::TAIL_BYTES);
     rows_of_vectors(a, stage, pitch, Lanes::Tail, &pointers)?;
-    a.land(skip);
+    a.place(skip);
 
     a.watched(call::NOT_FINITE);
     kept.iter().rev().for_each(|&register| a.pop(register));
@@ -226,16 +231,17 @@ fn rows_of_vectors(
     pointers: &[Option<Register>],
 ) -> Option<()> {
     load_pointers(a, pointers);
+    let mut pool: Vec<usize> = (1..a.vectors.n_registers()).rev().collect();
+    let fixed = stage.fix(a, &mut pool, pointers);
     a.load_word(RDX, call::PRODUCT);
     a.load_word(RCX, call::N_TILES);
-    let next_row = a.label();
-    a.load(0, (RDX, 0), Lanes::All);
-    let mut pool: Vec<usize> = (1..a.vectors.n_registers()).rev().collect();
+    let next_row = a.here();
+    a.load(0, Mem::at(RDX, 0), Lanes::All);
     let site = Site { product: 0, row: 0, element: 0, lanes };
-    stage.site(a, site, &mut pool, pointers)?;
+    stage.site(a, site, &mut pool, &fixed, pointers)?;
     for (slot, &register) in stage.slots.iter().zip(pointers).filter(|(slot, _)| slot.row_step != 0) {
         let ahead = i32::try_from(slot.row_step * ROWS_AHEAD).ok()?;
-        a.prefetch((register.expect("every slot has a register"), ahead));
+        a.prefetch(Mem::at(register.expect("every slot has a register"), ahead));
     }
     for (slot, &register) in stage.slots.iter().zip(pointers) {
         a.add(register.expect("every slot has a register"), i32::try_from(slot.row_step).ok()?);
