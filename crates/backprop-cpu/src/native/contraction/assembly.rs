@@ -28,7 +28,12 @@ impl Vectors {
 
     /// The elements of a vector.
     pub fn lanes(self) -> usize {
-        self.bytes() / self.dtype.size()
+        match (self.isa, self.dtype) {
+            (Isa::Avx512, DType::F64) => 8,
+            (Isa::Avx512, _) => 16,
+            (Isa::Avx2, DType::F64) => 4,
+            (Isa::Avx2, _) => 8,
+        }
     }
 
     /// The vector registers that are free to use: without mask registers, one is kept for the mask.

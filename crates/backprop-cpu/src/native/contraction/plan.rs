@@ -87,6 +87,10 @@ pub(super) struct Plan {
     pub chunk: usize,
     /// Panels next to each other that are packed at the same time.
     pub group: usize,
+    /// The number of chunks that the tiles make.
+    pub n_chunks: usize,
+    /// The number of lanes in the last vector, if it is not whole, else 0.
+    pub n_tail_lanes: usize,
     /// What it is thought to cost, in vector instructions.
     pub cost: f64,
 }
@@ -159,11 +163,26 @@ impl Plan {
             (Axis::Lanes, Handover::Memory) => 5.0,
             (Axis::Rows, _) => 12.0,
         };
-        let n_chunks = tiles.n_parts.div_ceil(chunk) as f64;
+        let n_chunks = tiles.n_parts.div_ceil(chunk);
+        let n_tail_lanes = roles.n_lanes % vectors.lanes();
         let is_far = roles.rows.k.unsigned_abs() * size as usize >= tile::FAR as usize;
         let per_k = if is_far && roles.n_rows * roles.n_k > FAR_ELEMENTS { 100.0 } else { 0.0 };
-        let cost = rows * n_vectors * (k + per_product) + n_vectors * k * per_packed + n_chunks * k * per_k;
-        Some(Plan { vectors, roles, stage, packing, handover, panels, tiles, chunk, group, cost })
+        let cost =
+            rows * n_vectors * (k + per_product) + n_vectors * k * per_packed + n_chunks as f64 * k * per_k;
+        Some(Plan {
+            vectors,
+            roles,
+            stage,
+            packing,
+            handover,
+            panels,
+            tiles,
+            chunk,
+            group,
+            n_chunks,
+            n_tail_lanes,
+            cost,
+        })
     }
 
     /// The lanes of a panel, from which to which.
@@ -171,16 +190,6 @@ impl Plan {
         let lanes = self.vectors.lanes();
         let end = self.panels.start(panel + 1) * lanes;
         (self.panels.start(panel) * lanes, end.min(self.roles.n_lanes))
-    }
-
-    /// The number of lanes in the last vector, if it is not whole.
-    pub fn n_tail_lanes(&self) -> usize {
-        self.roles.n_lanes % self.vectors.lanes()
-    }
-
-    /// The number of chunks that the tiles make.
-    pub fn n_chunks(&self) -> usize {
-        self.tiles.n_parts.div_ceil(self.chunk)
     }
 
     /// The kinds of tiles that there may be: by [`Plan::kind`].
@@ -201,7 +210,7 @@ impl Plan {
         let is_last = panel + 1 == self.panels.n_parts;
         let width = match self.panels.is_larger(panel) {
             true => 2,
-            false if is_last && self.n_tail_lanes() > 0 => 1,
+            false if is_last && self.n_tail_lanes > 0 => 1,
             false => 0,
         };
         2 * width + usize::from(is_higher)
@@ -214,7 +223,7 @@ impl Plan {
             _ => self.tiles.n_larger < self.tiles.n_parts,
         };
         let n_smaller = self.panels.n_parts - self.panels.n_larger;
-        let n_tails = usize::from(self.n_tail_lanes() > 0);
+        let n_tails = usize::from(self.n_tail_lanes > 0);
         let n_panels = match kind / 2 {
             2 => self.panels.n_larger,
             1 => n_tails,
@@ -244,7 +253,7 @@ impl Plan {
         self.pitch() * self.roles.n_k + 128
     }
 
-    /// Bytes of scratch memory: packed panels of a group, products, transposed products.
+    /// Bytes of scratch memory, one after the other: packed panels of a group, products, transposed products.
     pub fn scratch(&self) -> [usize; 3] {
         let is_copied = self.packing == Packing::Copied;
         let n_panels = if is_copied { self.group.min(self.panels.n_parts) } else { 0 };
