@@ -95,7 +95,7 @@ struct MachineCode {
     plan: Plan,
     n_batches: usize,
     /// The parts of scratch memory: [`Plan::scratch`].
-    scratch: [usize; 3],
+    scratch: [usize; 4],
     pages: CodePages,
     tiles: [usize; Plan::N_KINDS],
     stage: usize,

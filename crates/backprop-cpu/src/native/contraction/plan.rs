@@ -78,6 +78,8 @@ pub(super) struct Plan {
     pub roles: Roles,
     pub stage: Stage,
     pub packing: Packing,
+    /// Whether chunks of rows are packed as well: [k][row].
+    pub packs_rows: bool,
     pub handover: Handover,
     /// Vectors of lanes into panels.
     pub panels: Split,
@@ -122,7 +124,8 @@ impl Plan {
         };
         let stage = along(Axis::Lanes).or_else(|| along(Axis::Rows)).or_else(elsewhere)?;
 
-        let tiles = Split::new(roles.n_rows, tallest_tile(isa, panels.largest()));
+        let row_bytes = roles.rows.along.unsigned_abs() * vectors.dtype.size();
+        let tiles = Split::new(roles.n_rows, tallest_tile(isa, panels.largest(), row_bytes));
 
         let size = vectors.dtype.size() as isize;
         let is_adjacent = roles.lanes.along == 1 || roles.n_lanes == 1;
@@ -150,6 +153,7 @@ impl Plan {
         let group = GROUP_BYTES / panel_bytes.max(1);
         let group = group.clamp(1, GROUP_PANELS.max(panels.n_parts / 4).min(MAX_GROUP_PANELS));
 
+        let is_far = roles.rows.k.unsigned_abs() * size as usize >= tile::FAR as usize;
         let (rows, k) = (roles.n_rows as f64, roles.n_k as f64);
         let n_vectors = n_vectors as f64;
         let per_packed = match packing {
@@ -163,9 +167,13 @@ impl Plan {
             (Axis::Lanes, Handover::Memory) => 5.0,
             (Axis::Rows, _) => 12.0,
         };
+        let packs_rows = is_far
+            && roles.rows.along == 1
+            && (PACKED_ROWS_K..=MOST_PACKED_ROWS_K).contains(&roles.n_k)
+            && panels.n_parts.min(group) >= PACKED_ROWS_PANELS;
+
         let n_chunks = tiles.n_parts.div_ceil(chunk);
         let n_tail_lanes = roles.n_lanes % vectors.lanes();
-        let is_far = roles.rows.k.unsigned_abs() * size as usize >= tile::FAR as usize;
         let per_k = if is_far && roles.n_rows * roles.n_k > FAR_ELEMENTS { 100.0 } else { 0.0 };
         let cost =
             rows * n_vectors * (k + per_product) + n_vectors * k * per_packed + n_chunks as f64 * k * per_k;
@@ -174,6 +182,7 @@ impl Plan {
             roles,
             stage,
             packing,
+            packs_rows,
             handover,
             panels,
             tiles,
@@ -253,8 +262,13 @@ impl Plan {
         self.pitch() * self.roles.n_k + 128
     }
 
-    /// Bytes of scratch memory, one after the other: packed panels of a group, products, transposed products.
-    pub fn scratch(&self) -> [usize; 3] {
+    /// Bytes from k to k of a packed chunk of rows.
+    pub fn packed_rows_pitch(&self) -> usize {
+        self.turned_pitch()
+    }
+
+    /// Bytes of scratch memory, one after the other: packed panels of a group, a packed chunk of rows, products, transposed products.
+    pub fn scratch(&self) -> [usize; 4] {
         let is_copied = self.packing == Packing::Copied;
         let n_panels = if is_copied { self.group.min(self.panels.n_parts) } else { 0 };
         let panels = n_panels * self.packed_panel();
@@ -262,7 +276,8 @@ impl Plan {
         let products = if self.handover == Handover::Memory { self.pitch() * rows } else { 0 };
         let lanes = self.panels.largest() * self.vectors.lanes();
         let turned = if self.stage.axis == Axis::Rows { self.turned_pitch() * lanes } else { 0 };
-        [panels, products, turned].map(|bytes| bytes.next_multiple_of(64))
+        let rows = if self.packs_rows { self.packed_rows_pitch() * self.roles.n_k } else { 0 };
+        [panels, rows, products, turned].map(|bytes| bytes.next_multiple_of(64))
     }
 
     /// How tiles of a kind find their operands; `None` if distances are too great for an instruction.
@@ -270,6 +285,10 @@ impl Plan {
         let size = self.vectors.dtype.size() as isize;
         let tile = self.tile(kind);
         let row = if self.roles.n_rows == 1 { 0 } else { self.roles.rows.along.checked_mul(size)? };
+        let row_k = match self.packs_rows {
+            true => self.packed_rows_pitch() as isize,
+            false => self.roles.rows.k.checked_mul(size)?,
+        };
         i32::try_from(row.checked_mul(tile.rows as isize)?).ok()?;
         let lane_k = match self.packing {
             Packing::Direct => self.roles.lanes.k.checked_mul(size)?,
@@ -277,7 +296,7 @@ impl Plan {
         };
         Some(Layout {
             row: row as i32,
-            row_k: i32::try_from(self.roles.rows.k.checked_mul(size)?).ok()?,
+            row_k: i32::try_from(row_k).ok()?,
             lane_k: i32::try_from(lane_k).ok()?,
             is_padded: self.packing == Packing::Copied,
             pitch: i32::try_from(self.pitch()).ok()?,
@@ -300,8 +319,10 @@ fn widest_panel(isa: Isa, n_rows: usize) -> usize {
 }
 
 /// The most rows whose sums, with lanes and broadcasts, fit into the registers.
-fn tallest_tile(isa: Isa, n_vectors: usize) -> usize {
-    match (isa, n_vectors) {
+fn tallest_tile(isa: Isa, n_vectors: usize, row_bytes: usize) -> usize {
+    // Rows this far apart want the same set of the L1 cache, which has eight places.
+    let most = if row_bytes > 0 && row_bytes.is_multiple_of(4096) { 8 } else { usize::MAX };
+    let fits = match (isa, n_vectors) {
         (Isa::Avx512, ..=1) => 16,
         (Isa::Avx512, 2) => 12,
         (Isa::Avx512, 3) => 8,
@@ -310,7 +331,8 @@ fn tallest_tile(isa: Isa, n_vectors: usize) -> usize {
         (Isa::Avx2, ..=1) => 12,
         (Isa::Avx2, 2) => 6,
         (Isa::Avx2, _) => 2,
-    }
+    };
+    fits.min(most)
 }
 
 /// Up to this many tiles below each other, a panel is not worth copying.
@@ -318,6 +340,13 @@ const DIRECT_TILES: usize = 4;
 
 /// Nor if it spans no more bytes than this: then it stays in the L1 cache where it is.
 const DIRECT_SPAN: usize = 16 << 10;
+
+/// The fewest products and panels for which a chunk of rows, whose k are far apart, is worth packing.
+const PACKED_ROWS_K: usize = 16;
+const PACKED_ROWS_PANELS: usize = 4;
+
+/// The most products for which a packed chunk of rows stays in the L2 cache beside the panels.
+const MOST_PACKED_ROWS_K: usize = 512;
 
 /// Rows of a chunk whose products go through memory: a whole number of vectors once transposed, and small
 /// enough to stay in the L1 cache.

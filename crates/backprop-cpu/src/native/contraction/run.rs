@@ -22,13 +22,16 @@ pub(super) struct Run<'a> {
     panel: usize,
     /// The panels of the group that have been packed, a bit each.
     packed: u64,
+    /// Whether the chunk's rows have been packed.
+    has_rows: bool,
 }
 
 impl<'a> Run<'a> {
     /// A run that starts at a unit.
     pub fn new(code: &'a MachineCode, bases: &'a [*mut u8], scratch: *mut u8, unit: usize) -> Run<'a> {
         let plan = &code.plan;
-        let mut run = Run { code, bases, scratch, batch: 0, group: 0, chunk: 0, panel: 0, packed: 0 };
+        let mut run =
+            Run { code, bases, scratch, batch: 0, group: 0, chunk: 0, panel: 0, packed: 0, has_rows: false };
         // Small contractions are one unit, and half a dozen divisions are a part of their time.
         if unit > 0 {
             let n_panels = plan.panels.n_parts;
@@ -56,7 +59,7 @@ impl<'a> Run<'a> {
         if self.panel < panels.end {
             return;
         }
-        (self.panel, self.chunk) = (panels.start, self.chunk + 1);
+        (self.panel, self.chunk, self.has_rows) = (panels.start, self.chunk + 1, false);
         if self.chunk < self.code.plan.n_chunks {
             return;
         }
@@ -97,13 +100,33 @@ impl<'a> Run<'a> {
         }
         let tiles = self.chunk * plan.chunk..plan.tiles.n_parts.min((self.chunk + 1) * plan.chunk);
         let rows = plan.tiles.start(tiles.start)..plan.tiles.start(tiles.end);
-        let [packed_bytes, product_bytes, _] = self.code.scratch;
+        let [panel_bytes, row_bytes, product_bytes, _] = self.code.scratch;
+        let packed_rows = self.scratch.wrapping_add(panel_bytes);
+        let mut first_row = self.element(&plan.roles.rows, rows.start);
+        let mut row_k = plan.roles.rows.k * size;
+        if plan.packs_rows {
+            let pitch = plan.packed_rows_pitch();
+            if !self.has_rows {
+                self.has_rows = true;
+                let from = Matrix {
+                    start: first_row,
+                    row: row_k,
+                    column: size,
+                    n_rows: plan.roles.n_k,
+                    n_columns: rows.len(),
+                };
+                // SAFETY: the program was verified; scratch memory has room for a chunk of rows.
+                unsafe { pack::pack(plan.vectors, from, packed_rows, pitch) };
+            }
+            (first_row, row_k) = (packed_rows, pitch as isize);
+        }
+        let product = packed_rows.wrapping_add(row_bytes);
         let mut call = Call {
-            rows: std::ptr::null(),
+            rows: first_row,
             lanes,
             n_k: 0,
             n_tiles: 0,
-            product: self.scratch.wrapping_add(packed_bytes),
+            product,
             accumulate: 0,
             not_finite: 0,
             n_vectors: 0,
@@ -115,8 +138,8 @@ impl<'a> Run<'a> {
         set_tail(&mut call, plan, plan.n_tail_lanes);
         // SAFETY: as this function's.
         unsafe {
-            self.tiles(&mut call, tiles, lane_k);
-            call.product = self.scratch.wrapping_add(packed_bytes);
+            self.tiles(&mut call, tiles, row_k, lane_k);
+            call.product = product;
             match plan.handover {
                 Handover::Registers => told(&call),
                 Handover::Memory => {
@@ -130,13 +153,14 @@ impl<'a> Run<'a> {
     /// Runs tiles that lie below each other, through all blocks of k.
     ///
     /// # Safety
-    /// As [`Run::unit`]; the call names the panel's first element, `lane_k` bytes from k to k, and where products go.
-    unsafe fn tiles(&self, call: &mut Call, tiles: Range<usize>, lane_k: isize) {
+    /// As [`Run::unit`]; the call names the chunk's and the panel's first elements, `row_k` and `lane_k` bytes from
+    /// k to k, and where products go.
+    unsafe fn tiles(&self, call: &mut Call, tiles: Range<usize>, row_k: isize, lane_k: isize) {
         let plan = &self.code.plan;
-        let (lanes, product) = (call.lanes, call.product);
+        let (rows, lanes, product) = (call.rows, call.lanes, call.product);
         let first_row = plan.tiles.start(tiles.start);
         let larger_end = plan.tiles.n_larger.clamp(tiles.start, tiles.end);
-        let row_k = plan.roles.rows.k * plan.vectors.dtype.size() as isize;
+        let row_step = plan.roles.rows.along * plan.vectors.dtype.size() as isize;
         let mut k = 0;
         loop {
             call.n_k = plan.roles.k_block.min(plan.roles.n_k - k);
@@ -146,11 +170,10 @@ impl<'a> Run<'a> {
                 if tiles.is_empty() {
                     continue;
                 }
-                let row = plan.tiles.start(tiles.start);
-                let rows = self.element(&plan.roles.rows, row);
-                call.rows = rows.wrapping_offset(k as isize * row_k);
+                let row = plan.tiles.start(tiles.start) - first_row;
+                call.rows = rows.wrapping_offset(row as isize * row_step + k as isize * row_k);
                 call.n_tiles = tiles.len();
-                call.product = product.wrapping_add((row - first_row) * plan.pitch());
+                call.product = product.wrapping_add(row * plan.pitch());
                 // SAFETY: the code was made for this kind of tiles, and the call names elements that exist.
                 unsafe { self.code.call(self.code.tiles[plan.kind(is_higher, self.panel)], call) };
             }

@@ -579,6 +579,19 @@ fn panels_are_packed_whatever_the_strides() {
 }
 
 #[test]
+fn rows_are_packed_where_their_products_are_far_apart() {
+    for isa in Isa::available() {
+        for (dtype, m, n) in [(DType::F32, 307, 263), (DType::F64, 139, 257)] {
+            let case = Case { dtype, a: Lie::Transposed, ..plain(m, n, 17, Work::Update) };
+            let program = case.program();
+            let plan = Plan::new(&program, contraction_of(&program), isa, Orientation::Straight);
+            assert!(plan.expect("a plan").packs_rows);
+            check(&case, isa, None);
+        }
+    }
+}
+
+#[test]
 fn every_stage_agrees_with_the_reference() {
     for isa in Isa::available() {
         for dtype in [DType::F32, DType::F64] {
