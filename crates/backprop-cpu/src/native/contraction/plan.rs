@@ -130,7 +130,9 @@ impl Plan {
         let size = vectors.dtype.size() as isize;
         let is_adjacent = roles.lanes.along == 1 || roles.n_lanes == 1;
         let panel_span = roles.n_k.saturating_mul(roles.lanes.k.unsigned_abs() * size as usize);
-        let is_direct = is_adjacent && (tiles.n_parts <= DIRECT_TILES || panel_span <= DIRECT_SPAN);
+        let panel_bytes = (panels.largest() * vectors.bytes()).saturating_mul(roles.n_k);
+        let is_small = tiles.n_parts <= DIRECT_TILES || panel_span <= DIRECT_SPAN;
+        let is_direct = is_adjacent && (is_small || panel_bytes > MOST_PANEL_BYTES);
         let packing = if is_direct { Packing::Direct } else { Packing::Copied };
         let in_one_block = roles.n_k <= roles.k_block;
         let handover = match stage.axis {
@@ -149,7 +151,6 @@ impl Plan {
             }
         };
 
-        let panel_bytes = panels.largest() * vectors.bytes() * roles.n_k;
         let group = GROUP_BYTES / panel_bytes.max(1);
         let group = group.clamp(1, GROUP_PANELS.max(panels.n_parts / 4).min(MAX_GROUP_PANELS));
 
@@ -347,6 +348,9 @@ const PACKED_ROWS_PANELS: usize = 4;
 
 /// The most products for which a packed chunk of rows stays in the L2 cache beside the panels.
 const MOST_PACKED_ROWS_K: usize = 512;
+
+/// Panels larger than this are copied only if they must be.
+const MOST_PANEL_BYTES: usize = 8 << 20;
 
 /// Rows of a chunk whose products go through memory: a whole number of vectors once transposed, and small
 /// enough to stay in the L1 cache.

@@ -482,6 +482,7 @@ fn check(case: &Case, isa: Isa, spoil: Option<f64>) -> usize {
                 kernel.unwrap_or_else(|| panic!("no code: {case:?} {isa:?} {orientation:?} {handover:?}"));
             let n = kernel.n_units();
             let middle = n / 3;
+            #[allow(clippy::single_range_in_vec_init)]
             let partitions: [Vec<std::ops::Range<usize>>; 3] =
                 [vec![0..n], vec![middle..n, 0..middle], (0..n).rev().map(|unit| unit..unit + 1).collect()];
             for (turn, partition) in partitions.iter().enumerate() {
