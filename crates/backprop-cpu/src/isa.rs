@@ -21,6 +21,15 @@ impl Isa {
         all.find(|isa| isa.is_available()).unwrap_or(Isa::Baseline)
     }
 
+    /// The bytes of a vector.
+    pub fn vector_bytes(self) -> usize {
+        match self {
+            Isa::Baseline => 16,
+            Isa::Avx2 => 32,
+            Isa::Avx512 => 64,
+        }
+    }
+
     /// Whether this processor has it.
     pub fn is_available(self) -> bool {
         #[cfg(target_arch = "x86_64")]

@@ -5,6 +5,10 @@
 //!                                                                               contractions, calls
 //! ```
 
+mod bodies;
+mod flops;
 pub mod loops;
 pub mod lower;
 pub mod simplify;
+
+pub use flops::flops;

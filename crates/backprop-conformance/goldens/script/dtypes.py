@@ -1,11 +1,12 @@
 """dtypes.json: every op in every element type that it takes, from NumPy and from Python's whole numbers.
 
 A case is as in ops.json, with "dtype": the type of the operands that share one. A type that an op has no case for
-is one that it must refuse. Pointwise ops of floats are not here: pointwise.json holds them.
+is one that it must refuse. Pointwise ops of floats are not here: pointwise.json holds them. That fma rounds once, from mpmath.
 """
 
 import operator
 
+import mpmath
 import numpy as np
 
 from common import DTYPES, tensor, write
@@ -107,6 +108,19 @@ def steps(c, xs, f):
     return [c, np.array(ys).reshape(xs.shape)]
 
 
+def fused(t):
+    """Operands at which a·b + c rounds differently when the product is rounded by itself, and the sum rounded once."""
+    digits = 24 if t == "f32" else 53
+    e = 2.0 ** -(digits // 2)
+    a, b = [1 + e, 1 - e, 3.0, 1 + e, 0.1, -7.5, np.inf, 0.0], [1 - e, 1 - e, -2.0, 1 + 3 * e, 10.0, 0.3, 2.0, np.inf]
+    c = [-1.0, 2 * e - 1, 6.0, e**3, -1.0, 2.25, -np.inf, 1.0]
+    a, b, c = (np.array(x, dtype=LONG[t]) for x in (a, b, c))
+    with mpmath.workprec(digits):
+        # mpmath has one zero; here a sum that cancels is +0.
+        y = [mpmath.fadd(mpmath.fmul(float(p), float(q), exact=True), float(r)) for p, q, r in zip(a, b, c)]
+    return [a, b, c], [np.array([float(v) for v in y], dtype=LONG[t])]
+
+
 def cases():
     rng = np.random.default_rng(list(b"dtypes"))
 
@@ -129,6 +143,8 @@ def cases():
             if op == "pow":
                 keep = (b >= 0) & (b <= 70)
             add(op, t, {}, [a[keep], b[keep]], [whole(f, a[keep], b[keep])])
+    for t in FLOATS:
+        add("fma", t, {}, *fused(t))
     for t in ALL:
         few = lambda *shape: some(rng, t, *shape)
         a, b = few(2, 7), few(2, 7)

@@ -210,6 +210,11 @@ def select_cases(rng):
     return found + [({}, f, masked, {"orders": 1, "note": "what is not chosen has no influence"}), ({}, f, ints)]
 
 
+def fma_cases(rng):
+    # Rounded twice here: what rounding once means, dtypes.json holds.
+    return [({}, lambda a, b, c: [jnp.asarray(a) * b + c], [real(rng, *s), real(rng, *s), real(rng, *s)]) for s in SHAPES]
+
+
 def saturate(dtype):
     """Float to integer as Rust's `as`: toward zero, saturating, NaN to 0."""
     info = np.iinfo(dtype)
@@ -321,6 +326,7 @@ TABLE = {
     "one_hot": one_hot_cases,
     "iota": iota_cases,
     "select": select_cases,
+    "fma": fma_cases,
     "cast": cast_cases,
     "stop_gradient": stop_gradient_cases,
     "matmul": matmul_cases,

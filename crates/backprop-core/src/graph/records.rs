@@ -431,6 +431,65 @@ impl Records {
         }
     }
 
+    /// Keeps the nodes for which `kept` holds, in their order, and says where each value went:
+    /// [`ValueId::MAX`] for one that is gone. Works in place, for graphs that fill the memory.
+    ///
+    /// # Panics
+    /// A node that is kept reads a value of one that is not.
+    pub fn retain(&mut self, kept: &[bool]) -> Vec<ValueId> {
+        const GONE: ValueId = ValueId::MAX;
+        let mut moved = vec![GONE; self.values.len()];
+        let mut nodes: Vec<NodeId> = vec![NodeId::MAX; self.nodes.len()];
+        let (mut id, mut n_nodes, mut n_values) = (0, 0, 0);
+        self.nodes.retain_mut(|node| {
+            let is_kept = kept[id];
+            if is_kept {
+                nodes[id] = n_nodes;
+                for (at, value) in node.outputs().enumerate() {
+                    moved[value as usize] = n_values + at as ValueId;
+                }
+                for input in &mut node.inputs {
+                    *input = moved[*input as usize];
+                    assert_ne!(*input, GONE, "{} reads a value that is not kept", node.op.name());
+                }
+                node.first = n_values;
+                n_nodes += 1;
+                n_values += node.n_outputs;
+            }
+            id += 1;
+            is_kept
+        });
+        self.values.retain_mut(|value| {
+            value.node = nodes[value.node as usize];
+            value.node != NodeId::MAX
+        });
+        self.nodes.shrink_to_fit();
+        self.values.shrink_to_fit();
+        // The first node that is kept from there on.
+        for from in &mut self.assumed_from {
+            *from = kept[..(*from as usize).min(kept.len())].iter().filter(|&&kept| kept).count() as NodeId;
+        }
+        let to = |value: ValueId| Some(moved[value as usize]).filter(|&value| value != GONE);
+        self.names = std::mem::take(&mut self.names)
+            .into_iter()
+            .filter_map(|(v, name)| Some((to(v)?, name)))
+            .collect();
+        self.by_name.retain(|_, value| match to(*value) {
+            Some(new) => {
+                *value = new;
+                true
+            }
+            None => false,
+        });
+        self.lent = std::mem::take(&mut self.lent).into_iter().filter_map(to).collect();
+        let faults = std::mem::take(&mut self.faults).into_iter();
+        self.faults = faults
+            .map(|(node, fault)| (nodes[node as usize], fault))
+            .filter(|&(node, _)| node != NodeId::MAX)
+            .collect();
+        moved
+    }
+
     /// Every fault that `values` depend on.
     ///
     /// # Errors

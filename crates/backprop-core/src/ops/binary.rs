@@ -83,7 +83,7 @@ impl Binary {
     /// `pow`: where the plain formulas say 0·∞, functions stand in for them that have the same limits,
     /// and whose own derivatives diverge where the true ones do (never a wrong finite number):
     ///
-    /// b·a^(b−1) at a = b = 0 is 0 for every a, but its slope along b is 1/a: so √b·e^(−a).
+    /// b·a^(b−1) at a = b = 0 is 0 for every a, but its slope along b is 1/a: so √b/(1 + a).
     /// aᵇ·ln a at a = 0 < b is 0, and its m-th derivative along a diverges from m = ⌈b⌉ on: so does that
     /// of −a^(⌈b⌉ − ½).
     #[track_caller]
@@ -102,7 +102,7 @@ impl Binary {
                     return d * slope;
                 }
                 let both_zero = N::and(a.equals(a.lit(0.0)), b.equals(b.lit(0.0)));
-                d * N::select(both_zero, b.unary(Unary::Sqrt) * (-a).exp(), slope)
+                d * N::select(both_zero, b.unary(Unary::Sqrt) / (a + a.lit(1.0)), slope)
             }
             (Binary::Pow, _) => {
                 let flat = N::and(a.equals(a.lit(0.0)), b.above(b.lit(0.0)));

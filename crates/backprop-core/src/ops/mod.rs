@@ -12,6 +12,7 @@ mod contract;
 mod control;
 mod custom;
 mod family;
+mod fma;
 mod gather;
 mod leaf;
 mod log_softmax;
@@ -37,6 +38,7 @@ pub use contract::Contract;
 pub use control::{Cond, Scan, Tree, cond, scan, scan_indexed, scan_n, scan_reverse};
 pub use custom::{Custom, OpRule};
 pub use family::{BilinearRule, Bprop, Differentiate, Family, General, Gradient, Linear, Pointwise, Pull};
+pub use fma::Fma;
 pub use gather::{Gather, ScatterAdd, check_indices};
 pub use leaf::{Constant, DimValue, Full, IllCall, Input, Iota, Missing, full, iota};
 pub use log_softmax::LogSoftmax;
@@ -168,7 +170,7 @@ macro_rules! registry {
 
 registry! {
     Input Constant Full Iota DimValue Missing IllCall
-    Unary Binary Compare Logic Select Cast StopGradient Identity
+    Unary Binary Fma Compare Logic Select Cast StopGradient Identity
     Reshape Transpose Broadcast Slice Pad Concat
     Gather ScatterAdd OneHot ArgMax MaxWithIndex
     Sum Max Any LogSumExp LogSoftmax Norm

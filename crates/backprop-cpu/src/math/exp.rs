@@ -1,6 +1,6 @@
 //! eˣ and what is made of it.
 
-use super::lane::{Float, Width, power_of_two};
+use super::lane::{Float, Int, Width, power_of_two};
 use super::polynomial::{Pair, Table, by_width, polynomial};
 
 /// (eʳ − 1 − r − r²/2)/r³, |r| ≤ ½·ln 2. Error in eʳ: 2^−30.9; 2^−60.6.
@@ -103,40 +103,40 @@ impl<F: Float> Exponential<F> {
         Pair::sum(high, rest)
     }
 
-    /// 2ⁿ, or the least normal number where that is more.
-    #[inline(always)]
-    fn factor(self) -> F {
-        let least = self.n.lit(F::Width::ROUNDER - (F::Width::BIAS - 1) as f64);
-        power_of_two(least.larger(self.n_and_rounder))
-    }
-
     /// 1 + eˣ, x ≤ 0, as a pair.
     #[inline(always)]
     pub fn and_one(self) -> Pair<F> {
-        let (power, factor) = (self.power(), self.factor());
+        let (power, factor) = (self.power(), normal_power_of_two(self.n_and_rounder));
         let sum = Pair::sum(factor.lit(1.0), power.high * factor);
         Pair { low: power.low.mul_add(factor, sum.low), ..sum }
     }
 
-    /// eˣ − 1, as a pair.
+    /// (eˣ − 1)/2, as a pair: half of it, because it may overflow.
     #[inline(always)]
-    fn minus_one(self) -> Pair<F> {
+    fn half_of_rest(self) -> Pair<F> {
         // As in `terms`, but with r²/2 exact: where eˣ is near 1, the difference is no larger than it.
         let r = self.r.high;
-        let one = r.lit(1.0);
-        let half_square = Pair::product(r * r.lit(0.5), r);
+        let half = r.lit(0.5);
+        let half_square = Pair::product(r * half, r);
         let cube = (self.square * r).mul_add(self.tail, half_square.low + self.r.low);
-        let first = Pair::sum(one, r);
+        let first = Pair::sum(r.lit(1.0), r);
         let rest = half_square.high + (first.low + cube);
 
-        let factor = self.factor();
+        let factor = normal_power_of_two(self.n_and_rounder - r.lit(1.0));
         let high = first.high * factor;
-        let difference = high - one;
+        let difference = high - half;
         // What that lost: the sum of Knuth 1997, §4.2.2, for operands of any sizes.
         let taken = difference - high;
-        let lost = (high - (difference - taken)) - (one + taken);
+        let lost = (high - (difference - taken)) - (half + taken);
         Pair::sum(difference, rest.mul_add(factor, lost))
     }
+}
+
+/// 2ⁿ, or the least normal number where that is more.
+#[inline(always)]
+fn normal_power_of_two<F: Float>(n_and_rounder: F) -> F {
+    let least = n_and_rounder.lit(F::Width::ROUNDER - (F::Width::BIAS - 1) as f64);
+    power_of_two(least.larger(n_and_rounder))
 }
 
 /// x where eˣ is neither 0 nor ∞, else a bound beyond which it is; NaN stays.
@@ -155,34 +155,46 @@ pub fn exp<F: Float>(x: F) -> F {
 /// eˣ − 1, exact for small x.
 #[inline(always)]
 pub fn expm1<F: Float>(x: F) -> F {
-    let exponential = Exponential::of(clamped(x), None);
-    // Above, 1 is less than a rounding error; and eˣ may be ∞.
-    let large = x.lit(by_width::<F, _>((20.0, 40.0)));
-    let y = F::select(large.below(x), exponential.rounded(), exponential.minus_one().rounded());
-    F::select(x.equals(x.lit(0.0)), x, y)
+    let half = Exponential::of(clamped(x), None).half_of_rest().rounded();
+    // Below half an ULP of 1, x²/2 is nothing beside x; and half of x may not be a number.
+    let small = x.lit(by_width::<F, _>((2f64.powi(-25), 2f64.powi(-54))));
+    F::select(x.abs().below(small), x, half + half)
 }
 
-/// tanh x = (e²ˣ − 1)/(e²ˣ − 1 + 2), x ≥ 0, then its sign.
+/// tanh x = ½(e²ˣ − 1)/(½(e²ˣ − 1) + 1), x ≥ 0, then its sign.
 #[inline(always)]
 pub fn tanh<F: Float>(x: F) -> F {
     // 1 − tanh x < 2e⁻²ˣ, less than half an ULP of 1 from here on.
     let one_from = x.lit(by_width::<F, _>((9.5, 19.5)));
     let size = one_from.smaller(x.abs());
-    let over = Exponential::of(size + size, None).minus_one();
-    let two = x.lit(2.0);
-    let under = Pair::sum(over.high.larger(two), over.high.smaller(two));
-    let under = Pair { low: under.low + over.low, ..under };
-    over.over(under).rounded().copysign(x)
+    let over = Exponential::of(size + size, None).half_of_rest();
+    let one = x.lit(1.0);
+    let under = Pair::sum(over.high.larger(one), over.high.smaller(one));
+    over.over(Pair { low: under.low + over.low, ..under }).rounded().copysign(x)
 }
 
-/// 1/(1 + e⁻ˣ) for x ≥ 0, e⁻|x|/(1 + e⁻|x|) below.
+/// From the first to the second, sigmoid x is neither 0 nor 1. Below the third, it takes a factor more.
+const SIGMOID: [(f64, f64); 3] = [LEAST, (87.0, 708.0), (-64.0, -512.0)];
+
+/// 1/(1 + e⁻ˣ) = unit/(unit + unit·2ⁿ·(1 + p)), e⁻ˣ = 2ⁿ·(1 + p).
+///
+/// `unit` is 1, or where 2ⁿ would be ∞ and the result subnormal a small power of 2, the last factor of all.
 #[inline(always)]
 pub fn sigmoid<F: Float>(x: F) -> F {
-    let exponential = Exponential::of(clamped(-x.abs()), None);
-    let (zero, one) = (x.lit(0.0), x.lit(1.0));
-    let negative = x.below(zero);
-    // The factor 2ⁿ comes last, so that a subnormal result is rounded once.
-    let power = exponential.power();
-    let over = Pair { high: F::select(negative, power.high, one), low: F::select(negative, power.low, zero) };
-    over.over(exponential.and_one()).rounded().scale(F::select(negative, exponential.n, zero))
+    let lit = |value: (f64, f64)| x.lit(by_width::<F, _>(value));
+    let x = lit(SIGMOID[0]).larger(lit(SIGMOID[1]).smaller(x));
+    let Exponential { n_and_rounder, r, square, tail, .. } = Exponential::of(-x, None);
+    let p = r.high + square.mul_add(tail.mul_add(r.high, x.lit(0.5)), r.low);
+
+    let one = x.lit(1.0);
+    let unit = F::select(x.below(lit(SIGMOID[2])), lit((2f64.powi(-64), 2f64.powi(-512))), one);
+    let power = ((n_and_rounder.to_bits() << F::Width::FRACTION_BITS) + unit.to_bits()).to_float();
+    // unit + power + power·p, and what its rounding lost: all of it, since |p| < ½.
+    let sum = Pair::sum(unit.larger(power), unit.smaller(power));
+    let high = power.mul_add(p, sum.high);
+    let low = power.mul_add(p, sum.high - high) + sum.low;
+    // One step of Newton's from the rounded quotient.
+    let y = one / high;
+    let rest = y.neg_mul_add(low, y.neg_mul_add(high, one));
+    rest.mul_add(y, y) * unit
 }

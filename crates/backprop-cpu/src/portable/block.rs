@@ -21,7 +21,8 @@ pub(super) struct Block {
     pub stride: isize,
     /// Of a gather: how many bytes apart neighbouring indices lie. Of a fold in lanes: the number of lanes.
     pub step: isize,
-    /// Of a gather: one past the last index. Of a fold in lanes: the lane of the first element.
+    /// Of a gather: one past the last index. Of a fold in lanes: the lane of the first element. Of a function:
+    /// its number among the ops.
     pub bound: u64,
 }
 
@@ -80,7 +81,7 @@ pub(super) fn for_isa<B: Body>(isa: Isa) -> unsafe fn(&B::Args) -> B::Given {
 fn conjure<F: Copy>() -> F {
     const { assert!(size_of::<F>() == 0) };
     // SAFETY: a value of no bytes is its type; that there is one, whoever named the closure's type has shown.
-    unsafe { std::mem::MaybeUninit::<F>::uninit().assume_init() }
+    unsafe { std::ptr::NonNull::<F>::dangling().read() }
 }
 
 /// Operand `at` of a block.

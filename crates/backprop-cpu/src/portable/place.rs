@@ -33,6 +33,9 @@ pub(super) struct Moving {
     loops: SmallVec<[isize; 4]>,
     /// How many bytes apart neighbours along the blocks are.
     pub lane: isize,
+    /// How far on the first element of the blocks' loop moves it: as far, but for locals along rows, which
+    /// every block uses anew.
+    first: isize,
 }
 
 /// What the pointers of a running kernel count from.
@@ -80,7 +83,7 @@ impl Layout<'_> {
         };
         let mut loops = SmallVec::from_elem(0, last);
         loops.push(one_by_one);
-        Moving { base: Base::Product, offset: 0, loops, lane }
+        Moving { base: Base::Product, offset: 0, loops, lane, first: lane }
     }
 
     /// How many bytes apart the elements of a place are.
@@ -104,9 +107,12 @@ impl Layout<'_> {
         };
         let is_local = matches!(base, Base::Scratch(_));
         let unit = if is_local { self.unit(access.place, size as usize) } else { size };
-        let lane = if is_local && self.along == Along::Rows { size } else { lane * size };
+        let (lane, first) = match is_local && self.along == Along::Rows {
+            true => (size, 0),
+            false => (lane * size, lane * size),
+        };
         let loops = one_by_one.iter().map(|&stride| stride * unit).collect();
-        Moving { base, offset: access.offset * unit, loops, lane }
+        Moving { base, offset: access.offset * unit, loops, lane, first }
     }
 }
 
@@ -121,7 +127,7 @@ impl Moving {
     pub fn pointer(&self, frame: &Frame, first: usize) -> *mut u8 {
         let steps = self.loops.iter().zip(&frame.at).map(|(&stride, &at)| stride.wrapping_mul(at as isize));
         let offset = steps.fold(self.offset, isize::wrapping_add);
-        let offset = offset.wrapping_add(self.lane.wrapping_mul(first as isize));
+        let offset = offset.wrapping_add(self.first.wrapping_mul(first as isize));
         match self.base {
             Base::Buffer(buffer) => frame.bases[buffer as usize].wrapping_offset(offset),
             Base::Scratch(start) => frame.scratch.wrapping_add(start).wrapping_offset(offset),

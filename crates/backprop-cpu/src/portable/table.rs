@@ -4,7 +4,7 @@ use backprop_core::DType;
 use backprop_core::ops::{Binary, Compare, Logic, Unary};
 
 use super::block::{Block, Body, Run, for_isa, map1, map2, map3, operand, results};
-use super::functions::Float;
+use super::functions::{of_one, of_two};
 use crate::isa::Isa;
 
 /// Runs an expression with `$T` naming the type that holds a [`DType`] in a block: `bool` is a byte, 0 or 1.
@@ -66,8 +66,7 @@ pub(super) fn unary(op: Unary, dtype: DType, isa: Isa) -> Run {
     macro_rules! ints {
         ($($D:ident $T:ident sign $sign:expr;)*) => {
             match (dtype, op) {
-                (DType::F32, _) => f32::unary(op, isa),
-                (DType::F64, _) => f64::unary(op, isa),
+                (DType::F32 | DType::F64, _) => of_one(dtype, isa),
                 $(
                     (DType::$D, Unary::Neg) => map1(isa, |x: $T| (0 as $T).wrapping_sub(x)),
                     (DType::$D, Unary::Abs) => map1(isa, |x: $T| (x as i64).wrapping_abs() as $T),
@@ -96,8 +95,7 @@ pub(super) fn binary(op: Binary, dtype: DType, isa: Isa) -> Run {
                     (DType::$F, Binary::Sub) => map2(isa, |a: $f, b: $f| a - b),
                     (DType::$F, Binary::Mul) => map2(isa, |a: $f, b: $f| a * b),
                     (DType::$F, Binary::Div) => map2(isa, |a: $f, b: $f| a / b),
-                    (DType::$F, Binary::Pow) => $f::pow(isa),
-                    (DType::$F, Binary::Maximum | Binary::Minimum) => $f::extremum(op, isa),
+                    (DType::$F, _) => of_two(dtype, isa),
                 )*
                 $(
                     (DType::$D, Binary::Add) => map2(isa, |a: $T, b: $T| a.wrapping_add(b)),

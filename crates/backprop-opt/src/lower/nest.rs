@@ -326,6 +326,7 @@ impl<'e, 'a> NestWriter<'e, 'a> {
             Point::Compare(op) => Instr::Compare(op, x[0], x[1]),
             Point::Logic(op) => Instr::Logic(op, x[0], x[x.len() - 1]),
             Point::Select => Instr::Select(x[0], x[1], x[2]),
+            Point::Fma => Instr::Fma(x[0], x[1], x[2]),
             Point::Gather { .. } => unreachable!("written above"),
         };
         self.push(instr, datum)

@@ -20,10 +20,11 @@ pub fn plan(program: &mut Program) {
     for at in 0..program.steps.len() {
         let mut taken: Vec<BufferId> = Vec::new();
         for &new in &begins[at] {
-            let bytes = rounded(program.buffer(new).bytes());
+            let (size, bytes) = (program.buffer(new).dtype.size(), rounded(program.buffer(new).bytes()));
             let over = ends[at].iter().copied().find(|&old| {
                 !taken.contains(&old)
                     && !begins[at].contains(&old)
+                    && program.buffer(old).dtype.size() == size
                     && rounded(program.buffer(old).bytes()) == bytes
                     && may_overwrite(&program.steps[at].kind, old, new)
             });

@@ -1,18 +1,18 @@
 //! The records being written: what is emitted is folded, rewritten, merged with what is there, or added.
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use backprop_core::graph::place::Place;
 use backprop_core::graph::records::Inputs;
-use backprop_core::ops::{Binary, Compare, Full, Literal, Logic};
-use backprop_core::{Array, Body, DType, Data, Dim, Node, NodeId, Op, Part, Records, Type, ValueId};
+use backprop_core::ops::{Binary, Full, Literal};
+use backprop_core::{Body, DType, Dim, Node, NodeId, Op, Part, Records, Type, ValueId};
 use smallvec::{SmallVec, smallvec};
 
 use super::Options;
 use super::fold::fold;
-use super::row::{Apply, Kind, Row};
+use super::known::{Known, hash, is_merged};
+use super::row::{Apply, Kind, Licence, Row};
 
 /// The results of one call.
 pub(super) type Values = SmallVec<[ValueId; 2]>;
@@ -39,6 +39,8 @@ pub(super) struct Rewrite {
     pub op: Op,
     pub inputs: Inputs,
     pub outputs: Values,
+    /// What it needed, with the rewrites of what it emitted.
+    pub licence: Licence,
     /// The old node that it was done for.
     pub node: NodeId,
 }
@@ -52,12 +54,14 @@ const DEPTH: u32 = 16;
 pub(super) struct Build<'a> {
     pub records: Records,
     rules: &'a Rules,
-    /// A node for each call that can be merged, by its hash.
-    known: HashMap<u64, NodeId, BuildHasherDefault<Hashed>>,
+    /// The calls that others can be merged with.
+    known: Known,
     may_fault: Vec<bool>,
     /// Which old node each node was made for, or merged with.
     pub origins: Vec<(NodeId, NodeId)>,
     pub applied: BTreeMap<&'static str, usize>,
+    /// How often a call was another one that was there.
+    pub n_merged: usize,
     /// Every rewrite, where somebody wants to see them.
     pub trace: Option<Vec<Rewrite>>,
     old: NodeId,
@@ -67,34 +71,22 @@ pub(super) struct Build<'a> {
     name: Option<Arc<str>>,
     fuel: u32,
     depth: u32,
-}
-
-/// Keys are hashes already.
-#[derive(Default)]
-struct Hashed(u64);
-
-impl Hasher for Hashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, _bytes: &[u8]) {
-        unreachable!("only u64 keys are hashed")
-    }
-    fn write_u64(&mut self, key: u64) {
-        self.0 = key;
-    }
+    /// The widest licence of the rewrites within the one that is being done.
+    licence: Licence,
 }
 
 impl<'a> Build<'a> {
-    pub fn new(records: Records, rules: &'a Rules) -> Build<'a> {
+    /// Records to write about `n_nodes` nodes into.
+    pub fn new(records: Records, rules: &'a Rules, n_nodes: usize) -> Build<'a> {
         let line = backprop_core::graph::place::Line::Code(std::panic::Location::caller());
         Build {
             records,
             rules,
-            known: HashMap::default(),
+            known: Known::new(n_nodes),
             may_fault: Vec::new(),
             origins: Vec::new(),
             applied: BTreeMap::new(),
+            n_merged: 0,
             trace: None,
             old: 0,
             place: Place { line, module: 0 },
@@ -102,6 +94,7 @@ impl<'a> Build<'a> {
             name: None,
             fuel: 0,
             depth: 0,
+            licence: Licence::Exact,
         }
     }
 
@@ -135,6 +128,7 @@ impl<'a> Build<'a> {
         }
         let rules = self.rules;
         self.depth += 1;
+        let around = std::mem::replace(&mut self.licence, Licence::Exact);
         let mut done = None;
         for row in &rules.by_kind[Kind::of(op) as usize] {
             let outputs = match row.apply {
@@ -147,12 +141,15 @@ impl<'a> Build<'a> {
             }
         }
         self.depth -= 1;
+        let within = std::mem::replace(&mut self.licence, around);
         let (row, outputs) = done?;
+        let licence = row.licence.max(within);
+        self.licence = around.max(licence);
         self.fuel = self.fuel.saturating_sub(1);
         *self.applied.entry(row.name).or_default() += 1;
         if let Some(trace) = &mut self.trace {
             let (op, inputs, outputs) = (op.clone(), inputs.iter().copied().collect(), outputs.clone());
-            trace.push(Rewrite { row, op, inputs, outputs, node: self.old });
+            trace.push(Rewrite { row, op, inputs, outputs, licence, node: self.old });
         }
         Some(outputs)
     }
@@ -162,21 +159,19 @@ impl<'a> Build<'a> {
         let pending = self.records.consider(op, inputs, self.place, self.part);
         pending.types()?;
         let key = is_merged(pending.op()).then(|| hash(pending.op(), pending.inputs()));
-        if let Some(known) = key.and_then(|key| self.known.get(&key).copied()) {
-            let node = self.records.node(known);
-            if is_same(node, pending.op(), pending.inputs()) && !self.stands_apart(node) {
-                let outputs = node.outputs().collect();
-                self.note(known);
-                return Some(outputs);
-            }
+        let known = key.and_then(|key| self.known.get(key, &self.records, pending.op(), pending.inputs()));
+        if let Some(known) = known.filter(|&known| !self.stands_apart(known)) {
+            self.note(known);
+            self.n_merged += 1;
+            return Some(self.records.node(known).outputs().collect());
         }
         let may_fault = op_may_fault(self, pending.op(), pending.inputs())
             || pending.inputs().iter().any(|&input| self.may_fault(input));
         let id = self.records.record(pending);
         self.may_fault.push(may_fault);
         self.origins.push((id, self.old));
-        if let Some(key) = key {
-            self.known.entry(key).or_insert(id);
+        if let (Some(key), None) = (key, known) {
+            self.known.insert(key, id, &self.records);
         }
         Some(self.records.node(id).outputs().collect())
     }
@@ -197,10 +192,13 @@ impl<'a> Build<'a> {
     }
 
     /// Whether `node` and the old one have two names, which must stay those of two nodes.
-    fn stands_apart(&self, node: &Node) -> bool {
+    fn stands_apart(&self, node: NodeId) -> bool {
         self.depth == 0
             && self.name.as_ref().is_some_and(|own| {
-                node.outputs().any(|value| self.records.name(value).is_some_and(|name| name != own))
+                self.records
+                    .node(node)
+                    .outputs()
+                    .any(|value| self.records.name(value).is_some_and(|name| name != own))
             })
     }
 
@@ -285,57 +283,6 @@ impl<'a> Build<'a> {
             }
         }
         Some(body.outputs().iter().map(|&output| map[output as usize]).collect())
-    }
-}
-
-/// Whether equal calls are one: all but what is given, drawn, or missing.
-fn is_merged(op: &Op) -> bool {
-    !matches!(op, Op::Input(_) | Op::Uniform(_) | Op::Normal(_) | Op::Missing(_) | Op::IllCall(_))
-}
-
-/// Whether the operands may change places without changing a bit. Not `maximum`: of +0 and −0 it may take
-/// either.
-fn is_commutative(op: &Op) -> bool {
-    matches!(
-        op,
-        Op::Binary(Binary::Add | Binary::Mul)
-            | Op::Compare(Compare::Eq | Compare::Ne)
-            | Op::Logic(Logic::And | Logic::Or)
-    )
-}
-
-fn is_same(node: &Node, op: &Op, inputs: &[ValueId]) -> bool {
-    let same_inputs = node.inputs[..] == *inputs
-        || (is_commutative(op) && inputs.len() == 2 && node.inputs[..] == [inputs[1], inputs[0]]);
-    same_inputs && node.op == *op
-}
-
-fn hash(op: &Op, inputs: &[ValueId]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    match op {
-        // Its own hash knows only the sizes.
-        Op::Constant(constant) => hash_elements(&constant.array, &mut hasher),
-        op => op.hash(&mut hasher),
-    }
-    match *inputs {
-        [a, b] if is_commutative(op) => (a.min(b), a.max(b)).hash(&mut hasher),
-        _ => inputs.hash(&mut hasher),
-    }
-    hasher.finish()
-}
-
-/// Enough elements to tell constants apart; a hash that is shared only costs a merge.
-fn hash_elements(array: &Array, hasher: &mut DefaultHasher) {
-    const MOST: usize = 4096;
-    (array.dtype(), array.sizes()).hash(hasher);
-    match array.data() {
-        Data::F32(x) => x.iter().take(MOST).for_each(|x| x.to_bits().hash(hasher)),
-        Data::F64(x) => x.iter().take(MOST).for_each(|x| x.to_bits().hash(hasher)),
-        Data::I32(x) => x[..x.len().min(MOST)].hash(hasher),
-        Data::I64(x) => x[..x.len().min(MOST)].hash(hasher),
-        Data::U32(x) => x[..x.len().min(MOST)].hash(hasher),
-        Data::U8(x) => x[..x.len().min(MOST)].hash(hasher),
-        Data::Bool(x) => x[..x.len().min(MOST)].hash(hasher),
     }
 }
 

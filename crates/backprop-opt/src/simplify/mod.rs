@@ -19,18 +19,24 @@
 
 mod bind;
 mod build;
+mod check;
 mod fold;
+mod known;
+mod narrow;
+mod origins;
 mod row;
 mod rows;
 mod sweep;
 
 pub use bind::bind;
+pub use check::{Broken, Replayed, check};
 pub use row::{Licence, Row};
 pub use rows::rows;
 
 use backprop_core::{Error, NodeId, Records, ValueId};
 
 use build::Rules;
+use origins::Origins;
 
 /// What a caller allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,10 +88,11 @@ pub struct Simplified {
     pub records: Records,
     /// Where the roots went, in the caller's order.
     pub roots: Vec<ValueId>,
-    /// How often each row was used, bodies included; by name.
+    /// How often each row was used, bodies included, by name; `constants`, `equal calls` and `narrower control
+    /// flow` are what is done without a row.
     pub applied: Vec<(&'static str, usize)>,
     values: Vec<ValueId>,
-    origins: Vec<(NodeId, NodeId)>,
+    origins: Origins,
 }
 
 /// Stands for a value that is no more.
@@ -97,10 +104,10 @@ impl Simplified {
         self.values.get(old as usize).copied().filter(|&new| new != GONE)
     }
 
-    /// The old nodes that a node stands for, or was made for, in order.
+    /// The old nodes that a node stands for, or was made for, each once and in order.
     pub fn origins(&self, node: NodeId) -> impl Iterator<Item = NodeId> {
-        let from = self.origins.partition_point(|&(new, _)| new < node);
-        self.origins[from..].iter().take_while(move |&&(new, _)| new == node).map(|&(_, old)| old)
+        let olds = self.origins.of(node);
+        olds.iter().enumerate().filter(|&(at, old)| at == 0 || olds[at - 1] != *old).map(|(_, &old)| old)
     }
 }
 
@@ -110,15 +117,7 @@ impl Simplified {
 /// # Errors
 /// A root is ill: every fault that it depends on.
 pub fn simplify(records: &Records, roots: &[ValueId], options: Options) -> Result<Simplified, Error> {
-    let first = sweep::sweep(records, roots, &Rules::new(rows::MAIN, options))?;
-    match options.rounding {
-        Rounding::Kept => Ok(first),
-        // Last: a fused product is no product to other rows.
-        Rounding::Bounded => {
-            let last = sweep::sweep(&first.records, &first.roots, &Rules::new(&[rows::FUSED], options))?;
-            Ok(first.then(last))
-        }
-    }
+    sweep::sweep(records, roots, &Rules::new(rows::MAIN, options))
 }
 
 /// The graph that computes `roots` without `logsumexp`, `log_softmax`, `norm` and `one_hot`: they become
@@ -136,12 +135,7 @@ impl Simplified {
     pub fn then(self, next: Simplified) -> Simplified {
         let moved = |value: ValueId| if value == GONE { GONE } else { next.values[value as usize] };
         let values = self.values.iter().map(|&value| moved(value)).collect();
-        let mut origins: Vec<(NodeId, NodeId)> = Vec::with_capacity(self.origins.len());
-        for &(new, middle) in &next.origins {
-            origins.extend(self.origins(middle).map(|old| (new, old)));
-        }
-        origins.sort_unstable();
-        origins.dedup();
+        let origins = self.origins.through(&next.origins, next.records.n_nodes());
         let mut applied = self.applied;
         for (name, count) in next.applied {
             match applied.iter_mut().find(|(own, _)| *own == name) {

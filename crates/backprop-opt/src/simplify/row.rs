@@ -5,7 +5,7 @@ use backprop_core::{Op, ValueId};
 use super::build::{Build, Values};
 
 /// What a rewrite may change (DESIGN.md, law 7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Licence {
     /// Nothing: every result keeps its bits. (Any NaN counts as any other: which one an operation gives is
     /// not defined.)
@@ -31,6 +31,7 @@ pub(super) enum Kind {
     Logic,
     Select,
     Cast,
+    Fused,
     Hand,
     Leaf,
     Reshape,
@@ -60,6 +61,7 @@ impl Kind {
         Kind::Logic,
         Kind::Select,
         Kind::Cast,
+        Kind::Fused,
     ];
 
     pub fn of(op: &Op) -> Kind {
@@ -76,6 +78,7 @@ impl Kind {
             Op::Logic(_) => Kind::Logic,
             Op::Select(_) => Kind::Select,
             Op::Cast(_) => Kind::Cast,
+            Op::Fma(_) => Kind::Fused,
             Op::Identity(_) | Op::StopGradient(_) => Kind::Hand,
             Op::Constant(_) | Op::DimValue(_) => Kind::Leaf,
             Op::Reshape(_) => Kind::Reshape,

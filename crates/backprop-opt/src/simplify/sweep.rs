@@ -1,6 +1,6 @@
 //! One sweep: nodes in order, each called again on simplified operands; then what nobody needs is left out.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use backprop_core::graph::records::Inputs;
@@ -8,52 +8,29 @@ use backprop_core::ops::{Cond, Scan};
 use backprop_core::{Body, Error, Fault, NodeId, Op, Records, ValueId};
 
 use super::build::{Build, Rewrite, Rules};
+use super::narrow::{Narrowed, narrowed};
+use super::origins::{NOWHERE, Origins};
 use super::{GONE, Simplified};
-
-/// Bodies that were simplified, by what they do; with how often each row was used inside.
-type Bodies = HashMap<Arc<Body>, Arc<Body>>;
 
 /// The pass with these rules.
 pub(super) fn sweep(records: &Records, roots: &[ValueId], rules: &Rules) -> Result<Simplified, Error> {
     check_roots(records, roots)?;
-    let mut bodies = Bodies::new();
-    let mut applied: Vec<(&'static str, usize)> = Vec::new();
-    let mut count = |own: Vec<(&'static str, usize)>| {
-        for (name, n) in own {
-            match applied.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, known)) => *known += n,
-                None => applied.push((name, n)),
-            }
-        }
-    };
-    for body in bodies_first(records) {
-        if !bodies.contains_key(&body) {
-            let simplified = sweep_body(&body, rules, &bodies, &mut count)?;
-            bodies.insert(body, Arc::new(simplified));
-        }
-    }
-    let (mut simplified, _) = sweep_one(records, roots, rules, &bodies, false);
-    count(std::mem::take(&mut simplified.applied));
-    applied.sort_unstable();
-    Ok(Simplified { applied, ..simplified })
+    let mut sweeper = Sweeper { rules, bodies: HashMap::new(), applied: BTreeMap::new() };
+    let written = sweeper.graph(records, roots, &inputs(records), false);
+    Ok(Simplified { applied: sweeper.applied.into_iter().collect(), ..compact(written) })
 }
 
-/// The records before anything is left out, where each value went in them, and every rewrite; for replaying.
-/// Bodies are simplified without a trace.
+/// What a sweep wrote, before anything is left out, and its rewrites, apart from those in bodies: for replaying.
 pub(super) fn traced(
     records: &Records,
     roots: &[ValueId],
     rules: &Rules,
 ) -> Result<(Simplified, Vec<Rewrite>), Error> {
     check_roots(records, roots)?;
-    let mut bodies = Bodies::new();
-    for body in bodies_first(records) {
-        if !bodies.contains_key(&body) {
-            let simplified = sweep_body(&body, rules, &bodies, &mut |_| ())?;
-            bodies.insert(body, Arc::new(simplified));
-        }
-    }
-    Ok(sweep_one(records, roots, rules, &bodies, true))
+    let mut sweeper = Sweeper { rules, bodies: HashMap::new(), applied: BTreeMap::new() };
+    let Written { records, roots, values, trace, .. } = sweeper.graph(records, roots, &inputs(records), true);
+    let applied = sweeper.applied.into_iter().collect();
+    Ok((Simplified { records, roots, applied, values, origins: Origins::default() }, trace))
 }
 
 fn check_roots(records: &Records, roots: &[ValueId]) -> Result<(), Error> {
@@ -63,144 +40,168 @@ fn check_roots(records: &Records, roots: &[ValueId]) -> Result<(), Error> {
     records.check(roots.iter().copied())
 }
 
-/// Every body, those inside others before these; a list instead of recursion.
-fn bodies_first(records: &Records) -> Vec<Arc<Body>> {
-    let of = |records: &Records| -> Vec<Arc<Body>> {
-        let nodes = records.nodes().iter().filter(|node| matches!(node.op, Op::Cond(_) | Op::Scan(_)));
-        nodes.flat_map(|node| node.op.rule().bodies().into_iter().cloned()).collect()
-    };
-    let mut found = of(records);
-    let mut next = 0;
-    while next < found.len() {
-        let inner = of(found[next].records());
-        found.extend(inner);
-        next += 1;
-    }
-    found.reverse();
-    found
+/// The inputs of a graph, which stay whether a root needs them or not.
+fn inputs(records: &Records) -> Vec<ValueId> {
+    let inputs = records.nodes().iter().filter(|node| matches!(node.op, Op::Input(_)));
+    inputs.map(|node| node.first).filter(|&input| records.ty(input).is_some()).collect()
 }
 
-/// The body, simplified; the same where it has a parameter that is ill.
-fn sweep_body(
-    body: &Body,
-    rules: &Rules,
-    bodies: &Bodies,
-    count: &mut impl FnMut(Vec<(&'static str, usize)>),
-) -> Result<Body, Error> {
-    let ill = |rule: String| Error::from(Fault::new("simplify", rule));
-    if !body.faults().is_empty() || (0..body.parameters().len()).any(|p| body.parameter_type(p).is_none()) {
-        return Ok(body.clone());
-    }
-    let (simplified, _) = sweep_one(body.records(), body.outputs(), rules, bodies, false);
-    let parameters = body.parameters().iter().map(|&value| simplified.values[value as usize]).collect();
-    count(simplified.applied);
-    Body::new(simplified.records, parameters, simplified.roots, body.n_captures()).map_err(|e| ill(e.rule))
+struct Sweeper<'a> {
+    rules: &'a Rules,
+    /// Bodies that were simplified, by what they do.
+    bodies: HashMap<Arc<Body>, Arc<Body>>,
+    applied: BTreeMap<&'static str, usize>,
 }
 
-fn sweep_one(
-    records: &Records,
-    roots: &[ValueId],
-    rules: &Rules,
-    bodies: &Bodies,
-    traced: bool,
-) -> (Simplified, Vec<Rewrite>) {
-    let needed = needed(records, roots);
-    let mut build = Build::new(records.within(), rules);
-    build.trace = traced.then(Vec::new);
-    let mut values = vec![GONE; records.n_values()];
-    for (id, node) in (0..).zip(records.nodes()).filter(|(id, _)| needed[*id as usize]) {
-        let name = if node.n_outputs == 1 { records.name(node.first).cloned() } else { None };
-        build.begin(id, node, name);
-        if matches!(node.op, Op::Input(_)) {
-            values[node.first as usize] = build.copy(node.op.clone());
-        } else {
-            let inputs: Inputs = node.inputs.iter().map(|&input| values[input as usize]).collect();
-            let outputs = build.add(with_bodies(&node.op, bodies), inputs);
-            let outputs = outputs.expect("operands keep their types, so a call stays well-typed");
-            for (value, new) in node.outputs().zip(outputs) {
-                let (was, is) = (records.ty(value), build.ty(new));
-                let was = was.map(|ty| records.assumed_type(ty));
+/// What a sweep wrote, before anything is left out.
+struct Written {
+    records: Records,
+    roots: Vec<ValueId>,
+    /// Inputs that stay.
+    kept: Vec<ValueId>,
+    values: Vec<ValueId>,
+    origins: Vec<(NodeId, NodeId)>,
+    trace: Vec<Rewrite>,
+}
+
+impl Sweeper<'_> {
+    /// Sweeps what `roots` and the inputs `kept` need.
+    fn graph(&mut self, records: &Records, roots: &[ValueId], kept: &[ValueId], is_traced: bool) -> Written {
+        let Plan { needed, narrowed } = Plan::new(records, roots.iter().chain(kept));
+        let n_needed = needed.iter().filter(|&&needed| needed).count();
+        let mut build = Build::new(records.within(), self.rules, n_needed);
+        build.trace = is_traced.then(Vec::new);
+        let mut values = vec![GONE; records.n_values()];
+        for (id, node) in (0..).zip(records.nodes()).filter(|(id, _)| needed[*id as usize]) {
+            let name = if node.n_outputs == 1 { records.name(node.first).cloned() } else { None };
+            build.begin(id, node, name);
+            let input = |slot: usize| values[node.inputs[slot] as usize];
+            match (&node.op, narrowed.get(&id)) {
+                (Op::Input(_), _) => values[node.first as usize] = build.copy(node.op.clone()),
+                (op, None) => {
+                    let inputs: Inputs = (0..node.inputs.len()).map(input).collect();
+                    let outputs = build.add(self.with_bodies(op), inputs);
+                    for (value, new) in node.outputs().zip(outputs.expect(WELL_TYPED)) {
+                        values[value as usize] = new;
+                    }
+                }
+                (_, Some(Narrowed { op, slots, outputs })) => {
+                    let inputs: Inputs = slots.iter().map(|&slot| input(slot)).collect();
+                    let results = build.add(self.with_bodies(op), inputs).expect(WELL_TYPED);
+                    for (&output, new) in outputs.iter().zip(results) {
+                        values[node.first as usize + output] = new;
+                    }
+                    *self.applied.entry("narrower control flow").or_default() += 1;
+                }
+            }
+            for value in node.outputs().filter(|&value| values[value as usize] != GONE) {
+                let new = values[value as usize];
+                let (was, is) = (records.ty(value).map(|ty| records.assumed_type(ty)), build.ty(new));
                 assert_eq!(was, Some(is), "{} was given another type by a rewrite", records.label(value));
-                values[value as usize] = new;
-                let producer = build.records.producer(new);
-                build.note(producer);
+                build.note(build.records.producer(new));
+                if let Some(name) = records.name(value) {
+                    // Where the new value has a name already, the old one is found by its number.
+                    let _has_another = build.records.set_name(new, name);
+                }
             }
         }
-        for value in node.outputs() {
-            if let Some(name) = records.name(value) {
-                // Where the new value has a name already, the old one is found by its number.
-                let _has_another = build.records.set_name(values[value as usize], name);
+        let Build { records, origins, applied, n_merged, trace, .. } = build;
+        let merged = ("equal calls", n_merged);
+        for (name, count) in applied.into_iter().chain([merged].into_iter().filter(|own| own.1 > 0)) {
+            *self.applied.entry(name).or_default() += count;
+        }
+        let [roots, kept] =
+            [roots, kept].map(|list| list.iter().map(|&value| values[value as usize]).collect());
+        Written { records, roots, kept, values, origins, trace: trace.unwrap_or_default() }
+    }
+
+    /// The op with its bodies simplified.
+    fn with_bodies(&mut self, op: &Op) -> Op {
+        match op {
+            Op::Cond(cond) => {
+                Cond { then: self.body(&cond.then), otherwise: self.body(&cond.otherwise) }.into()
             }
+            Op::Scan(scan) => Scan { body: self.body(&scan.body), ..scan.clone() }.into(),
+            op => op.clone(),
         }
     }
-    let Build { records: written, origins, applied, trace, .. } = build;
-    let roots: Vec<ValueId> = roots.iter().map(|&root| values[root as usize]).collect();
-    let applied = applied.into_iter().collect();
-    let simplified = Simplified { records: written, roots, applied, values, origins };
-    match trace {
-        Some(trace) => (simplified, trace),
-        None => (compact(simplified), Vec::new()),
+
+    /// The body, simplified, or as it is where it has a parameter that is ill. Bodies in bodies make this
+    /// recursive, as deep as they are nested in the text.
+    fn body(&mut self, body: &Arc<Body>) -> Arc<Body> {
+        if let Some(known) = self.bodies.get(body) {
+            return known.clone();
+        }
+        let is_ill = (0..body.parameters().len()).any(|at| body.parameter_type(at).is_none());
+        let simplified = if is_ill || !body.faults().is_empty() {
+            body.clone()
+        } else {
+            let written = self.graph(body.records(), body.outputs(), body.parameters(), false);
+            let Simplified { records, roots, values, .. } = compact(written);
+            let parameters = body.parameters().iter().map(|&value| values[value as usize]).collect();
+            let simplified = Body::new(records, parameters, roots, body.n_captures());
+            Arc::new(simplified.expect("inputs stay, and every parameter is one"))
+        };
+        self.bodies.insert(body.clone(), simplified.clone());
+        simplified
     }
 }
 
-/// The nodes that the roots need, and every input.
-fn needed(records: &Records, roots: &[ValueId]) -> Vec<bool> {
-    let mut needed = vec![false; records.n_nodes()];
-    roots.iter().for_each(|&root| needed[records.producer(root) as usize] = true);
-    for id in (0..records.n_nodes()).rev() {
-        let node = &records.nodes()[id];
-        let is_input = || matches!(node.op, Op::Input(_)) && records.ty(node.first).is_some();
-        if needed[id] || is_input() {
-            needed[id] = true;
-            node.inputs.iter().for_each(|&input| needed[records.producer(input) as usize] = true);
-        }
-    }
-    needed
+const WELL_TYPED: &str = "operands keep their types, so a call stays well-typed";
+
+/// What is to be swept: the nodes that the roots need; control flow without dead results.
+struct Plan {
+    needed: Vec<bool>,
+    narrowed: HashMap<NodeId, Narrowed>,
 }
 
-fn with_bodies(op: &Op, bodies: &Bodies) -> Op {
-    let of = |body: &Arc<Body>| bodies.get(body).unwrap_or(body).clone();
-    match op {
-        Op::Cond(cond) => Cond { then: of(&cond.then), otherwise: of(&cond.otherwise) }.into(),
-        Op::Scan(scan) => Scan { body: of(&scan.body), ..scan.clone() }.into(),
-        op => op.clone(),
+impl Plan {
+    fn new<'a>(records: &Records, roots: impl Iterator<Item = &'a ValueId>) -> Plan {
+        let mut is_live = vec![false; records.n_values()];
+        roots.for_each(|&root| is_live[root as usize] = true);
+        let mut plan = Plan { needed: vec![false; records.n_nodes()], narrowed: HashMap::new() };
+        for id in (0..records.n_nodes()).rev() {
+            let node = &records.nodes()[id];
+            let outputs = node.first as usize..(node.first + node.n_outputs) as usize;
+            if !is_live[outputs.clone()].contains(&true) {
+                continue;
+            }
+            plan.needed[id] = true;
+            match narrowed(&node.op, &is_live[outputs]) {
+                None => node.inputs.iter().for_each(|&input| is_live[input as usize] = true),
+                Some(narrowed) => {
+                    narrowed.slots.iter().for_each(|&slot| is_live[node.inputs[slot] as usize] = true);
+                    plan.narrowed.insert(id as NodeId, narrowed);
+                }
+            }
+        }
+        plan
     }
 }
 
 /// Without the nodes that no root needs.
-fn compact(simplified: Simplified) -> Simplified {
-    let Simplified { records, roots, applied, values, mut origins } = simplified;
-    let needed = needed(&records, &roots);
-    let mut kept = records.within();
-    let mut moved = vec![GONE; records.n_values()];
-    let mut nodes: Vec<NodeId> = vec![NodeId::MAX; records.n_nodes()];
-    for (id, node) in records.nodes().iter().enumerate().filter(|(id, _)| needed[*id]) {
-        nodes[id] = kept.n_nodes() as NodeId;
-        let inputs: Inputs = node.inputs.iter().map(|&input| moved[input as usize]).collect();
-        let first = match (&node.op, records.ty(node.first)) {
-            (op, Some(ty)) if node.n_outputs == 1 => {
-                kept.push_typed(op.clone(), inputs, ty, &node.place, node.part)
-            }
-            (op, _) => {
-                let id = kept.push(op.clone(), inputs, node.place, node.part);
-                kept.node(id).first
-            }
-        };
-        for (value, new) in node.outputs().zip(first..) {
-            moved[value as usize] = new;
-            if let Some(name) = records.name(value) {
-                kept.set_name(new, name).expect("names are unique among the old values");
-            }
+fn compact(written: Written) -> Simplified {
+    let Written { mut records, roots, kept, values, origins, .. } = written;
+    let mut needed = vec![false; records.n_nodes()];
+    roots.iter().chain(&kept).for_each(|&root| needed[records.producer(root) as usize] = true);
+    for id in (0..records.n_nodes()).rev() {
+        if needed[id] {
+            let inputs = &records.nodes()[id].inputs;
+            inputs.iter().for_each(|&input| needed[records.producer(input) as usize] = true);
         }
     }
+    let mut n_kept = 0;
+    let nodes: Vec<NodeId> = (needed.iter())
+        .map(|&is_needed| {
+            n_kept += NodeId::from(is_needed);
+            if is_needed { n_kept - 1 } else { NOWHERE }
+        })
+        .collect();
+    let by_node = Origins::new(n_kept as usize, &origins, |new| nodes[new as usize]);
+    drop((nodes, origins));
+    let moved = records.retain(&needed);
     let to = |value: ValueId| if value == GONE { GONE } else { moved[value as usize] };
     let values = values.into_iter().map(to).collect();
     let roots = roots.into_iter().map(to).collect();
-    origins.retain_mut(|(new, _)| {
-        *new = nodes[*new as usize];
-        *new != NodeId::MAX
-    });
-    origins.sort_unstable();
-    origins.dedup();
-    Simplified { records: kept, roots, applied, values, origins }
+    Simplified { records, roots, applied: Vec::new(), values, origins: by_node }
 }

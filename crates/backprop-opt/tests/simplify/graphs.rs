@@ -129,6 +129,38 @@ fn bodies_are_simplified() {
 }
 
 #[test]
+fn control_flow_drops_results_that_nobody_reads() {
+    let g = Graph::new();
+    let (p, x, w) = (g.input("p", "bool[]"), g.input("x", "f64[]"), g.input("w", "f64[3]"));
+    let (y, z) = cond(p, || (x.sin(), w.exp()), || (x.cos(), w * w));
+    let simplified = exact(&g, &[y]);
+    let bodies: Vec<_> = simplified.records.nodes().iter().flat_map(|node| node.op.rule().bodies()).collect();
+    assert!(bodies.iter().all(|body| body.parameters().len() == 1 && body.records().n_nodes() == 2));
+    assert_eq!(simplified.value(z.id()), None);
+
+    // The second carry feeds the first one; the third, the ys and w feed nothing that is read.
+    let xs = g.input("xs", "f64[4]");
+    let start = [x, x * 2.0, x * 3.0];
+    let (last, ys) =
+        scan(start, xs, |c: [Tensor; 3], x| ([c[0] + c[1], c[1] * x, c[2].tanh() + w.sum(())], c[2] * x));
+    let simplified = exact(&g, &[last[0]]);
+    let op = simplified.records.nodes().iter().find_map(|node| match &node.op {
+        Op::Scan(scan) => Some((scan.clone(), node.inputs.len())),
+        _ => None,
+    });
+    let (op, n_inputs) = op.expect("the loop is still there");
+    assert_eq!((op.n_carry, op.n_xs, n_inputs, op.body.outputs().len()), (2, 1, 3, 2));
+    assert_eq!(simplified.value(ys.id()), None);
+    let arrays = [Array::scalar(true), Array::scalar(0.5), wave(&[3], 0), wave(&[4], 1)];
+    let given: Vec<(ValueId, Array)> = [p, x, w, xs].iter().map(|x| x.id()).zip(arrays).collect();
+    let moved: Vec<(ValueId, Array)> =
+        given.iter().map(|(x, a)| (simplified.value(*x).expect("inputs stay"), a.clone())).collect();
+    let before = interpret(&records(&g), &given, &[last[0].id()]).expect("no fault");
+    let after = interpret(&simplified.records, &moved, &simplified.roots).expect("no fault");
+    assert!(same(&before[0], &after[0]));
+}
+
+#[test]
 fn a_pass_works_before_and_after_sizes_are_known() {
     let g = Graph::new();
     let (x, w) = (g.input("x", "f32[B, 3]"), g.input("w", "f32[2, 3]"));
@@ -156,6 +188,43 @@ fn a_pass_works_before_and_after_sizes_are_known() {
     assert!((before - after).abs() < 1e-6);
     let none = bind(&records(&g), &roots, &BTreeMap::new());
     assert!(none.is_err_and(|error| error.to_string().contains("dimension B has no size")));
+}
+
+#[test]
+fn a_training_step_is_what_one_would_write() {
+    let g = Graph::new();
+    let (x, t) = (g.input("x", "f32[B, 5]"), g.input("t", "i64[B]"));
+    let (w, b) = (g.input("w", "f32[3, 5]"), g.input("b", "f32[3]"));
+    let loss = (x.matmul(w.t()) + b).cross_entropy(t);
+    let [dw, db] = backprop_ad::grad(loss, [w, b]);
+    let roots = [loss, w - dw * 0.1, b - db * 0.1].map(|root| root.id());
+    let bound =
+        bind(&records(&g), &roots, &BTreeMap::from([("B".to_string(), 7usize)])).expect("B has a size");
+    let spelt = decompose(&bound, &roots).expect("well-typed");
+    let step = simplify(&spelt.records, &spelt.roots, Options::FAST).expect("well-typed").records;
+    // Forward and dW, without a transpose; one exponential; W − η·dW in one operation.
+    let counts = ["contract", "transpose", "exp", "log", "fma", "one_hot"].map(|name| count(&step, name));
+    assert_eq!(counts, [2, 0, 1, 1, 3, 0]);
+}
+
+#[test]
+fn a_sum_of_nothing_is_not_nothing_times_a_number() {
+    let g = Graph::new();
+    let x = g.input("x", "f64[]");
+    let empty = x.broadcast_to([0usize, 3]).sum(());
+    let named = x.broadcast_to([backprop_core::Dim::named("B")]).sum(());
+    let counted = g.input("i", "i32[]").broadcast_to([backprop_core::Dim::named("B")]).sum(());
+    g.input("b", "f64[B]");
+    let roots = [empty, named, counted].map(|root| root.id());
+    let simplified = simplify(&records(&g), &roots, Options::FAST).expect("well-typed");
+    assert_eq!((count(&simplified.records, "sum"), count(&simplified.records, "mul")), (2, 1));
+    let given: Vec<(ValueId, Array)> = (0..3)
+        .map(|at| simplified.records.nodes().iter().filter(|n| matches!(n.op, Op::Input(_))).nth(at))
+        .map(|node| node.expect("three inputs").first)
+        .zip([Array::scalar(f64::INFINITY), Array::scalar(7i32), Array::vector(Vec::<f64>::new())])
+        .collect();
+    let values = interpret(&simplified.records, &given, &simplified.roots).expect("no fault");
+    assert!(values.iter().all(|value| value.item() == Ok(0.0)), "{values:?}");
 }
 
 #[test]

@@ -3,15 +3,17 @@
 use backprop_ad::vjp;
 use backprop_core::verify::verify;
 use backprop_core::{Array, DType, Graph, Op, Records, Tensor, Type, ValueId, interpret};
-use backprop_opt::simplify::{Options, decompose, simplify};
+use backprop_opt::simplify::{Options, Stability, check, decompose, simplify};
 
 use crate::common::{distance, plain_inputs, same, special_inputs};
+
+type Function = dyn Fn(&Graph, &[Tensor]) -> Vec<Tensor>;
 
 /// A function of tensors at a point.
 struct Case {
     name: String,
     inputs: Vec<Array>,
-    f: Box<dyn Fn(&Graph, &[Tensor]) -> Vec<Tensor>>,
+    f: Box<Function>,
 }
 
 /// What a case computes, its gradients for some cotangents, and theirs.
@@ -155,4 +157,22 @@ fn other_passes_stay_close() {
             }
         }
     }
+}
+
+#[test]
+fn each_rewrite_keeps_its_licence_where_it_is_done() {
+    let mut n_rewrites = 0;
+    let all = Options { stability: Stability::Improved, ..Options::FAST };
+    for case in cases() {
+        for order in 0..=2 {
+            let (records, roots) = graph_of(&case, order);
+            for given in [at_case(&case, &records), plain_inputs(&records, 1)] {
+                let Ok(replayed) = check(&records, &roots, all, &given) else { continue };
+                assert!(replayed.broken.is_none(), "{}", replayed.broken.expect("there is one"));
+                n_rewrites += replayed.n_rewrites;
+            }
+        }
+    }
+    println!("{n_rewrites} rewrites replayed");
+    assert!(n_rewrites > 1000);
 }

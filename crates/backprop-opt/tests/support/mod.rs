@@ -168,7 +168,8 @@ fn kill_overlapped(program: &Program, kind: &Kind, memory: &mut Memory) {
         for other in (0..program.buffers.len() as BufferId).filter(|&other| other != id) {
             let overlaps = place(other).is_some_and(|(s, e)| s < end && start < e);
             // In place: read in this very step, each element before its place is written (`lower/plan.rs`).
-            if overlaps && !(touched.contains(&other) && !written.contains(&other)) {
+            let is_as_wide = program.buffer(other).dtype.size() == program.buffer(id).dtype.size();
+            if overlaps && !(is_as_wide && touched.contains(&other) && !written.contains(&other)) {
                 memory[other as usize] = vec![Value::Float(f64::NAN); program.buffer(other).len];
             }
         }

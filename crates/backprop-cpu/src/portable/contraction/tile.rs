@@ -43,10 +43,13 @@ pub(super) struct Panel {
     pub to: *mut u8,
 }
 
+/// Computes a tile: see its body.
+pub(super) type RunTile = unsafe fn(&Tile);
+
 /// The tile functions of a type, for each number of rows, and what fits them.
 pub(super) struct Tiles {
     /// Rows of a tile and its function, most rows first.
-    pub by_rows: Vec<(usize, unsafe fn(&Tile))>,
+    pub by_rows: Vec<(usize, RunTile)>,
     /// Columns of a tile.
     pub columns: usize,
     /// Packs a panel.
@@ -57,24 +60,25 @@ impl Tiles {
     /// The tiles for results of `n` columns: where they are few, narrow ones.
     pub fn new(dtype: DType, isa: Isa, n: usize) -> Tiles {
         macro_rules! tiles {
-            ($T:ident, $columns:literal: $($rows:literal)*) => {
-                (vec![$(($rows, for_isa::<Sums<$T, $rows, $columns>>(isa) as unsafe fn(&Tile))),*], $columns)
-            };
+            ($T:ident, $n:literal of $width:literal: $($rows:literal)*) => {(
+                vec![$(($rows, for_isa::<Sums<$T, $rows, $width, $n>>(isa) as RunTile)),*],
+                $n * $width,
+            )};
         }
         // Sums fill half of the vector registers of AVX-512, three quarters of AVX2's sixteen.
         let (by_rows, columns) = match (dtype, isa) {
-            (DType::F32, Isa::Avx512) if n > 16 => tiles!(f32, 32: 8 4 2 1),
-            (DType::F32, Isa::Avx512) => tiles!(f32, 16: 8 4 2 1),
-            (DType::F32, _) if n > 8 => tiles!(f32, 16: 6 4 2 1),
-            (DType::F32, _) => tiles!(f32, 8: 6 4 2 1),
-            (DType::F64, Isa::Avx512) if n > 8 => tiles!(f64, 16: 8 4 2 1),
-            (DType::F64, Isa::Avx512) => tiles!(f64, 8: 8 4 2 1),
-            (DType::F64, _) if n > 4 => tiles!(f64, 8: 6 4 2 1),
-            (DType::F64, _) => tiles!(f64, 4: 6 4 2 1),
-            (DType::I32, _) => tiles!(i32, 16: 4 1),
-            (DType::I64, _) => tiles!(i64, 16: 4 1),
-            (DType::U32, _) => tiles!(u32, 16: 4 1),
-            (DType::U8 | DType::Bool, _) => tiles!(u8, 16: 4 1),
+            (DType::F32, Isa::Avx512) if n > 16 => tiles!(f32, 2 of 16: 8 4 2 1),
+            (DType::F32, Isa::Avx512) => tiles!(f32, 1 of 16: 8 4 2 1),
+            (DType::F32, _) if n > 8 => tiles!(f32, 2 of 8: 6 4 2 1),
+            (DType::F32, _) => tiles!(f32, 1 of 8: 6 4 2 1),
+            (DType::F64, Isa::Avx512) if n > 8 => tiles!(f64, 2 of 8: 8 4 2 1),
+            (DType::F64, Isa::Avx512) => tiles!(f64, 1 of 8: 8 4 2 1),
+            (DType::F64, _) if n > 4 => tiles!(f64, 2 of 4: 6 4 2 1),
+            (DType::F64, _) => tiles!(f64, 1 of 4: 6 4 2 1),
+            (DType::I32, _) => tiles!(i32, 1 of 16: 4 1),
+            (DType::I64, _) => tiles!(i64, 1 of 8: 4 1),
+            (DType::U32, _) => tiles!(u32, 1 of 16: 4 1),
+            (DType::U8 | DType::Bool, _) => tiles!(u8, 1 of 16: 4 1),
         };
         let pack = with_width!(dtype, |T| for_isa::<Pack<T>>(isa));
         Tiles { by_rows, columns, pack }
@@ -86,7 +90,7 @@ impl Tiles {
     }
 
     /// The tile for `rows` rows: the smallest that has them.
-    pub fn of(&self, rows: usize) -> (usize, unsafe fn(&Tile)) {
+    pub fn of(&self, rows: usize) -> (usize, RunTile) {
         let fits = self.by_rows.iter().rev().find(|(n, _)| *n >= rows);
         *fits.unwrap_or(&self.by_rows[0])
     }
@@ -129,47 +133,74 @@ macro_rules! terms {
 
 terms!(floats f32 f64; ints i32 i64 u32 u8);
 
-struct Sums<T, const ROWS: usize, const COLUMNS: usize>(PhantomData<T>);
+/// A tile of `ROWS` rows, each of `N` vectors (one or two) of `WIDTH` elements.
+struct Sums<T, const ROWS: usize, const WIDTH: usize, const N: usize>(PhantomData<T>);
 struct Pack<T>(PhantomData<T>);
 
-impl<T: Term, const ROWS: usize, const COLUMNS: usize> Body for Sums<T, ROWS, COLUMNS> {
-    type Args = Tile;
-    type Given = ();
-    /// Safety: `a` and `b` hold packed panels of `k` products; `from` (unless null) and `to` a row of `COLUMNS`
-    /// elements each `stride`, `ROWS` of them; nobody else writes any of it.
-    #[inline(always)]
-    unsafe fn run(tile: &Tile) {
-        let mut sums = [[T::ZERO; COLUMNS]; ROWS];
-        let (a, b) = (tile.a.cast::<[T; ROWS]>(), tile.b.cast::<[T; COLUMNS]>());
-        // SAFETY: the caller's, throughout.
-        unsafe {
-            if !tile.from.is_null() {
-                for (row, sums) in sums.iter_mut().enumerate() {
-                    *sums = tile.from.cast::<T>().add(row * tile.stride).cast::<[T; COLUMNS]>().read();
+/// sums + a·b of a row. The vectors are spelled out: in a loop over them, the compiler would leave the sums
+/// in memory.
+#[inline(always)]
+fn step<T: Term, const WIDTH: usize, const N: usize>(sums: &mut [[T; WIDTH]; N], a: T, b: &[[T; WIDTH]; N]) {
+    macro_rules! vector {
+        ($n:literal) => {
+            if N > $n {
+                for i in 0..WIDTH {
+                    sums[$n][i] = a.fma(b[$n][i], sums[$n][i]);
                 }
             }
-            for p in 0..tile.k {
-                let (a, b) = (&*a.add(p), &*b.add(p));
-                for row in 0..ROWS {
-                    for column in 0..COLUMNS {
-                        sums[row][column] = a[row].fma(b[column], sums[row][column]);
+        };
+    }
+    vector!(0);
+    vector!(1);
+}
+
+/// Rows are spelled out for the same reason.
+macro_rules! sums {
+    ($($ROWS:literal: $($row:literal)*;)*) => {$(
+        impl<T: Term, const WIDTH: usize, const N: usize> Body for Sums<T, $ROWS, WIDTH, N> {
+            type Args = Tile;
+            type Given = ();
+            /// Safety: `a` and `b` hold packed panels of `k` products; `from` (unless null) and `to` as many
+            /// elements as a row of the tile has each `stride`, for each row; nobody else writes any of it.
+            #[inline(always)]
+            unsafe fn run(tile: &Tile) {
+                let (a, b) = (tile.a.cast::<[T; $ROWS]>(), tile.b.cast::<[[T; WIDTH]; N]>());
+                let mut sums = [[[T::ZERO; WIDTH]; N]; $ROWS];
+                // SAFETY: the caller's, throughout.
+                unsafe {
+                    if !tile.from.is_null() {
+                        let from = |row: usize| tile.from.cast::<T>().add(row * tile.stride);
+                        $(sums[$row] = from($row).cast::<[[T; WIDTH]; N]>().read();)*
                     }
-                }
-            }
-            for (row, sums) in sums.iter().enumerate() {
-                let to = tile.to.cast::<T>().add(row * tile.stride).cast::<[T; COLUMNS]>();
-                if tile.adds {
-                    let mut total = to.read();
-                    for column in 0..COLUMNS {
-                        total[column] = total[column].plus(sums[column]);
+                    for p in 0..tile.k {
+                        let (a, b) = (&*a.add(p), b.add(p).read());
+                        $(step(&mut sums[$row], a[$row], &b);)*
                     }
-                    to.write(total);
-                } else {
-                    to.write(*sums);
+                    let to = |row: usize| tile.to.cast::<T>().add(row * tile.stride).cast::<[[T; WIDTH]; N]>();
+                    $(
+                        let mut total = sums[$row];
+                        if tile.adds {
+                            total = to($row).read();
+                            for n in 0..N {
+                                for i in 0..WIDTH {
+                                    total[n][i] = total[n][i].plus(sums[$row][n][i]);
+                                }
+                            }
+                        }
+                        to($row).write(total);
+                    )*
                 }
             }
         }
-    }
+    )*};
+}
+
+sums! {
+    1: 0;
+    2: 0 1;
+    4: 0 1 2 3;
+    6: 0 1 2 3 4 5;
+    8: 0 1 2 3 4 5 6 7;
 }
 
 impl<T: Copy + Default> Body for Pack<T> {

@@ -10,16 +10,17 @@ mod movement;
 mod part;
 mod reduction;
 mod sink;
+mod softmax;
 mod stabilise;
 
 pub(super) use decomposed::DECOMPOSED;
-pub(super) use fused::FUSED;
 
 use super::row::Row;
 
-/// The rows of `simplify`'s first sweep.
+/// The rows of `simplify`.
 pub(super) const MAIN: &[&[Row]] = &[
     stabilise::STABILISE,
+    softmax::SOFTMAX,
     arithmetic::ARITHMETIC,
     logic::LOGIC,
     movement::MOVEMENT,
@@ -28,9 +29,10 @@ pub(super) const MAIN: &[&[Row]] = &[
     reduction::REDUCTION,
     contract::CONTRACT,
     control::CONTROL,
+    fused::FUSED,
 ];
 
 /// Every row, of every pass.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    MAIN.iter().copied().chain([FUSED, DECOMPOSED]).flatten()
+    MAIN.iter().copied().chain([DECOMPOSED]).flatten()
 }
