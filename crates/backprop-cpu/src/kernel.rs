@@ -17,6 +17,11 @@ pub trait Kernel: Send + Sync {
         0
     }
 
+    /// The instructions, for people to see; none of portable loops.
+    fn machine_code(&self) -> &[u8] {
+        &[]
+    }
+
     /// Runs some of the units.
     ///
     /// # Safety

@@ -81,6 +81,12 @@ pub struct Assembler {
 /// A label that is not placed yet.
 const NOWHERE: usize = usize::MAX;
 
+impl Default for Assembler {
+    fn default() -> Assembler {
+        Assembler::new()
+    }
+}
+
 impl Assembler {
     /// No code.
     pub fn new() -> Assembler {

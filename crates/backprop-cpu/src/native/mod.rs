@@ -29,19 +29,19 @@ pub enum Isa {
 }
 
 impl Isa {
+    /// The one for code of this instruction set; there is none for the least one.
+    pub fn of(isa: crate::isa::Isa) -> Option<Isa> {
+        match isa {
+            crate::isa::Isa::Baseline => None,
+            crate::isa::Isa::Avx2 => Some(Isa::Avx2),
+            crate::isa::Isa::Avx512 => Some(Isa::Avx512),
+        }
+    }
+
     /// The instruction sets of this machine, the best one first.
     pub fn available() -> Vec<Isa> {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::is_x86_feature_detected as has;
-            let has_avx2 = has!("avx2") && has!("fma") && has!("bmi1") && has!("bmi2");
-            let has_avx512 =
-                has!("avx512f") && has!("avx512dq") && has!("avx512bw") && has!("avx512vl") && has_avx2;
-            let sets = [(Isa::Avx512, has_avx512), (Isa::Avx2, has_avx2)];
-            sets.into_iter().filter_map(|(isa, is_there)| is_there.then_some(isa)).collect()
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        Vec::new()
+        let available = crate::isa::Isa::ALL.into_iter().rev().filter(|isa| isa.is_available());
+        available.filter_map(Isa::of).collect()
     }
 
     /// The bytes of a vector register.
@@ -60,8 +60,9 @@ impl Isa {
 
 /// Machine code for a nest.
 ///
-/// `None` for: `Pow` and division of integers; a float made an `i64`, or an `i64` an `f32`, on AVX2; a gather
-/// by far strides; vectors of more than 2³¹ elements; thousands of instructions; no code pages.
+/// `None` for: powers and quotients of integers; on AVX2, floats made `i64` and `i64` made `f32`; a gather from
+/// 2³¹ elements or more; loops and distances from 2³¹ on; a stage of 5,000 instructions or more; more than 16 row
+/// loops; no code pages.
 pub fn nest(program: &Program, nest: &Nest, isa: Isa) -> Option<Box<dyn Kernel>> {
     #[cfg(target_arch = "x86_64")]
     return Some(Box::new(nest::NestKernel::new(program, nest, isa)?));

@@ -5,21 +5,19 @@ use iced_x86::{Code, Register as Name};
 
 use super::body::Body;
 use super::forms;
-use super::machine::{COLUMN, FRAME, frame, is_byte, lane_bytes, vector_register};
+use super::machine::{COLUMN, is_byte, lane_bytes, vector_register};
 use super::registers::{Register, TAIL};
-use super::vector::{Kind, Value, kind_of, of_kind};
+use super::vector::{Kind, kind_of, of_kind};
 use crate::native::Isa;
 use crate::native::assembler::{Masking, Mem, Operand};
 
 const RAX: Operand = Operand::Reg(Name::RAX);
 const RCX: Operand = Operand::Reg(Name::RCX);
-const RDX: Operand = Operand::Reg(Name::RDX);
 const EAX: Operand = Operand::Reg(Name::EAX);
-const EDX: Operand = Operand::Reg(Name::EDX);
 
 /// Where the lanes of an access lie.
 #[derive(Clone, Copy, Debug)]
-enum Lanes {
+pub(super) enum Lanes {
     /// One element for all.
     Same(Mem),
     /// Next to each other.
@@ -29,7 +27,7 @@ enum Lanes {
 }
 
 impl Lanes {
-    fn first(self) -> Mem {
+    pub(super) fn first(self) -> Mem {
         match self {
             Lanes::Same(mem) | Lanes::Next(mem) | Lanes::Apart(mem, _) => mem,
         }
@@ -38,7 +36,7 @@ impl Lanes {
 
 impl Body<'_> {
     /// The mask of the lanes in use.
-    fn tail(&self) -> Name {
+    pub(super) fn tail(&self) -> Name {
         Name::K0 + u32::from(TAIL - super::registers::MASKS)
     }
 
@@ -58,7 +56,7 @@ impl Body<'_> {
     }
 
     /// The register that holds a pointer; it may be rax.
-    fn base(&mut self, pointer: u32) -> Name {
+    pub(super) fn base(&mut self, pointer: u32) -> Name {
         match self.cached.iter().find(|(known, _)| *known == pointer) {
             Some(&(_, register)) => register,
             None => {
@@ -70,7 +68,7 @@ impl Body<'_> {
     }
 
     /// Where the lanes of the copy at hand lie; uses rax and rcx.
-    fn lanes_at(&mut self, pointer: u32) -> Lanes {
+    pub(super) fn lanes_at(&mut self, pointer: u32) -> Lanes {
         let (stride, unit) = {
             let pointer = self.machine.pointer(pointer);
             (*pointer.columns.last().expect("there is a column loop"), pointer.unit)
@@ -105,7 +103,7 @@ impl Body<'_> {
         self.load_lanes(to, lanes, dtype);
     }
 
-    fn load_lanes(&mut self, to: Register, lanes: Lanes, dtype: DType) {
+    pub(super) fn load_lanes(&mut self, to: Register, lanes: Lanes, dtype: DType) {
         let kind = kind_of(dtype);
         match lanes {
             Lanes::Same(mem) if is_byte(dtype) => {
@@ -126,19 +124,8 @@ impl Body<'_> {
         }
     }
 
-    /// What eax holds, for every lane.
-    fn spread_byte(&mut self, to: Register, dtype: DType) {
-        if dtype == DType::Bool {
-            self.put(Code::Neg_rm32, &[EAX]);
-            if self.isa() == Isa::Avx512 {
-                return self.put(Code::VEX_Kmovd_kr_r32, &[self.reg(to, Kind::Mask), EAX]);
-            }
-        }
-        self.spread_general(to, Kind::Word);
-    }
-
     /// rax or eax, for every lane.
-    fn spread_general(&mut self, to: Register, kind: Kind) {
+    pub(super) fn spread_general(&mut self, to: Register, kind: Kind) {
         let narrow = Operand::Reg(vector_register(to, 16));
         let is_avx512 = self.isa() == Isa::Avx512;
         let (code, from) = match (kind, is_avx512) {
@@ -153,9 +140,14 @@ impl Body<'_> {
         self.put_form(of_kind(forms::SPREAD, kind), width, &operands, Masking::All);
     }
 
+    /// The bytes of the lanes in use.
+    pub(super) fn bytes_in_use(&self, kind: Kind) -> usize {
+        self.at.n * lane_bytes(kind)
+    }
+
     /// Reads `at.n` elements that are next to each other; other lanes become 0.
-    fn load_next(&mut self, to: Register, kind: Kind, mem: Mem) {
-        let bytes = self.at.n * lane_bytes(kind);
+    pub(super) fn load_next(&mut self, to: Register, kind: Kind, mem: Mem) {
+        let bytes = self.bytes_in_use(kind);
         let from = Operand::Mem(mem);
         let is_avx512 = self.isa() == Isa::Avx512;
         let narrow = Operand::Reg(vector_register(to, bytes));
@@ -185,7 +177,7 @@ impl Body<'_> {
     }
 
     /// AVX2: a register with ones in the lanes in use.
-    fn take_lane_mask(&mut self, kind: Kind) -> Register {
+    pub(super) fn take_lane_mask(&mut self, kind: Kind) -> Register {
         let mem = self.lane_mask(kind, self.at.n);
         let mask = self.take(false);
         let operands = [self.reg(mask, kind), Operand::Mem(mem)];
@@ -194,7 +186,7 @@ impl Body<'_> {
     }
 
     /// Reads elements one by one, four or two to a part of 128 bits.
-    fn load_apart(&mut self, to: Register, kind: Kind, mem: Mem, step: i32) {
+    pub(super) fn load_apart(&mut self, to: Register, kind: Kind, mem: Mem, step: i32) {
         let per_part = 16 / lane_bytes(kind);
         let n_parts = self.at.n.div_ceil(per_part);
         let is_avx512 = self.isa() == Isa::Avx512;
@@ -236,59 +228,6 @@ impl Body<'_> {
         }
     }
 
-    /// Reads `at.n` bytes into the lowest bytes of a register.
-    fn load_bytes(&mut self, to: Register, lanes: Lanes) {
-        let is_avx512 = self.isa() == Isa::Avx512;
-        let to = Operand::Reg(vector_register(to, 16));
-        let mem = lanes.first();
-        let step = if let Lanes::Apart(_, step) = lanes { step } else { 1 };
-        let from = Operand::Mem(mem);
-        match self.at.n {
-            4 if step == 1 => {
-                let code = if is_avx512 { Code::EVEX_Vmovd_xmm_rm32 } else { Code::VEX_Vmovd_xmm_rm32 };
-                self.put(code, &[to, from]);
-            }
-            8 if step == 1 => {
-                let code = if is_avx512 { Code::EVEX_Vmovq_xmm_xmmm64 } else { Code::VEX_Vmovq_xmm_xmmm64 };
-                self.put(code, &[to, from]);
-            }
-            16 if step == 1 => self.put_form(forms::MOVE[0], 16, &[to, from], Masking::All),
-            n if step == 1 && is_avx512 && n > 2 => {
-                let masking = Masking::Zero(self.tail());
-                self.machine.asm.put_masked(Code::EVEX_Vmovdqu8_xmm_k1z_xmmm128, &[to, from], masking);
-            }
-            n => {
-                self.put_form(forms::XOR[0], 16, &[to; 3], Masking::All);
-                let code = if is_avx512 {
-                    Code::EVEX_Vpinsrb_xmm_xmm_r32m8_imm8
-                } else {
-                    Code::VEX_Vpinsrb_xmm_xmm_r32m8_imm8
-                };
-                for lane in 0..n {
-                    let from = Operand::Mem(mem.plus(lane as i32 * step));
-                    self.put(code, &[to, to, from, Operand::Imm8(lane as u8)]);
-                }
-            }
-        }
-    }
-
-    /// Bytes to values.
-    fn widen_bytes(&mut self, to: Register, bytes: Register, dtype: DType) {
-        let narrow = Operand::Reg(vector_register(bytes, 16));
-        if dtype == DType::Bool && self.isa() == Isa::Avx512 {
-            let to = self.reg(to, Kind::Mask);
-            return self.put(Code::EVEX_Vptestmb_kr_k1_xmm_xmmm128, &[to, narrow, narrow]);
-        }
-        let width = self.width(Kind::Word);
-        let to = Operand::Reg(vector_register(to, width));
-        self.put_form(forms::U8_TO_U32, width, &[to, narrow], Masking::All);
-        if dtype == DType::Bool {
-            // 1 to ones: the lowest bit becomes the sign, and the sign all bits.
-            self.put_form(forms::SHIFT_LEFT[0], width, &[to, to, Operand::Imm8(31)], Masking::All);
-            self.put_form(forms::SHIFT_RIGHT_SIGNED[0], width, &[to, to, Operand::Imm8(31)], Masking::All);
-        }
-    }
-
     /// Writes where a pointer is.
     pub(super) fn store(&mut self, from: Register, pointer: u32, dtype: DType) {
         let lanes = self.lanes_at(pointer);
@@ -305,7 +244,7 @@ impl Body<'_> {
         self.store_lanes(from, Lanes::Next(mem), dtype);
     }
 
-    fn store_lanes(&mut self, from: Register, lanes: Lanes, dtype: DType) {
+    pub(super) fn store_lanes(&mut self, from: Register, lanes: Lanes, dtype: DType) {
         let kind = kind_of(dtype);
         if is_byte(dtype) {
             let bytes = self.take(false);
@@ -320,8 +259,8 @@ impl Body<'_> {
         }
     }
 
-    fn store_next(&mut self, from: Register, kind: Kind, mem: Mem) {
-        let bytes = self.at.n * lane_bytes(kind);
+    pub(super) fn store_next(&mut self, from: Register, kind: Kind, mem: Mem) {
+        let bytes = self.bytes_in_use(kind);
         let to = Operand::Mem(mem);
         let is_avx512 = self.isa() == Isa::Avx512;
         let narrow = Operand::Reg(vector_register(from, bytes));
@@ -331,9 +270,7 @@ impl Body<'_> {
             8 if is_avx512 => self.put(Code::EVEX_Vmovq_xmmm64_xmm, &[to, narrow]),
             8 => self.put(Code::VEX_Vmovq_xmmm64_xmm, &[to, narrow]),
             16 | 32 | 64 => {
-                let is_whole = bytes == self.isa().register_bytes();
-                let form = if self.is_streaming && is_whole { forms::STREAM_OUT } else { forms::MOVE_OUT };
-                self.put_form(form[0], bytes, &[to, narrow], Masking::All);
+                self.put_form(forms::MOVE_OUT[0], bytes, &[to, narrow], Masking::All);
             }
             _ if is_avx512 => {
                 let masking = Masking::Merge(self.tail());
@@ -355,7 +292,7 @@ impl Body<'_> {
     }
 
     /// Writes elements one by one.
-    fn store_apart(&mut self, from: Register, kind: Kind, mem: Mem, step: i32, n: usize) {
+    pub(super) fn store_apart(&mut self, from: Register, kind: Kind, mem: Mem, step: i32, n: usize) {
         let per_part = 16 / lane_bytes(kind);
         let is_avx512 = self.isa() == Isa::Avx512;
         let part = if n > per_part { self.take(false) } else { from };
@@ -383,78 +320,6 @@ impl Body<'_> {
         }
     }
 
-    /// Values to bytes, in the lowest bytes of a register.
-    fn narrow_bytes(&mut self, bytes: Register, from: Register, dtype: DType) {
-        let narrow = Operand::Reg(vector_register(bytes, 16));
-        let width = self.width(Kind::Word);
-        if self.isa() == Isa::Avx512 {
-            if dtype == DType::Bool {
-                let ones = Mem { is_broadcast: false, ..self.machine.asm.constant(&[1; 16]) };
-                let masking = Masking::Zero(self.name(from, Kind::Mask));
-                let operands = [narrow, Operand::Mem(ones)];
-                return self.machine.asm.put_masked(Code::EVEX_Vmovdqu8_xmm_k1z_xmmm128, &operands, masking);
-            }
-            let from = Operand::Reg(vector_register(from, width));
-            return self.put_form(forms::U32_TO_U8, width, &[narrow, from], Masking::All);
-        }
-        let low = Operand::Reg(vector_register(from, 16));
-        let mut high = low;
-        if width == 32 {
-            let upper = self.take(false);
-            high = Operand::Reg(vector_register(upper, 16));
-            let whole = Operand::Reg(vector_register(from, 32));
-            self.put(Code::VEX_Vextracti128_xmmm128_ymm_imm8, &[high, whole, Operand::Imm8(1)]);
-        }
-        // Signed, ones stay ones; unsigned, a byte stays a byte.
-        if dtype == DType::Bool {
-            self.put(Code::VEX_Vpackssdw_xmm_xmm_xmmm128, &[narrow, low, high]);
-            self.put(Code::VEX_Vpacksswb_xmm_xmm_xmmm128, &[narrow; 3]);
-            let ones = Operand::Mem(self.machine.asm.constant(&[1; 16]));
-            self.put(Code::VEX_Vpand_xmm_xmm_xmmm128, &[narrow, narrow, ones]);
-        } else {
-            self.put(Code::VEX_Vpackusdw_xmm_xmm_xmmm128, &[narrow, low, high]);
-            self.put(Code::VEX_Vpackuswb_xmm_xmm_xmmm128, &[narrow; 3]);
-        }
-    }
-
-    fn store_bytes(&mut self, bytes: Register, lanes: Lanes) {
-        let is_avx512 = self.isa() == Isa::Avx512;
-        let from = Operand::Reg(vector_register(bytes, 16));
-        let mem = lanes.first();
-        let to = Operand::Mem(mem);
-        let (step, n) = match lanes {
-            Lanes::Same(_) => (1, 1),
-            Lanes::Next(_) => (1, self.at.n),
-            Lanes::Apart(_, step) => (step, self.at.n),
-        };
-        match n {
-            4 if step == 1 => {
-                let code = if is_avx512 { Code::EVEX_Vmovd_rm32_xmm } else { Code::VEX_Vmovd_rm32_xmm };
-                self.put(code, &[to, from]);
-            }
-            8 if step == 1 => {
-                let code = if is_avx512 { Code::EVEX_Vmovq_xmmm64_xmm } else { Code::VEX_Vmovq_xmmm64_xmm };
-                self.put(code, &[to, from]);
-            }
-            16 if step == 1 => self.put_form(forms::MOVE_OUT[0], 16, &[to, from], Masking::All),
-            n if step == 1 && is_avx512 && n > 2 => {
-                let masking = Masking::Merge(self.tail());
-                self.machine.asm.put_masked(Code::EVEX_Vmovdqu8_xmmm128_k1z_xmm, &[to, from], masking);
-            }
-            n => {
-                let code = if is_avx512 {
-                    Code::EVEX_Vpextrb_r32m8_xmm_imm8
-                } else {
-                    Code::VEX_Vpextrb_r32m8_xmm_imm8
-                };
-                for lane in 0..n {
-                    let to = Operand::Mem(mem.plus(lane as i32 * step));
-                    self.put(code, &[to, from, Operand::Imm8(lane as u8)]);
-                }
-            }
-        }
-    }
-
     /// Remembers whether a number is not finite: 0·x is NaN then, and stays it.
     pub(super) fn watch(&mut self, from: Register, kind: Kind) {
         let is_double = usize::from(kind == Kind::Double);
@@ -463,7 +328,7 @@ impl Body<'_> {
         let zero = Operand::Mem(self.broadcast_constant(kind, 0));
         let form = of_kind(forms::MADD.by_231, kind);
         let [to, from] = [gathered, from].map(|register| self.reg(register, kind));
-        if self.at.n * lane_bytes(kind) == width {
+        if self.bytes_in_use(kind) == width {
             return self.put_form(form, width, &[to, from, zero], Masking::All);
         }
         if self.isa() == Isa::Avx512 {
@@ -475,122 +340,5 @@ impl Body<'_> {
         let kept = self.reg(kept, kind);
         self.put_form(forms::AND[0], width, &[kept, from, mask], Masking::All);
         self.put_form(form, width, &[to, kept, zero], Masking::All);
-    }
-
-    /// The number that a pointer counts, of the first lane, for every lane.
-    pub(super) fn position(&mut self, number: Value, pointer: u32) {
-        let to = self.define(number);
-        let home = self.machine.pointer_home(pointer);
-        let stride = *self.machine.pointer(pointer).columns.last().expect("there is a column loop") as i64;
-        self.put(Code::Mov_r64_rm64, &[RAX, Operand::Mem(home)]);
-        if self.at.is_indexed && stride != 0 {
-            match i32::try_from(stride) {
-                Ok(1) => self.put(Code::Add_r64_rm64, &[RAX, Operand::Reg(COLUMN)]),
-                Ok(stride) => {
-                    let operands = [RCX, Operand::Reg(COLUMN), Operand::Imm32To64(stride)];
-                    self.put(Code::Imul_r64_rm64_imm32, &operands);
-                    self.put(Code::Add_r64_rm64, &[RAX, RCX]);
-                }
-                Err(_) => self.machine.asm.fail(),
-            }
-        }
-        match stride.checked_mul(self.at.column as i64).map(i32::try_from) {
-            Some(Ok(0)) => {}
-            Some(Ok(further)) => self.put(Code::Add_rm64_imm32, &[RAX, Operand::Imm32To64(further)]),
-            _ => self.machine.asm.fail(),
-        }
-        self.spread_general(to, Kind::Double);
-    }
-
-    /// Compares rcx with a bound: jumps past what is put next where it is not below.
-    fn check_bound(&mut self, bound: u64) -> crate::native::assembler::Label {
-        let outside = self.machine.asm.label();
-        // Unsigned: a negative index is beyond every bound.
-        self.put(Code::Cmp_rm64_imm32, &[RCX, Operand::Imm32To64(bound as i32)]);
-        self.machine.asm.jump(Code::Jae_rel32_64, outside);
-        outside
-    }
-
-    fn tell_fault(&mut self) {
-        let fault = Operand::Mem(Mem::at(FRAME, frame::FAULT));
-        self.put(Code::Mov_rm8_imm8, &[fault, Operand::Imm8(1)]);
-    }
-
-    /// Elements at indices, lane by lane.
-    pub(super) fn gather(
-        &mut self,
-        to: Register,
-        index: Register,
-        pointer: u32,
-        stride: i64,
-        bound: u64,
-        dtype: DType,
-    ) {
-        let [indices, elements] = frame::STAGING;
-        self.move_to_frame(index, Kind::Double, indices);
-        let lanes = self.lanes_at(pointer);
-        self.put(Code::Lea_r64_m, &[RAX, Operand::Mem(lanes.first())]);
-        let step = match lanes {
-            Lanes::Same(_) => 0,
-            Lanes::Next(_) => dtype.size() as i32,
-            Lanes::Apart(_, step) => step,
-        };
-        for lane in 0..self.at.n {
-            let index = Operand::Mem(Mem::at(FRAME, indices + 8 * lane as i32));
-            self.put(Code::Mov_r64_rm64, &[RCX, index]);
-            let outside = self.check_bound(bound);
-            self.put(Code::Imul_r64_rm64_imm32, &[RCX, RCX, Operand::Imm32To64(stride as i32)]);
-            let from = Mem { index: Name::RCX, ..Mem::at(Name::RAX, step * lane as i32) };
-            let (read, write, register) = match dtype.size() {
-                8 => (Code::Mov_r64_rm64, Code::Mov_rm64_r64, RDX),
-                4 => (Code::Mov_r32_rm32, Code::Mov_rm32_r32, EDX),
-                _ => (Code::Movzx_r32_rm8, Code::Mov_rm8_r8, EDX),
-            };
-            self.put(read, &[register, Operand::Mem(from)]);
-            let write_it = self.machine.asm.label();
-            self.machine.asm.jump(Code::Jmp_rel32_64, write_it);
-            self.machine.asm.place(outside);
-            self.tell_fault();
-            self.put(Code::Xor_r32_rm32, &[EDX, EDX]);
-            self.machine.asm.place(write_it);
-            let element = Operand::Mem(Mem::at(FRAME, elements + (dtype.size() * lane) as i32));
-            let register = if dtype.size() == 1 { Operand::Reg(Name::DL) } else { register };
-            self.put(write, &[element, register]);
-        }
-        self.load_lanes(to, Lanes::Next(Mem::at(FRAME, elements)), dtype);
-    }
-
-    /// Sets a pointer by an index that all lanes share.
-    pub(super) fn point(
-        &mut self,
-        is_inside: Register,
-        index: Register,
-        pointer: u32,
-        to: u32,
-        stride: i64,
-        bound: u64,
-    ) {
-        let index = Operand::Reg(vector_register(index, 16));
-        let is_avx512 = self.isa() == Isa::Avx512;
-        let code = if is_avx512 { Code::EVEX_Vmovq_rm64_xmm } else { Code::VEX_Vmovq_rm64_xmm };
-        self.put(code, &[RCX, index]);
-        self.put(Code::Mov_r32_imm32, &[EAX, Operand::Imm32(u32::MAX)]);
-        let outside = self.check_bound(bound);
-        let set = self.machine.asm.label();
-        self.machine.asm.jump(Code::Jmp_rel32_64, set);
-        self.machine.asm.place(outside);
-        self.tell_fault();
-        self.put(Code::Xor_r32_rm32, &[EAX, EAX]);
-        self.put(Code::Mov_r64_rm64, &[RCX, RAX]);
-        self.machine.asm.place(set);
-        if is_avx512 {
-            self.put(Code::VEX_Kmovd_kr_r32, &[self.reg(is_inside, Kind::Mask), EAX]);
-        } else {
-            self.spread_general(is_inside, Kind::Word);
-        }
-        self.put(Code::Imul_r64_rm64_imm32, &[RCX, RCX, Operand::Imm32To64(stride as i32)]);
-        let [from, home] = [pointer, to].map(|pointer| Operand::Mem(self.machine.pointer_home(pointer)));
-        self.put(Code::Add_r64_rm64, &[RCX, from]);
-        self.put(Code::Mov_rm64_r64, &[home, RCX]);
     }
 }

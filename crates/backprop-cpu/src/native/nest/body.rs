@@ -5,12 +5,13 @@ use smallvec::SmallVec;
 
 use super::fold::Folding;
 use super::forms::{self, Form, Fused};
-use super::machine::{FRAME, Machine, POINTERS, lane_bytes, vector_register};
+use super::machine::{Machine, POINTERS, lane_bytes, vector_register};
 use super::rare::Aside;
-use super::registers::{Home, LATER, MASKS, NEVER, Register, Registers};
+use super::registers::{Home, MASKS, NEVER, Register, Registers};
+use super::schedule::Schedule;
 use super::vector::{Kind, MaskOp, Node, Op, Value, VectorCode, of_kind};
 use crate::native::Isa;
-use crate::native::assembler::{Masking, Mem, Operand};
+use crate::native::assembler::{Masking, Operand};
 
 /// Which elements a copy of the code works on.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +32,7 @@ pub struct Body<'a> {
     pub(super) lanes: usize,
     pub(super) registers: Registers,
     /// For each value, the room that it has in the frame, if any.
-    rooms: Vec<Option<i32>>,
+    pub(super) rooms: Vec<Option<i32>>,
     /// Which pointers lie in general registers.
     pub(super) cached: Vec<(u32, Name)>,
     pub(super) foldings: Vec<Folding>,
@@ -39,61 +40,6 @@ pub struct Body<'a> {
     pub(super) not_finite: [Option<Register>; 2],
     pub(super) at: At,
     pub(super) asides: Vec<Aside>,
-    /// Whether stores go around the caches.
-    pub(super) is_streaming: bool,
-}
-
-/// Nodes in order, and when each operand is needed again.
-pub struct Schedule {
-    nodes: Vec<Value>,
-    /// For each node and operand, the node that needs the operand next.
-    after: Vec<SmallVec<[u32; 3]>>,
-    /// For each value, the first node that needs it.
-    first: Vec<u32>,
-}
-
-impl Schedule {
-    /// Of nodes; `is_kept` says whether a value is needed afterwards.
-    pub fn new(code: &VectorCode, nodes: Vec<Value>, is_kept: impl Fn(Value) -> bool) -> Schedule {
-        let n_values = code.nodes.len() as Value;
-        let mut first: Vec<u32> =
-            (0..n_values).map(|value| if is_kept(value) { LATER } else { NEVER }).collect();
-        let mut after = vec![SmallVec::new(); nodes.len()];
-        for (position, &node) in nodes.iter().enumerate().rev() {
-            let operands = &code.nodes[node as usize].operands;
-            after[position] = operands.iter().map(|&operand| first[operand as usize]).collect();
-            operands.iter().for_each(|&operand| first[operand as usize] = position as u32);
-        }
-        Schedule { nodes, after, first }
-    }
-
-    /// How many values of vectors, and of masks, lie in registers at once; those from outside not counted.
-    pub fn pressure(&self, code: &VectorCode) -> [usize; 2] {
-        let mut last = vec![0; code.nodes.len()];
-        for (position, &node) in self.nodes.iter().enumerate() {
-            code.nodes[node as usize].operands.iter().for_each(|&operand| last[operand as usize] = position);
-        }
-        let (mut live, mut most) = ([0usize; 2], [0; 2]);
-        let mut is_inside = vec![false; code.nodes.len()];
-        for (position, &node) in self.nodes.iter().enumerate() {
-            is_inside[node as usize] = true;
-            let Node { kind, operands, .. } = &code.nodes[node as usize];
-            live[usize::from(*kind == Kind::Mask)] += 1;
-            most = [most[0].max(live[0]), most[1].max(live[1])];
-            let mut dying: SmallVec<[Value; 4]> = operands.iter().copied().collect();
-            dying.sort_unstable();
-            dying.dedup();
-            for operand in dying {
-                if is_inside[operand as usize] && last[operand as usize] == position {
-                    live[usize::from(code.kind(operand) == Kind::Mask)] -= 1;
-                }
-            }
-            if self.first[node as usize] == NEVER {
-                live[usize::from(*kind == Kind::Mask)] -= 1;
-            }
-        }
-        most
-    }
 }
 
 impl<'a> Body<'a> {
@@ -116,7 +62,6 @@ impl<'a> Body<'a> {
             not_finite: [None; 2],
             at: At { is_indexed: false, column: 0, n: lanes },
             asides: Vec::new(),
-            is_streaming: false,
         }
     }
 
@@ -155,138 +100,6 @@ impl<'a> Body<'a> {
 
     pub(super) fn reg(&self, register: Register, kind: Kind) -> Operand {
         Operand::Reg(self.name(register, kind))
-    }
-
-    /// A register for the instruction at hand.
-    pub(super) fn take(&mut self, is_mask: bool) -> Register {
-        let (register, left) = self.registers.take(is_mask);
-        if let Some(value) = left.filter(|&value| self.registers.home[value as usize] == Home::None) {
-            self.write_home(value, register);
-        }
-        register
-    }
-
-    /// Writes a value that lies in a register to the frame.
-    fn write_home(&mut self, value: Value, register: Register) {
-        let kind = self.code.kind(value);
-        let room = match self.rooms[value as usize] {
-            Some(room) => room,
-            None => self.machine.room(if self.is_mask(kind) { 8 } else { 64 }),
-        };
-        self.rooms[value as usize] = Some(room);
-        self.registers.home[value as usize] = Home::Frame(room);
-        self.move_to_frame(register, kind, room);
-    }
-
-    pub(super) fn move_to_frame(&mut self, register: Register, kind: Kind, room: i32) {
-        let to = Operand::Mem(Mem::at(FRAME, room));
-        let from = self.reg(register, kind);
-        if register >= MASKS {
-            return self.put(Code::VEX_Kmovq_m64_kr, &[to, from]);
-        }
-        self.put_form(forms::MOVE_OUT[0], self.width(kind), &[to, from], Masking::All);
-    }
-
-    pub(super) fn move_from_frame(&mut self, register: Register, kind: Kind, room: i32) {
-        let from = Operand::Mem(Mem::at(FRAME, room));
-        let to = self.reg(register, kind);
-        if register >= MASKS {
-            return self.put(Code::VEX_Kmovq_kr_km64, &[to, from]);
-        }
-        self.put_form(forms::MOVE[0], self.width(kind), &[to, from], Masking::All);
-    }
-
-    /// Every value of the frame is written there, for code that is run again and again.
-    pub(super) fn write_homes(&mut self) {
-        for value in self.registers.unpinned_values() {
-            if self.registers.home[value as usize] == Home::None {
-                let register = self.registers.of(value).expect("it lies in a register");
-                self.write_home(value, register);
-            }
-        }
-        self.registers.clear();
-    }
-
-    /// The value in a register, which the instruction at hand uses.
-    pub(super) fn in_register(&mut self, value: Value) -> Register {
-        if let Some(register) = self.registers.of(value) {
-            self.registers.hold(register);
-            return register;
-        }
-        let kind = self.code.kind(value);
-        let register = self.take(self.is_mask(kind));
-        match self.registers.home[value as usize] {
-            Home::Frame(room) => self.move_from_frame(register, kind, room),
-            Home::Literal => self.make_literal(value, register),
-            Home::None => unreachable!("value {value} is read before it is computed"),
-        }
-        self.registers.put(value, register);
-        register
-    }
-
-    fn make_literal(&mut self, value: Value, register: Register) {
-        let kind = self.code.kind(value);
-        let (isa, width) = (self.isa(), self.width(kind));
-        let to = self.reg(register, kind);
-        match self.code.nodes[value as usize].op {
-            Op::Literal(bits) if self.is_mask(kind) => {
-                let code = if bits == 0 { Code::VEX_Kxorw_kr_kr_kr } else { Code::VEX_Kxnorw_kr_kr_kr };
-                self.put(code, &[to; 3]);
-            }
-            Op::Literal(0) => self.put_form(forms::XOR[0], width, &[to; 3], Masking::All),
-            Op::Literal(_) if isa == Isa::Avx512 => {
-                let from = Operand::Mem(Mem { is_broadcast: false, ..self.literal_in_memory(value) });
-                self.put_form(of_kind(forms::SPREAD, kind), width, &[to, from], Masking::All);
-            }
-            _ => {
-                let from = Operand::Mem(self.literal_in_memory(value));
-                self.put_form(forms::MOVE[0], width, &[to, from], Masking::All);
-            }
-        }
-    }
-
-    /// Where a literal lies: one element for every lane, or (AVX2, ramps) all lanes.
-    fn literal_in_memory(&mut self, value: Value) -> Mem {
-        let kind = self.code.kind(value);
-        match self.code.nodes[value as usize].op {
-            Op::Ramp(stride) => {
-                let lanes =
-                    (0..self.lanes.max(2) as i64).flat_map(|lane| lane.wrapping_mul(stride).to_le_bytes());
-                let lanes: Vec<u8> = lanes.collect();
-                self.machine.asm.constant(&lanes)
-            }
-            Op::Literal(bits) => {
-                let bits = if kind == Kind::Mask && bits != 0 { u64::MAX } else { bits };
-                self.broadcast_constant(kind, bits)
-            }
-            _ => unreachable!("not a literal"),
-        }
-    }
-
-    /// Bits that an instruction reads for every lane.
-    pub(super) fn broadcast_constant(&mut self, kind: Kind, bits: u64) -> Mem {
-        let element = &bits.to_le_bytes()[..lane_bytes(kind)];
-        if self.isa() == Isa::Avx512 {
-            return Mem { is_broadcast: true, ..self.machine.asm.constant(element) };
-        }
-        let lanes: Vec<u8> = element.iter().copied().cycle().take(32).collect();
-        self.machine.asm.constant(&lanes)
-    }
-
-    /// The value in a register or in memory, as the last operand of an instruction.
-    fn anywhere(&mut self, value: Value) -> Operand {
-        let kind = self.code.kind(value);
-        if self.registers.of(value).is_none() && !self.is_mask(kind) {
-            match self.registers.home[value as usize] {
-                Home::Frame(room) => return Operand::Mem(Mem::at(FRAME, room)),
-                Home::Literal if !matches!(self.code.nodes[value as usize].op, Op::Literal(0)) => {
-                    return Operand::Mem(self.literal_in_memory(value));
-                }
-                _ => {}
-            }
-        }
-        let register = self.in_register(value);
-        self.reg(register, kind)
     }
 
     /// A register for the result of a node.
@@ -532,7 +345,7 @@ impl<'a> Body<'a> {
     }
 
     /// AVX2: the low halves of 64-bit lanes.
-    fn narrow(&mut self, to: Register, from: Register) {
+    pub(super) fn narrow(&mut self, to: Register, from: Register) {
         let low = vector_register(from, 16);
         let mut high = low;
         if self.lanes == 4 {

@@ -66,8 +66,6 @@ forms! {
     /// To memory.
     MOVE_OUT: VEX_Vmovups_xmmm128_xmm EVEX_Vmovups_xmmm128_k1z_xmm,
         VEX_Vmovupd_xmmm128_xmm EVEX_Vmovupd_xmmm128_k1z_xmm;
-    /// To memory that is aligned, around the caches.
-    STREAM_OUT: VEX_Vmovntps_m128_xmm EVEX_Vmovntps_m128_xmm, VEX_Vmovntpd_m128_xmm EVEX_Vmovntpd_m128_xmm;
     /// One element to every lane.
     SPREAD: VEX_Vpbroadcastd_xmm_xmmm32 EVEX_Vpbroadcastd_xmm_k1z_xmmm32,
         VEX_Vpbroadcastq_xmm_xmmm64 EVEX_Vpbroadcastq_xmm_k1z_xmmm64;
@@ -233,4 +231,24 @@ conversions! {
     I32_TO_I64: VEX_Vpmovsxdq_xmm_xmmm64 EVEX_Vpmovsxdq_xmm_k1z_xmmm64;
     U32_TO_I64: VEX_Vpmovzxdq_xmm_xmmm64 EVEX_Vpmovzxdq_xmm_k1z_xmmm64;
     I64_TO_I32: INVALID EVEX_Vpmovqd_xmmm64_k1z_xmm;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `iced-x86` lists the forms of an instruction next to each other, the wider ones later.
+    #[test]
+    fn wider_forms_are_the_same_instruction() {
+        let pairs = PAIRS.iter().flat_map(|&(name, forms)| forms.map(|form| (name, form)));
+        for (name, form) in pairs.chain(CONVERSIONS.iter().copied()) {
+            for isa in [Isa::Avx2, Isa::Avx512] {
+                let codes = [16, 32, 64].map(|width| form.code(isa, width));
+                let [Some(first), rest @ ..] = codes else { continue };
+                for wider in rest.into_iter().flatten() {
+                    assert_eq!(first.mnemonic(), wider.mnemonic(), "{name} of {isa:?}");
+                }
+            }
+        }
+    }
 }

@@ -1,8 +1,11 @@
 //! Machine code for nests.
 //!
 //! ```text
-//! Nest ─► plan: loops merged, pointers ─► per stage: translate ─► vector code ─► body (registers, access,
-//!         fold, rare) ─► assembler
+//! Nest ─► plan        loops merged; accesses are pointers that loops move
+//!      ─► translate   for each stage, scalar code as vector code (vector, cast)
+//!      ─► stage       column loops, around
+//!           body      node by node (schedule, registers, values; access, bytes, gather, fold, rare)
+//!      ─► assembler   (forms: the instructions)
 //! ```
 //!
 //! ```text
@@ -13,14 +16,19 @@
 
 mod access;
 mod body;
+mod bytes;
+mod cast;
 mod fold;
 mod forms;
+mod gather;
 mod machine;
 mod plan;
 mod rare;
 mod registers;
+mod schedule;
 mod stage;
 mod translate;
+mod values;
 mod vector;
 
 #[cfg(test)]
@@ -92,9 +100,18 @@ struct Accumulator {
     len: usize,
     dtype: DType,
     fold: Fold,
-    /// For each reduction into it, the elements of one unit: the first, by how much unit loops move it, and
-    /// sizes and strides of the other loops.
-    of_unit: Vec<(isize, Vec<isize>, Vec<(usize, isize)>)>,
+    /// For each reduction into it, the elements of one unit.
+    of_unit: Vec<UnitElements>,
+}
+
+/// Elements that belong to a unit.
+struct UnitElements {
+    /// That of the first unit.
+    first: isize,
+    /// By how much each unit loop moves it.
+    moves: Vec<isize>,
+    /// Sizes and strides of the other loops.
+    inner: Vec<(usize, isize)>,
 }
 
 impl NestKernel {
@@ -148,11 +165,6 @@ impl NestKernel {
             is_empty,
         })
     }
-
-    /// The instructions.
-    pub fn code(&self) -> &[u8] {
-        &self.pages.code()[..self.code_bytes]
-    }
 }
 
 fn accumulator(program: &Program, nest: &Nest, plan: &Plan, id: u32, fold: Fold) -> Accumulator {
@@ -166,7 +178,7 @@ fn accumulator(program: &Program, nest: &Nest, plan: &Plan, id: u32, fold: Fold)
         let rows = nest.rows.iter().copied().zip(reduce.into.rows.iter().copied()).skip(n);
         let columns = columns.iter().copied().zip(reduce.into.columns.iter().copied());
         let inner = rows.chain(columns).filter(|&(_, stride)| stride != 0).collect();
-        (reduce.into.offset, reduce.into.rows[..n].to_vec(), inner)
+        UnitElements { first: reduce.into.offset, moves: reduce.into.rows[..n].to_vec(), inner }
     });
     Accumulator {
         buffer: id as usize,
@@ -245,6 +257,10 @@ impl Kernel for NestKernel {
 
     fn scratch_bytes(&self) -> usize {
         self.frame_bytes
+    }
+
+    fn machine_code(&self) -> &[u8] {
+        &self.pages.code()[..self.code_bytes]
     }
 
     unsafe fn run(&self, bases: &[*mut u8], scratch: *mut u8, units: Range<usize>) -> Outcome {
@@ -330,7 +346,7 @@ impl Accumulator {
         if is_whole {
             return (0..self.len).for_each(write);
         }
-        for (offset, moves, inner) in &self.of_unit {
+        for UnitElements { first: offset, moves, inner } in &self.of_unit {
             for unit in units.clone() {
                 let mut rest = unit;
                 let mut first = *offset;

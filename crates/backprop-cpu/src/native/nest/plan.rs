@@ -40,6 +40,8 @@ pub struct PlannedStage<'a> {
     pub columns: Vec<usize>,
     /// For each access of the code, its pointer.
     pub accesses: Vec<u32>,
+    /// For each access of the code, how many elements the innermost loop moves it on.
+    pub strides: Vec<isize>,
     /// For each store, its pointer.
     pub stores: Vec<u32>,
     /// For each reduction, its pointer.
@@ -101,12 +103,15 @@ impl<'a> Plan<'a> {
         for draft in stages {
             let numbers: Vec<u32> = draft.pointers.into_iter().map(|pointer| plan.add(pointer)).collect();
             let n_accesses = draft.stage.code.accesses.len();
+            let stride = |&pointer: &u32| *plan.pointers[pointer as usize].columns.last().unwrap_or(&0);
+            let strides = numbers[..n_accesses].iter().map(stride).collect();
             let (accesses, written) = numbers.split_at(n_accesses);
             let (stores, reduces) = written.split_at(draft.stage.stores.len());
             plan.stages.push(PlannedStage {
                 stage: draft.stage,
                 columns: draft.columns,
                 accesses: accesses.to_vec(),
+                strides,
                 stores: stores.to_vec(),
                 reduces: reduces.to_vec(),
                 folds_columns: draft.folds_columns,

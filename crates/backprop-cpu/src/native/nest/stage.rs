@@ -10,14 +10,15 @@
 //! ```
 
 use backprop_core::DType;
-use backprop_opt::loops::{Reduce, Stage};
+use backprop_opt::loops::{Instr, Reduce, Stage};
 use iced_x86::Code;
 
-use super::body::{At, Body, Schedule};
+use super::body::{At, Body};
 use super::fold::Folding;
 use super::machine::{COLUMN, FRAME, Machine, frame};
 use super::plan::{Origin, Plan, PlannedStage, Pointer};
-use super::translate::{Target, translate};
+use super::schedule::Schedule;
+use super::translate::{Target, narrowed, translate};
 use super::vector::{Kind, Op, Value, VectorCode, kind_of};
 use crate::native::Isa;
 use crate::native::assembler::{Mem, Operand};
@@ -47,16 +48,26 @@ impl Cut {
 
 /// The number of lanes for columns of a stage.
 fn lanes_of(stage: &PlannedStage, isa: Isa) -> usize {
-    let dtypes = || stage.stage.code.dtypes.iter().copied();
-    let is_wide = dtypes().any(|dtype| kind_of(dtype) == Kind::Double)
-        || stage.stage.code.instrs.iter().any(|instr| {
-            // An index is a number of 64 bits.
-            matches!(instr, backprop_opt::loops::Instr::Gather { .. })
-        });
+    let narrowed = narrowed_of(stage);
+    let code = &stage.stage.code;
+    let is_wide = code
+        .dtypes
+        .iter()
+        .zip(&narrowed)
+        .any(|(&dtype, is_narrowed)| kind_of(dtype) == Kind::Double && !is_narrowed);
+    // An index is a number of 64 bits.
+    let is_wide = is_wide || code.instrs.iter().any(|instr| matches!(instr, Instr::Gather { .. }));
     let most = isa.register_bytes() / if is_wide { 8 } else { 4 };
     let n = *stage.columns.last().expect("a stage has a column loop");
     let most = folding_all(stage).map(|reduce| reduce.lanes).fold(most, usize::min);
     most.min(n.next_power_of_two())
+}
+
+/// Which registers of a stage need no 64 bits.
+fn narrowed_of(planned: &PlannedStage) -> Vec<bool> {
+    let stores = planned.stage.stores.iter().map(|store| store.value);
+    let written = stores.chain(planned.stage.reduces.iter().map(|reduce| reduce.value));
+    narrowed(&planned.stage.code, &planned.strides, written)
 }
 
 /// Reductions whose partial results are by column.
@@ -94,7 +105,7 @@ pub fn put_stage(machine: &mut Machine, plan: &Plan, planned: &PlannedStage) -> 
     let n_partials = |reduce: &Reduce| (reduce.lanes / lanes).clamp(1, n_vectors);
     let unroll = folding_all(planned).map(n_partials).max().unwrap_or(1);
     let cut = Cut { lanes, unroll, n };
-    let code = vector_code(machine, plan, planned)?;
+    let code = vector_code(machine, planned)?;
     if code.nodes.len() * unroll > MOST_NODES {
         return None;
     }
@@ -166,12 +177,11 @@ fn move_of(planned: &PlannedStage, position: usize) -> impl Fn(&Pointer) -> bool
 }
 
 /// The nodes of a stage: code, stores, reductions.
-fn vector_code(machine: &mut Machine, plan: &Plan, planned: &PlannedStage) -> Option<VectorCode> {
+fn vector_code(machine: &mut Machine, planned: &PlannedStage) -> Option<VectorCode> {
     let stage: &Stage = planned.stage;
     let mut code = VectorCode::new(machine.isa);
-    let stride = |pointer: u32| *plan.pointers[pointer as usize].columns.last().expect("a column loop");
-    let targets: Vec<Target> =
-        planned.accesses.iter().map(|&pointer| Target { pointer, stride: stride(pointer) }).collect();
+    let targets = planned.accesses.iter().zip(&planned.strides);
+    let targets: Vec<Target> = targets.map(|(&pointer, &stride)| Target { pointer, stride }).collect();
     let wanted = stage.stores.iter().map(|store| store.value);
     let wanted = wanted.chain(stage.reduces.iter().map(|reduce| reduce.value));
     let n_columns = planned.columns.len();
@@ -181,7 +191,8 @@ fn vector_code(machine: &mut Machine, plan: &Plan, planned: &PlannedStage) -> Op
         columns[n_columns - 1] = target.stride;
         machine.add_pointer(Pointer { origin: Origin::Computed, offset: 0, unit, rows: Vec::new(), columns })
     };
-    let values = translate(&stage.code, wanted, &targets, &mut new_pointer, &mut code)?;
+    let values =
+        translate(&stage.code, wanted, &targets, &narrowed_of(planned), &mut new_pointer, &mut code)?;
     for (store, &pointer) in stage.stores.iter().zip(&planned.stores) {
         let value = values[store.value as usize]?;
         let dtype: DType = stage.code.dtype(store.value);
