@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use backprop_core::{Array, Error, ValueId, interpret, replay};
 use backprop_opt::simplify::{Options, Rounding, simplify};
-use backprop_run::{CompileOptions, Executable, Tape};
+use backprop_run::{CompileOptions, Engine, Executable, Tape};
 
 use super::case::Case;
 use super::ulps::Promise;
@@ -202,14 +202,24 @@ pub fn walking() -> Vec<Box<dyn Subject>> {
     ]
 }
 
-/// Every one. A new engine is a row here; under `Options::EXACT` its twin is the portable one.
+/// Every one. Machine code computes the bits of the portable engine under the same rewrites, on any number of
+/// threads.
 pub fn all() -> Vec<Box<dyn Subject>> {
-    let fast = CompileOptions::default();
+    let fast = CompileOptions { engine: Engine::Portable, ..CompileOptions::default() };
     let exact = CompileOptions { rewrites: Options::EXACT, ..fast.clone() };
-    let threads = CompileOptions { threads: 3, ..fast.clone() };
-    let mut subjects = walking();
-    subjects.push(Box::new(Executed { name: "portable, exact", options: exact, twin: None }));
-    subjects.push(Box::new(Executed { name: "portable", options: fast, twin: None }));
-    subjects.push(Box::new(Executed { name: "portable, threads", options: threads, twin: Some("portable") }));
-    subjects
+    let native = CompileOptions { engine: Engine::Native, ..fast.clone() };
+    let native_exact = CompileOptions { engine: Engine::Native, ..exact.clone() };
+    let threads = CompileOptions { threads: 3, ..native.clone() };
+    let rows = [
+        ("portable, exact", exact, None),
+        ("portable", fast, None),
+        ("native, exact", native_exact, Some("portable, exact")),
+        ("native", native, Some("portable")),
+        ("native, threads", threads, Some("native")),
+    ];
+    let executed = rows.map(|(name, options, twin)| {
+        let subject: Box<dyn Subject> = Box::new(Executed { name, options, twin });
+        subject
+    });
+    walking().into_iter().chain(executed).collect()
 }

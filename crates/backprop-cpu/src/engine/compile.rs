@@ -7,7 +7,7 @@ use backprop_opt::loops::{ALIGN, BufferId, Call, Contraction, Home, Kind, Nest, 
 
 use super::{Choice, Engine};
 use crate::kernel::Kernel;
-use crate::portable;
+use crate::{native, portable};
 
 /// A program, made ready.
 pub(super) struct Ready {
@@ -117,16 +117,19 @@ fn of_scan(scan: &Scan, arena: usize, choice: Choice, counts: &mut Counts) -> Lo
 
 /// The kernel of a nest, by the engine that is wanted if it has one.
 fn of_nest(program: &Program, nest: &Nest, choice: Choice) -> Box<dyn Kernel> {
-    match choice.engine {
-        Engine::Portable => portable::nest(program, nest, choice.isa),
-    }
+    let code = native_isa(choice).and_then(|isa| native::nest(program, nest, isa));
+    code.unwrap_or_else(|| portable::nest(program, nest, choice.isa))
 }
 
 /// The kernel of a contraction, by the engine that is wanted if it has one.
 fn of_contraction(program: &Program, contraction: &Contraction, choice: Choice) -> Box<dyn Kernel> {
-    match choice.engine {
-        Engine::Portable => portable::contraction(program, contraction, choice.isa),
-    }
+    let code = native_isa(choice).and_then(|isa| native::contraction(program, contraction, isa));
+    code.unwrap_or_else(|| portable::contraction(program, contraction, choice.isa))
+}
+
+/// What machine code is wanted for, if it is.
+fn native_isa(choice: Choice) -> Option<native::Isa> {
+    native::Isa::of(choice.isa).filter(|_| choice.engine == Engine::Native)
 }
 
 impl Counts {

@@ -40,15 +40,18 @@ pub struct Choice {
 }
 
 /// What makes the kernels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Engine {
+    /// Machine code, made for the program; loops in plain Rust where there is none.
+    #[default]
+    Native,
     /// Loops in plain Rust.
     Portable,
 }
 
 impl Default for Choice {
     fn default() -> Choice {
-        Choice { isa: Isa::detect(), engine: Engine::Portable }
+        Choice { isa: Isa::detect(), engine: Engine::default() }
     }
 }
 

@@ -42,7 +42,7 @@ pub struct CompileOptions {
 
 impl Default for CompileOptions {
     fn default() -> CompileOptions {
-        CompileOptions { engine: Engine::Portable, threads: 1, rewrites: Rewrites::FAST, max_bytes: None }
+        CompileOptions { engine: Engine::default(), threads: 1, rewrites: Rewrites::FAST, max_bytes: None }
     }
 }
 
