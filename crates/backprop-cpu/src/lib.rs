@@ -13,6 +13,7 @@ mod contract;
 mod control;
 mod index;
 pub mod kernel;
+pub mod limits;
 mod movement;
 mod pointwise;
 mod reduce;

@@ -1,0 +1,235 @@
+//! `bench mlp`: a whole training step of a ReLU network.
+
+use std::path::Path;
+
+use backprop_core::{Array, Graph, Seed};
+use backprop_io::npz;
+use backprop_nn::{Adam, AdamW, Init, Layer, Optimizer, Params, Sgd, TrainStep};
+use backprop_run::Tape;
+use clap::{Arg, ArgMatches, Command, value_parser};
+use serde_json::{Value, json};
+
+use super::rounds::{self, Work, Yardstick};
+use super::{choice, choice_option, count, count_option, layers, layers_option};
+use crate::commands::{file_option, path};
+use crate::failure::Failure;
+use crate::network::Network;
+
+/// The names of [`optimizer`].
+pub const OPTIMIZERS: &[&str] = &["sgd", "adam", "adamw"];
+
+/// The names of the ways to compute a step.
+pub const ENGINES: &[&str] = &["graph", "eager"];
+
+/// The arguments.
+pub fn command() -> Command {
+    let command = Command::new("mlp")
+        .about("A training step: forward, softmax cross-entropy, backward, update")
+        .arg(layers_option("784,512,512,10"))
+        .arg(count_option("batch", "128", "Samples per step"))
+        .arg(choice_option("optimizer", OPTIMIZERS, "How parameters follow their gradients"))
+        .arg(choice_option("engine", ENGINES, "One compiled graph, or at once on a tape"))
+        .arg(
+            Arg::new("threads")
+                .long("threads")
+                .value_name("N")
+                .default_value("1")
+                .value_parser(value_parser!(u32).range(1..=1))
+                .help("Threads; only 1 as yet"),
+        )
+        .arg(file_option(
+            "start",
+            "START.npz",
+            "Samples x, labels y and parameters (0.weight, 0.bias, ...) instead of random ones",
+        ))
+        .after_help(
+            "Useful operations are counted: 2·batch·Σ(inputs·outputs), three times (forward, to the weights, to\n\
+             the inputs) for every layer and twice for the first.\n\n\
+             Example:\n  backprop bench mlp --layers 64,32,10 --batch 32 --rounds 5 --json",
+        );
+    rounds::with_options(command)
+}
+
+/// Measures.
+pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
+    let sizes = layers(matches)?;
+    let network = Network::new(&sizes).map_err(|why| Failure::usage(format!("--layers: {why}")))?;
+    let mut start = Start::random(&network, &sizes, count(matches, "batch"))?;
+    if let Some(file) = path(matches, "start") {
+        start.read(file, count(matches, "batch"))?;
+    }
+    let names =
+        Names { optimizer: choice(matches, "optimizer").into(), engine: choice(matches, "engine").into() };
+    rounds::run(matches, || Mlp::new(network, sizes, start, names))
+}
+
+/// The rule of this name, with a usual learning rate.
+pub fn optimizer(name: &str) -> Optimizer {
+    match name {
+        "sgd" => Sgd::new(0.01).into(),
+        "adam" => Adam::new(0.001).into(),
+        "adamw" => AdamW::new(0.001).into(),
+        other => unreachable!("clap lets no optimizer {other} through"),
+    }
+}
+
+/// Standard normal samples f32 \[n, features\], and labels i64 \[n\].
+pub fn samples(n: usize, sizes: &[usize]) -> Result<[Array; 2], Failure> {
+    let x = Init::Normal { std: 1.0 }.draw(Seed(1), "x", &[n, sizes[0]])?;
+    let n_classes = sizes[sizes.len() - 1];
+    let y: Vec<i64> = (0..n).map(|idx| ((7 * idx + 3) % n_classes) as i64).collect();
+    Ok([x, Array::new([n], y)?])
+}
+
+/// What training begins with.
+struct Start {
+    params: Params,
+    /// As many as the largest batch wants.
+    samples: [Array; 2],
+    batch: usize,
+}
+
+impl Start {
+    fn random(network: &Network, sizes: &[usize], batch: usize) -> Result<Start, Failure> {
+        Ok(Start { params: network.init(0)?, samples: samples(2 * batch, sizes)?, batch })
+    }
+
+    /// Takes what a file holds.
+    fn read(&mut self, file: &Path, batch: usize) -> Result<(), Failure> {
+        let arrays = npz::load(file)?;
+        let get = |name: &str| {
+            let found = arrays.iter().find(|(own, _)| own == name).map(|(_, array)| array.clone());
+            found.ok_or_else(|| Failure::failed(format!("{}: there is no `{name}`", file.display())))
+        };
+        let paths: Vec<String> = self.params.paths().map(str::to_string).collect();
+        for path in paths {
+            self.params.set(&path, get(&path)?)?;
+        }
+        self.samples = [get("x")?, get("y")?];
+        self.batch = batch;
+        Ok(())
+    }
+
+    /// The first `n` samples.
+    fn rows(&self, n: usize) -> Result<[Array; 2], Failure> {
+        let [x, y] = &self.samples;
+        let of = |array: &Array| array.sizes().first().copied().unwrap_or(0);
+        if n > of(x).min(of(y)) {
+            return Err(Failure::failed(format!("a batch of {n} of {} samples", of(x).min(of(y)))));
+        }
+        let width = x.len() / of(x);
+        let x = Array::new([n, width], x.slice::<f32>()?[..n * width].to_vec())?;
+        Ok([x, Array::new([n], y.slice::<i64>()?[..n].to_vec())?])
+    }
+}
+
+struct Names {
+    optimizer: String,
+    engine: String,
+}
+
+struct Mlp {
+    network: Network,
+    sizes: Vec<usize>,
+    start: Start,
+    batch: [Array; 2],
+    names: Names,
+    step: Step,
+}
+
+enum Step {
+    Graph(Box<TrainStep>),
+    Eager(Tape, Optimizer),
+}
+
+impl Mlp {
+    fn new(network: Network, sizes: Vec<usize>, start: Start, names: Names) -> Result<Mlp, Failure> {
+        let optimizer = optimizer(&names.optimizer);
+        let step = match names.engine.as_str() {
+            "eager" => Step::Eager(Tape::new(), optimizer),
+            _ => {
+                let graph = Graph::new();
+                let x = graph.input("x", format!("f32[B, {}]", sizes[0]).as_str());
+                let y = graph.input("y", "i64[B]");
+                let p = start.params.bind(&graph);
+                let loss = network.layers.forward(&p, x).cross_entropy(y);
+                let updates = optimizer.updates(&p, loss)?;
+                Step::Graph(Box::new(TrainStep::new(&graph, &[x, y], &[loss], updates)?))
+            }
+        };
+        Ok(Mlp { batch: start.rows(start.batch)?, network, sizes, start, names, step })
+    }
+}
+
+impl Work for Mlp {
+    fn title(&self) -> String {
+        let sizes: Vec<String> = self.sizes.iter().map(usize::to_string).collect();
+        let Names { optimizer, engine } = &self.names;
+        format!("mlp {}, batch {}, {optimizer}, engine {engine}, 1 thread", sizes.join("-"), self.start.batch)
+    }
+
+    fn facts(&self) -> Value {
+        json!({
+            "work": "mlp", "layers": self.sizes, "batch": self.start.batch, "threads": 1,
+            "optimizer": self.names.optimizer, "engine": self.names.engine,
+        })
+    }
+
+    fn step(&mut self) -> Result<f64, Failure> {
+        let params = &mut self.start.params;
+        match &self.step {
+            Step::Graph(step) => Ok(step.run(params, &self.batch)?[0].item()?),
+            Step::Eager(tape, optimizer) => {
+                let [x, y] = self.batch.clone();
+                let updates = tape.scope(|t| {
+                    let p = params.bind(t);
+                    let loss = self.network.layers.forward(&p, t.value(x)).cross_entropy(t.value(y));
+                    optimizer.updates(&p, loss)
+                })?;
+                let loss = updates.loss().unwrap_or(f64::NAN);
+                params.apply(updates)?;
+                Ok(loss)
+            }
+        }
+    }
+
+    fn yardstick(&self) -> Yardstick {
+        Yardstick::Fma { flops: useful_flops(&self.sizes, self.start.batch), n_threads: 1 }
+    }
+
+    fn set_batch(&mut self, n: usize) -> Result<(), Failure> {
+        self.batch = self.start.rows(n)?;
+        self.start.batch = n;
+        Ok(())
+    }
+
+    fn arena_bytes(&self) -> Option<usize> {
+        match &self.step {
+            Step::Graph(step) => {
+                step.program(&self.start.params, &self.batch).ok().map(|own| own.arena_bytes)
+            }
+            Step::Eager(..) => None,
+        }
+    }
+}
+
+/// Of a step: a multiply-add is two; the gradient of the samples is not computed.
+fn useful_flops(sizes: &[usize], batch: usize) -> f64 {
+    let products = sizes.windows(2).enumerate().map(|(layer, pair)| {
+        let n_products = if layer == 0 { 2.0 } else { 3.0 };
+        n_products * pair[0] as f64 * pair[1] as f64
+    });
+    2.0 * batch as f64 * products.sum::<f64>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::useful_flops;
+
+    #[test]
+    fn useful_operations_are_counted_by_product() {
+        // 2·128·(2·784·512 + 3·512·512 + 3·512·10): the issue's 411 million.
+        assert_eq!(useful_flops(&[784, 512, 512, 10], 128), 410_779_648.0);
+        assert_eq!(useful_flops(&[3, 5], 2), 120.0);
+    }
+}
