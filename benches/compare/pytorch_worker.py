@@ -8,6 +8,7 @@ pytorch_worker.py eager train LAYERS BATCH MNIST_FOLDER
 import gzip
 import sys
 import time
+from pathlib import Path
 
 import numpy
 import torch
@@ -74,10 +75,10 @@ class Function:
         self.function(self.x, out=self.y)
 
 
-def idx(path):
+def idx(folder, name):
     """The array in an IDX file, gzip or not."""
-    data = open(path, "rb").read()
-    data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+    packed = Path(folder, name + ".gz")
+    data = gzip.decompress(packed.read_bytes()) if packed.exists() else Path(folder, name).read_bytes()
     sizes = numpy.frombuffer(data, ">u4", data[3], 4)
     return numpy.frombuffer(data, numpy.uint8, offset=4 + 4 * len(sizes)).reshape(sizes)
 
@@ -85,10 +86,14 @@ def idx(path):
 def train(layers, batch, folder):
     """Epochs without a DataLoader: the data is in memory, loss and accuracy are summed; `run N` is N epochs."""
     sizes, batch = [int(size) for size in layers.split(",")], int(batch)
-    x = torch.from_numpy(idx(f"{folder}/train-images-idx3-ubyte.gz").reshape(-1, 784).astype("float32") / 255)
-    y = torch.from_numpy(idx(f"{folder}/train-labels-idx1-ubyte.gz").astype("int64"))
+    x = torch.from_numpy(idx(folder, "train-images-idx3-ubyte").reshape(-1, 784).astype("float32") / 255)
+    y = torch.from_numpy(idx(folder, "train-labels-idx1-ubyte").astype("int64"))
     torch.manual_seed(0)
     net = network(sizes)
+    for layer in net[::2]:
+        # As ours begins.
+        nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
+        nn.init.zeros_(layer.bias)
     optimizer = torch.optim.AdamW(net.parameters(), lr=0.001, fused=True)
 
     def epoch():

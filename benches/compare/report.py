@@ -63,6 +63,10 @@ class Report:
         lines += ["| " + " | ".join(row) + " |" for row in rows]
         self.sections.append("\n".join(lines + ["", note] if note else lines))
 
+    def sorted_sections(self):
+        """By their first bar; what was measured later stands later."""
+        return sorted(self.sections, key=lambda text: int(text.split()[1].strip(".,")))
+
     # Each takes samples in microseconds of a step, by worker, turn by turn.
 
     @staticmethod
@@ -184,7 +188,7 @@ loss, and ours are transactions. Absolute times hold for this machine and hour.
 - Command: `python compare.py --pairs {options.pairs} --bars {",".join(options.bars)}`
 
 """
-        return head + "\n".join(table) + "\n\n" + "\n\n".join(self.sections) + "\n"
+        return head + "\n".join(table) + "\n\n" + "\n\n".join(self.sorted_sections()) + "\n"
 
 
 def machine():
@@ -198,4 +202,4 @@ def machine():
     widest = "AVX-512" if "avx512f" in get("Flags") else "AVX2" if "avx2" in get("Flags") else "no AVX2"
     caches = ", ".join(f"{name.split()[0]} {get(name)}" for name in ("L1d cache", "L2 cache", "L3 cache"))
     family = f"family {get('CPU family')}, model {get('Model')}"
-    return f"{get('Model name')} ({family}), {get('CPU(s)')} cores, {widest}; {caches}; {platform.system()} {platform.release()}"
+    return f"{get('Model name')} ({family}), {get('CPU(s)')} cores, {widest}; {caches}; {platform.system()}"

@@ -1,7 +1,7 @@
 //! `bench compile`: from a graph to its first step, in processes that begin with nothing.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{ChildStdin, ChildStdout, Command as Process, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command as Process, Stdio};
 
 use clap::{ArgMatches, Command};
 use serde_json::{Value, json};
@@ -68,9 +68,18 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
 
 /// Another process of this command, which serves steps.
 struct Cold {
+    process: Child,
     /// Closing it ends the process.
-    requests: ChildStdin,
+    requests: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
+}
+
+impl Drop for Cold {
+    fn drop(&mut self) {
+        drop(self.requests.take());
+        // The next one begins when this one is gone.
+        let _ = self.process.wait();
+    }
 }
 
 impl Cold {
@@ -79,12 +88,9 @@ impl Cold {
             |error: std::io::Error| Failure::failed(format!("cannot start another process: {error}"));
         let mut process = Process::new(std::env::current_exe().map_err(cannot)?);
         process.arg("bench").args(work).arg("--serve").stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = process.spawn().map_err(cannot)?;
-        let (requests, answers) = (child.stdin.take(), child.stdout.take());
-        Ok(Cold {
-            requests: requests.expect("it was asked for"),
-            answers: BufReader::new(answers.expect("it was asked for")),
-        })
+        let mut process = process.spawn().map_err(cannot)?;
+        let (requests, answers) = (process.stdin.take(), process.stdout.take().expect("it was asked for"));
+        Ok(Cold { process, requests, answers: BufReader::new(answers) })
     }
 
     fn answer(&mut self) -> Result<Value, Failure> {
@@ -98,8 +104,10 @@ impl Cold {
 
     /// Microseconds per step.
     fn ask(&mut self, request: &str) -> Result<f64, Failure> {
-        // If it is gone, there is no answer either.
-        let _ = writeln!(self.requests, "{request}");
+        if let Some(requests) = &mut self.requests {
+            // If the process is gone, there is no answer either.
+            let _ = writeln!(requests, "{request}");
+        }
         Ok(self.answer()?["us"].as_f64().unwrap_or(f64::NAN))
     }
 

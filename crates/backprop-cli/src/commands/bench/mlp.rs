@@ -54,10 +54,11 @@ pub fn command() -> Command {
 pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let sizes = layers(matches)?;
     let network = Network::new(&sizes).map_err(|why| Failure::usage(format!("--layers: {why}")))?;
-    let mut start = Start::random(&network, &sizes, count(matches, "batch"))?;
-    if let Some(file) = path(matches, "start") {
-        start.read(file, count(matches, "batch"))?;
-    }
+    let batch = count(matches, "batch");
+    let start = match path(matches, "start") {
+        Some(file) => Start::read(file, &network, batch)?,
+        None => Start { params: network.init(0)?, samples: samples(2 * batch, &sizes)?, batch },
+    };
     let names =
         Names { optimizer: choice(matches, "optimizer").into(), engine: choice(matches, "engine").into() };
     rounds::run(matches, || Mlp::new(network, sizes, start, names))
@@ -84,30 +85,25 @@ pub fn samples(n: usize, sizes: &[usize]) -> Result<[Array; 2], Failure> {
 /// What training begins with.
 struct Start {
     params: Params,
-    /// As many as the largest batch wants.
+    /// Twice a batch, so that another one can be larger.
     samples: [Array; 2],
     batch: usize,
 }
 
 impl Start {
-    fn random(network: &Network, sizes: &[usize], batch: usize) -> Result<Start, Failure> {
-        Ok(Start { params: network.init(0)?, samples: samples(2 * batch, sizes)?, batch })
-    }
-
-    /// Takes what a file holds.
-    fn read(&mut self, file: &Path, batch: usize) -> Result<(), Failure> {
+    /// What a file holds.
+    fn read(file: &Path, network: &Network, batch: usize) -> Result<Start, Failure> {
         let arrays = npz::load(file)?;
         let get = |name: &str| {
             let found = arrays.iter().find(|(own, _)| own == name).map(|(_, array)| array.clone());
             found.ok_or_else(|| Failure::failed(format!("{}: there is no `{name}`", file.display())))
         };
-        let paths: Vec<String> = self.params.paths().map(str::to_string).collect();
+        let mut params = network.init(0)?;
+        let paths: Vec<String> = params.paths().map(str::to_string).collect();
         for path in paths {
-            self.params.set(&path, get(&path)?)?;
+            params.set(&path, get(&path)?)?;
         }
-        self.samples = [get("x")?, get("y")?];
-        self.batch = batch;
-        Ok(())
+        Ok(Start { params, samples: [get("x")?, get("y")?], batch })
     }
 
     /// The first `n` samples.
