@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy
 
-from report import Report
+from report import NAMES, Report
 
 HERE = Path(__file__).parent
 
@@ -43,9 +43,10 @@ MLPS = {
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bars", default="1,2,3,4,6,7,8,9,10,11,12,15,17", help="which rows of the table")
+    parser.add_argument("--bars", default="1,2,3,4,5,6,7,8,9,10,11,12,15,17", help="which rows of the table")
     parser.add_argument("--pairs", type=int, default=30, help="turns of each worker")
     parser.add_argument("--core", default="0", help="the core that all run on")
+    parser.add_argument("--second-core", default="1", help="the other core of bar 5")
     parser.add_argument("--peers", default="jax,tensorflow,pytorch,pytorch-compile,candle,burn")
     parser.add_argument("--ours", default=HERE / "../../target/release/backprop", help="our command")
     parser.add_argument("--venvs", default=HERE / ".venvs", type=Path, help="virtual environments by peer")
@@ -121,7 +122,7 @@ class Compare:
         return [python, f"{base}_worker.py", *own, *work] if python.exists() else None
 
     @contextlib.contextmanager
-    def workers(self, commands):
+    def workers(self, commands, cores=None):
         """Starts those whose command is known."""
         started = []
         try:
@@ -130,7 +131,7 @@ class Compare:
                     self.report.missing.add(name)
                     continue
                 try:
-                    worker = Worker(name, command, self.options.core)
+                    worker = Worker(name, command, cores or self.options.core)
                 except RuntimeError as error:
                     if name == "ours":
                         raise
@@ -138,7 +139,8 @@ class Compare:
                     self.say(f"  {error}")
                     self.report.missing.add(name)
                     continue
-                self.report.versions[name] = worker.ready["version"]
+                if name in NAMES:
+                    self.report.versions[name] = worker.ready["version"]
                 started.append(worker)
             yield started
         finally:
@@ -211,6 +213,23 @@ class Compare:
         peak = max((peak for peak in peaks if peak is not None), default=None)
         self.report.networks(bar, f"MLP {layers.replace(',', '-')}, batch {batch}, SGD", samples, flops, peak)
 
+    def threads(self):
+        """One thread and two, beside multiply-adds on one and two."""
+        for bar in ("1", "2"):
+            layers, batch = MLPS[bar]
+            self.say(f"bar 5: the network of bar {bar} on two threads")
+            ours = self.mlp_commands(layers, batch, [])["ours"]
+            commands = {name: [*ours, "--threads", n] for name, n in (("one", 1), ("two", 2))}
+            peaks = {"one": [], "two": []}
+            with self.workers(commands, f"{self.options.core},{self.options.second_core}") as workers:
+
+                def measure_peaks():
+                    for worker in workers:
+                        peaks[worker.name].append(worker.ask("peak 1")["gflops"])
+
+                samples = self.take_turns(workers, self.options.pairs, measure_peaks)
+            self.report.threads(bar, samples, peaks)
+
     def eager(self):
         layers, batch = MLPS["1"]
         self.say("bar 17: the network of bar 1, eager")
@@ -282,6 +301,8 @@ class Compare:
         for bar in self.options.bars:
             if bar in MLPS:
                 self.mlp(bar)
+        if "5" in self.options.bars:
+            self.threads()
         for bar, work in (("6", "pointwise"), ("7", "cross-entropy"), ("9", "adam")):
             if bar in self.options.bars:
                 self.memory(bar, work)

@@ -101,6 +101,19 @@ class Report:
         measured = f"{part:.1%} of peak, {speed.text()} ×" if least else f"{speed.text()} ×"
         self.row(bar, work, wanted, measured, part >= least and speed.median >= factor)
 
+    def threads(self, bar, samples, peaks):
+        one, two = (numpy.array(samples[name]) for name in ("one", "two"))
+        work, wanted = f"the network of bar {bar} on 2 threads", "≥ 0.93 × the speed-up of two FMA loops"
+        header, rows = ["threads", "step"], [["1", times(one)], ["2", times(two)]]
+        if None in peaks["one"]:
+            self.section(f"5. {work}", header, rows, "No FMA peak is known for this CPU.")
+            return self.row("5", work, wanted, f"{Spread.of(one / two).text()} × one thread", False)
+        loops = numpy.array(peaks["two"]) / numpy.array(peaks["one"])
+        part = Spread.of(one / two / loops)
+        self.row("5", work, wanted, f"{part.text()} ×", part.median >= 0.93)
+        note = f"Speed-up {Spread.of(one / two).text()}; of two FMA loops {Spread.of(loops).text()}."
+        self.section(f"5. {work}", header, rows, note)
+
     def eager(self, samples):
         work = "MLP of bar 1, eager, on the tape"
         wanted = "≤ 0.6 × PyTorch's eager step"

@@ -11,11 +11,15 @@
 
 mod contract;
 mod control;
+pub mod engine;
 mod index;
+pub mod isa;
 pub mod kernel;
 pub mod limits;
+pub mod math;
 mod movement;
 mod pointwise;
+pub mod portable;
 mod reduce;
 
 use backprop_core::ops::{Arrays, Op};

@@ -6,6 +6,9 @@
 use std::sync::Barrier;
 use std::time::Instant;
 
+#[cfg(target_arch = "x86_64")]
+use crate::isa::Isa;
+
 /// Independent chains of multiply-adds: more than the 8 that hide a latency of 4 at two a cycle, and few
 /// enough for the 16 registers of AVX2.
 const CHAINS: usize = 12;
@@ -41,15 +44,13 @@ pub fn fma_gflops(n_threads: usize) -> Option<f64> {
 
 #[cfg(target_arch = "x86_64")]
 fn burst() -> Option<Burst> {
-    if is_x86_feature_detected!("avx512f") {
-        // SAFETY: the CPU has the feature.
-        return Some(Burst { run: |factor| unsafe { x86::avx512(factor) }, lanes: 16 });
+    match Isa::detect() {
+        // SAFETY: the processor has the instructions; so below.
+        Isa::Avx512 => Some(Burst { run: |factor| unsafe { x86::avx512(factor) }, lanes: 16 }),
+        // SAFETY: see above.
+        Isa::Avx2 => Some(Burst { run: |factor| unsafe { x86::avx2(factor) }, lanes: 8 }),
+        Isa::Baseline => None,
     }
-    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-        // SAFETY: the CPU has the features.
-        return Some(Burst { run: |factor| unsafe { x86::avx2(factor) }, lanes: 8 });
-    }
-    None
 }
 
 #[cfg(not(target_arch = "x86_64"))]

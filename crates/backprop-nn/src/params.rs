@@ -316,28 +316,38 @@ impl Params {
 
     /// Writes new numbers, known to fit.
     pub(crate) fn write(&mut self, parameters: Vec<(usize, Array)>, states: Vec<NewState>) {
-        let entries = Arc::make_mut(&mut self.entries);
-        for (position, array) in parameters {
-            entries[position].array = array;
+        for (position, mut array) in parameters {
+            self.swap(position, &mut array);
         }
-        for NewState { name, slot_of, array } in states {
-            let known = match slot_of {
-                Some((position, slot)) => self.slot(position, slot),
-                None => None,
-            };
-            let known = known.or_else(|| self.states.position(&name));
-            let at = match known {
-                Some(at) => {
-                    Arc::make_mut(&mut self.states).at_mut(at).array = array;
-                    at
-                }
-                None => self.push_state(name, array),
-            };
-            if let Some((position, slot)) = slot_of
-                && self.slot(position, slot).is_none()
-            {
-                Arc::make_mut(&mut self.entries)[position].slots.push((slot, at));
+        for NewState { name, slot_of, mut array } in states {
+            self.swap_state(&name, slot_of, &mut array);
+        }
+    }
+
+    /// Exchanges the numbers of a parameter for others that fit.
+    pub(crate) fn swap(&mut self, position: usize, array: &mut Array) {
+        std::mem::swap(&mut Arc::make_mut(&mut self.entries)[position].array, array);
+    }
+
+    /// Exchanges the numbers of a state for others that fit; of a new one, takes a copy.
+    pub(crate) fn swap_state(
+        &mut self,
+        name: &Arc<str>,
+        slot_of: Option<(usize, &'static str)>,
+        array: &mut Array,
+    ) {
+        let known = slot_of.and_then(|(position, slot)| self.slot(position, slot));
+        let at = match known.or_else(|| self.states.position(name)) {
+            Some(at) => {
+                std::mem::swap(&mut Arc::make_mut(&mut self.states).at_mut(at).array, array);
+                at
             }
+            None => self.push_state(name.clone(), array.clone()),
+        };
+        if let Some((position, slot)) = slot_of
+            && known.is_none()
+        {
+            Arc::make_mut(&mut self.entries)[position].slots.push((slot, at));
         }
     }
 

@@ -1,9 +1,10 @@
 //! A training step of a graph: forward, backward and update in one executable.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use backprop_core::{Array, Error, Fault, Graph, Tensor, Type};
-use backprop_run::{Executable, compile, is_finite};
+use backprop_opt::loops::Program;
+use backprop_run::{CompileOptions, Executable, Pass, compile};
 
 use crate::bound::BoundState;
 use crate::optim::{Target, Updates};
@@ -39,6 +40,15 @@ pub struct TrainStep {
     states: Vec<StepState>,
     /// What the outputs after the metrics and the checked values are.
     new: Vec<StepTarget>,
+    /// Room that nobody uses now: as much as there were callers at a time.
+    idle: Mutex<Vec<Room>>,
+}
+
+/// What a run needs beside the parameters, kept from step to step.
+#[derive(Default)]
+struct Room {
+    inputs: Vec<Array>,
+    outputs: Vec<Array>,
 }
 
 /// A state that the step reads.
@@ -74,7 +84,8 @@ impl TrainStep {
         outputs.push(updates.loss);
         outputs.extend(&updates.checked);
         outputs.extend(updates.new.iter().map(|new| new.value));
-        let executable = compile(graph, &all_inputs, &outputs)?;
+        let watched = (0..outputs.len()).map(|position| position >= metrics.len()).collect();
+        let executable = compile(graph, &all_inputs, &outputs)?.watching(watched);
         let states = bound_states.all.iter().map(|BoundState { name, slot_of, ty, .. }| StepState {
             name: name.clone(),
             slot_of: *slot_of,
@@ -94,7 +105,13 @@ impl TrainStep {
             kinds: shared.entries.iter().map(Parameter::kind).collect(),
             states: states.collect(),
             new: new.collect(),
+            idle: Mutex::default(),
         })
+    }
+
+    /// The same, run in another way.
+    pub fn with_options(self, options: CompileOptions) -> TrainStep {
+        TrainStep { executable: self.executable.with_options(options), ..self }
     }
 
     /// Takes one step: returns the metrics and writes the new parameters and state into `params`.
@@ -104,47 +121,87 @@ impl TrainStep {
     /// not finite (the error names the operation where the first one arose); parameters other than
     /// those the step was built for. Then nothing is written.
     pub fn run(&self, params: &mut Params, inputs: &[Array]) -> Result<Vec<Array>, Error> {
+        self.with_room(params, inputs, |room| {
+            // A place that is left empty is filled before the next step.
+            let taken = |output: &mut Array| std::mem::replace(output, Array::scalar(false));
+            room.outputs[..self.n_metrics].iter_mut().map(taken).collect()
+        })
+    }
+
+    /// As [`TrainStep::run`], with the metrics in arrays that are there already. Nothing is allocated once the
+    /// sizes have been run before and the optimizer has its state.
+    ///
+    /// # Errors
+    /// As [`TrainStep::run`]; another number of metrics.
+    pub fn run_into(
+        &self,
+        params: &mut Params,
+        inputs: &[Array],
+        metrics: &mut [Array],
+    ) -> Result<(), Error> {
+        if metrics.len() != self.n_metrics {
+            let (wanted, given) = (self.n_metrics, metrics.len());
+            let rule = format!("there are {wanted} metrics, but {given} arrays were given for them");
+            return Err(Fault::new("step", rule).into());
+        }
+        self.with_room(params, inputs, |room| metrics.swap_with_slice(&mut room.outputs[..self.n_metrics]))
+    }
+
+    /// Takes a step, and hands its outputs on before the next one may use their memory.
+    fn with_room<R>(
+        &self,
+        params: &mut Params,
+        inputs: &[Array],
+        take: impl FnOnce(&mut Room) -> R,
+    ) -> Result<R, Error> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut room = idle().pop().unwrap_or_default();
+        let done = self.step(params, inputs, &mut room);
+        room.inputs.clear();
+        let taken = done.map(|()| take(&mut room));
+        idle().push(room);
+        taken
+    }
+
+    fn step(&self, params: &mut Params, inputs: &[Array], room: &mut Room) -> Result<(), Error> {
+        self.gather(params, inputs, &mut room.inputs)?;
+        if !self.executable.run_watching(&room.inputs, &mut room.outputs)? {
+            return Err(not_finite(self.executable.first_not_finite(&room.inputs)));
+        }
+        // What the store held becomes the room of the next step's results.
+        room.inputs.clear();
+        let first = room.outputs.len() - self.new.len();
+        for (target, array) in self.new.iter().zip(&mut room.outputs[first..]) {
+            match target {
+                StepTarget::Parameter(position) => params.swap(*position, array),
+                StepTarget::State { name, slot_of } => params.swap_state(name, *slot_of, array),
+            }
+        }
+        Ok(())
+    }
+
+    /// All inputs of the executable: the caller's, the parameters, the state.
+    fn gather(&self, params: &Params, inputs: &[Array], all: &mut Vec<Array>) -> Result<(), Error> {
         same_parameters(&self.kinds, params)?;
         if inputs.len() != self.n_inputs {
             let rule = format!("{} inputs are wanted, but {} were given", self.n_inputs, inputs.len());
             return Err(Fault::new("step", rule).into());
         }
-        let mut all = inputs.to_vec();
-        all.extend(params.entries.iter().map(|entry| entry.array.clone()));
+        all.extend(inputs.iter().chain(params.entries.iter().map(|entry| &entry.array)).cloned());
         for state in &self.states {
             all.push(self.state(params, state)?);
         }
-        let mut outputs = self.executable.run(&all)?;
-        if !outputs[self.n_metrics..].iter().all(is_finite) {
-            return Err(not_finite(self.executable.first_not_finite(&all)));
-        }
-        drop(all);
-        let new = outputs.split_off(outputs.len() - self.new.len());
-        outputs.truncate(self.n_metrics);
-        let (mut parameters, mut states) = (Vec::new(), Vec::new());
-        for (target, array) in self.new.iter().zip(new) {
-            match target {
-                StepTarget::Parameter(position) => parameters.push((*position, array)),
-                StepTarget::State { name, slot_of } => {
-                    states.push(NewState { name: name.clone(), slot_of: *slot_of, array });
-                }
-            }
-        }
-        params.write(parameters, states);
-        Ok(outputs)
+        Ok(())
     }
 
-    /// The program for the sizes of these inputs.
+    /// The graph after each pass, and the loops that run for these inputs.
     ///
     /// # Errors
-    /// As [`TrainStep::run`], of the types alone.
-    pub fn program(&self, params: &Params, inputs: &[Array]) -> Result<backprop_opt::loops::Program, Error> {
-        let mut all = inputs.to_vec();
-        all.extend(params.entries.iter().map(|entry| entry.array.clone()));
-        for state in &self.states {
-            all.push(self.state(params, state)?);
-        }
-        self.executable.program(&all)
+    /// As [`TrainStep::run`], of types and sizes alone.
+    pub fn passes(&self, params: &Params, inputs: &[Array]) -> Result<(Vec<Pass>, Program), Error> {
+        let mut all = Vec::new();
+        self.gather(params, inputs, &mut all)?;
+        self.executable.passes(&all)
     }
 
     fn state(&self, params: &Params, state: &StepState) -> Result<Array, Error> {

@@ -1,8 +1,10 @@
 //! From a graph to loops: what a backend needs to know, and nothing of ops.
 //!
 //! ```text
-//! Records ──► loops: Program of nests, contractions, calls
+//! Records ──► simplify: fewer and cheaper nodes ──► lower: which share loops ──► loops: Program of nests,
+//!                                                                               contractions, calls
 //! ```
 
 pub mod loops;
 pub mod lower;
+pub mod simplify;

@@ -9,6 +9,6 @@ mod tape;
 
 pub use bind::Bind;
 pub use check::{Against, Check, CheckError, Culprit, Entry, Report, Skipped, Wrong, check};
-pub use execute::{Executable, compile, compile_given, run};
+pub use execute::{CompileOptions, Executable, Pass, compile, compile_given, run};
 pub use finite::{first_not_finite, is_finite};
 pub use tape::Tape;

@@ -141,7 +141,9 @@ fn every_way_gives_the_same() {
         let x: Vec<Tensor> = inputs.iter().enumerate().map(input).collect();
         let y = derivatives(seed, &x);
         assert_eq!(verify(&graph.records()), Ok(()), "seed {seed}");
-        let symbolic = compile(&graph, &x, &y).and_then(|run| run.run(&inputs)).expect("well-typed");
+        let executable = compile(&graph, &x, &y).expect("well-typed");
+        let symbolic = executable.walk(&inputs).expect("well-typed");
+        let compiled = executable.run(&inputs).expect("well-typed");
 
         let named: Vec<(String, u32)> = y.iter().map(|y| (format!("y{}", y.id()), y.id())).collect();
         let text = print(&graph.records(), &named).text;
@@ -150,7 +152,7 @@ fn every_way_gives_the_same() {
         let copy = Graph::from_records(back.records);
         let x_copy: Vec<Tensor> = (0..3).filter_map(|idx| copy.get(&format!("x {idx}"))).collect();
         let y_copy: Vec<Tensor> = back.outputs.iter().map(|&(_, value)| copy.tensor(value)).collect();
-        let parsed = compile(&copy, &x_copy, &y_copy).and_then(|run| run.run(&inputs)).expect("well-typed");
+        let parsed = compile(&copy, &x_copy, &y_copy).and_then(|run| run.walk(&inputs)).expect("well-typed");
 
         let given: Vec<(u32, Array)> = x.iter().map(|x| x.id()).zip(inputs.iter().cloned()).collect();
         let ids: Vec<u32> = y.iter().map(|y| y.id()).collect();
@@ -159,11 +161,11 @@ fn every_way_gives_the_same() {
             assert!(same_bits(value, &symbolic[at]), "seed {seed}, result {at}: tape and graph differ");
             assert!(same_bits(value, &parsed[at]), "seed {seed}, result {at}: text changes the bits");
             // Casts to f32 are in there, and second derivatives near singularities.
-            for (a, b) in value.to_f64s().into_iter().zip(reference[at].to_f64s()) {
-                assert!(
-                    a.abs() > 1e5 || close(a, b, 1e-2),
-                    "seed {seed}, result {at}: {a}, by definition {b}"
-                );
+            for (found, way) in [(value, "on a tape"), (&compiled[at], "compiled")] {
+                for (a, b) in found.to_f64s().into_iter().zip(reference[at].to_f64s()) {
+                    let holds = a.abs() > 1e5 || close(a, b, 1e-2);
+                    assert!(holds, "seed {seed}, result {at}: {a} {way}, by definition {b}");
+                }
             }
         }
         let [forward, reverse] = [1, 2].map(|at| eager[at].item().expect("one element"));

@@ -314,31 +314,14 @@ impl Items {
     /// Leaves: nothing is computed for them.
     fn leaf(&mut self, node: &backprop_core::Node, ty: Type) -> bool {
         let (value, sizes) = (node.first, sizes_of(ty));
+        if let Some(bits) = literal(&node.op, ty.dtype) {
+            let datum = self.new_datum(ty.dtype, 1, Source::Literal(bits), value);
+            self.see(value, datum, View::one(sizes));
+            return true;
+        }
         match &node.op {
-            Op::Full(full) => {
-                let bits = match full.value() {
-                    backprop_core::ops::Literal::Float(x) if ty.dtype == DType::F32 => {
-                        (x as f32).to_bits().into()
-                    }
-                    backprop_core::ops::Literal::Float(x) => x.to_bits(),
-                    backprop_core::ops::Literal::Int(x) => x as u64,
-                };
-                let datum = self.new_datum(ty.dtype, 1, Source::Literal(bits), value);
-                self.see(value, datum, View::one(sizes));
-            }
-            Op::DimValue(op) => {
-                let size = op.dim.size().expect("sizes are numbers when a graph is lowered");
-                let datum = self.new_datum(ty.dtype, 1, Source::Literal(size as u64), value);
-                self.see(value, datum, View::one(sizes));
-            }
             Op::Constant(constant) => {
-                if constant.array.len() == 1 {
-                    let bits = with_data!(constant.array.data(), |values| bits_of(values[0]));
-                    let datum = self.new_datum(ty.dtype, 1, Source::Literal(bits), value);
-                    self.see(value, datum, View::one(sizes));
-                } else {
-                    self.put(value, ty, Source::Constant(constant.array.clone()));
-                }
+                self.put(value, ty, Source::Constant(constant.array.clone()));
             }
             Op::Iota(op) => {
                 let datum =
@@ -509,10 +492,11 @@ impl Items {
 
     fn gather(&mut self, records: &Records, id: NodeId, axis: usize, ty: Type) {
         let node = records.node(id);
-        let [x, indices] = [node.inputs[0], node.inputs[1]].map(|input| self.seen(input));
-        let is_stored = !matches!(self.datum(x.datum).source, Source::Literal(_) | Source::Count);
-        if !is_stored {
-            return self.call(records, id);
+        let [mut x, indices] = [node.inputs[0], node.inputs[1]].map(|input| self.seen(input));
+        if matches!(self.datum(x.datum).source, Source::Literal(_) | Source::Count) {
+            // Only numbers in a buffer can be looked up.
+            let whole = View::whole(&self.views.get(x.view).sizes);
+            x = Seen { datum: self.copy(node.inputs[0], id), view: self.views.id(whole) };
         }
         let sizes = sizes_of(ty);
         let own = self.views.get(x.view).clone();
@@ -584,6 +568,23 @@ impl View {
     }
 }
 
+/// The bits of an op whose elements are all one known number; see [`Instr::Literal`](crate::loops::Instr::Literal).
+pub fn literal(op: &Op, dtype: DType) -> Option<u64> {
+    use backprop_core::ops::Literal;
+    match op {
+        Op::Full(full) => Some(match full.value() {
+            Literal::Float(x) if dtype == DType::F32 => (x as f32).to_bits().into(),
+            Literal::Float(x) => x.to_bits(),
+            Literal::Int(x) => x as u64,
+        }),
+        Op::DimValue(op) => Some(op.dim.size().expect("sizes are numbers when a graph is lowered") as u64),
+        Op::Constant(constant) if constant.array.len() == 1 => {
+            Some(with_data!(constant.array.data(), |values| bits_of(values[0])))
+        }
+        _ => None,
+    }
+}
+
 fn bits_of<T: backprop_core::Element>(x: T) -> u64 {
     match T::DTYPE {
         DType::F32 => u64::from((x.to_f64() as f32).to_bits()),
@@ -605,7 +606,7 @@ fn numbers(dims: &[backprop_core::Dim]) -> Sizes {
 }
 
 /// The nodes that `outputs` need, in order.
-fn needed(records: &Records, inputs: &[ValueId], outputs: &[ValueId]) -> Vec<NodeId> {
+pub fn needed(records: &Records, inputs: &[ValueId], outputs: &[ValueId]) -> Vec<NodeId> {
     let mut is_given = vec![false; records.n_values()];
     inputs.iter().for_each(|&input| is_given[input as usize] = true);
     let mut is_needed = vec![false; records.n_nodes()];

@@ -10,6 +10,7 @@ mod group;
 mod item;
 mod nest;
 mod plan;
+mod scalar;
 mod storage;
 mod view;
 
@@ -39,6 +40,10 @@ impl Default for Options {
 /// # Panics
 /// One of these does not hold.
 pub fn lower(records: &Records, inputs: &[ValueId], outputs: &[ValueId], options: &Options) -> Program {
+    if let Some(program) = scalar::lower(records, inputs, outputs, options) {
+        debug_assert_eq!(program.verify(), Ok(()));
+        return program;
+    }
     let mut items = item::Items::new(records, inputs, outputs);
     let outputs = items.outputs(records, outputs, &options.watched);
     let groups = group::Groups::new(&mut items, &outputs);

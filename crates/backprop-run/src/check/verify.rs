@@ -89,7 +89,7 @@ impl Bench {
             let stopped = records.nodes().iter().filter(is_held);
             stopped.map(|node| graph.tensor(node.first)).collect()
         };
-        let behind = compile(&graph, &x, &frozen)?.run(inputs)?;
+        let behind = compile(&graph, &x, &frozen)?.walk(inputs)?;
         let like = |name: String, like: &Tensor| match like.ty() {
             Some(ty) => graph.input(&name, ty),
             None => *like,
@@ -103,7 +103,7 @@ impl Bench {
         let given = |more: &[Tensor]| [&x, &frozen[..], more].concat();
         let values = compile(&graph, &given(&[]), &y)?;
         let point = [inputs, &behind].concat();
-        let f0 = values.run(&point)?;
+        let f0 = values.walk(&point)?;
         let reverse = compile(&graph, &given(&d), &dx)?;
         let forward = compile(&graph, &given(&t), &ty)?;
         Ok(Some(Bench { values, reverse, forward, point, wrt, outputs, f0 }))
@@ -120,7 +120,7 @@ impl Bench {
             y.iter().zip(&d).map(|(&y, d)| (y, tape.value(d.clone()))).collect();
         let targets: Vec<Tensor> = self.wrt.iter().map(|&idx| x[idx]).collect();
         let eager: Vec<Tensor> = [y, vjp(&seeds, &targets).gradients().to_vec()].concat();
-        let symbolic = [self.f0.clone(), self.reverse.run(&[&self.point[..], &d].concat())?].concat();
+        let symbolic = [self.f0.clone(), self.reverse.walk(&[&self.point[..], &d].concat())?].concat();
         for (idx, (eager, symbolic)) in eager.iter().zip(symbolic).enumerate() {
             let (a, b) = (symbolic.to_f64s(), eager.value()?.to_f64s());
             let differ = |(a, b): (&f64, &f64)| a.to_bits() != b.to_bits() && !(a.is_nan() && b.is_nan());
@@ -179,7 +179,7 @@ impl Bench {
                     Array::new(like.sizes(), values).expect("as many as it is like")
                 };
                 let given: Vec<Array> = seeds.iter().enumerate().map(seed).collect();
-                let found = flat(&executable.run(&[&self.point[..], &given].concat())?);
+                let found = flat(&executable.walk(&[&self.point[..], &given].concat())?);
                 for (across, value) in found.into_iter().enumerate() {
                     match direction {
                         Direction::Reverse => jacobian[line * columns + across] = value,
@@ -205,7 +205,7 @@ impl Bench {
                     moved[element] = x;
                     point[input] = Array::new(self.point[input].sizes(), moved).ok()?;
                     // A fault beside the point (an index out of range) is like a value that is not finite.
-                    self.values.run(&point).ok().map(|outputs| flat(&outputs))
+                    self.values.walk(&point).ok().map(|outputs| flat(&outputs))
                 };
                 columns.push(slopes(own[element], &f0, &mut at));
             }

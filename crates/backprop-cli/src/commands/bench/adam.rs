@@ -20,7 +20,7 @@ pub fn command() -> Command {
              and the moments, all of them or none.\n\n\
              Example:\n  backprop bench adam --elements 100000 --rounds 5",
         );
-    rounds::with_options(command)
+    rounds::with_options(command, &["graph", "portable"])
 }
 
 /// Measures.
@@ -31,14 +31,14 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let mut params = Params::new();
     params.insert("w", w)?;
     let copies = [vec![0.0; n], vec![0.0; n], vec![0.0; n]];
-    rounds::run(matches, || {
+    rounds::run(matches, |options| {
         let graph = Graph::new();
         let g_in = graph.input("g", format!("f32[{n}]").as_str());
         let p = params.bind(&graph);
         let loss = (p.get("w") * g_in).sum(());
         let updates = mlp::optimizer("adam").updates(&p, loss)?;
-        let step = TrainStep::new(&graph, &[g_in], &[loss], updates)?;
-        Ok(Update { step, params, g, copies })
+        let step = TrainStep::new(&graph, &[g_in], &[loss], updates)?.with_options(options);
+        Ok(Update { step, params, g, loss: [Array::scalar(0.0f32)], copies })
     })
 }
 
@@ -46,21 +46,23 @@ struct Update {
     step: TrainStep,
     params: Params,
     g: [Array; 1],
+    loss: [Array; 1],
     /// In the place of w and its moments.
     copies: [Vec<f32>; 3],
 }
 
 impl Work for Update {
     fn title(&self) -> String {
-        format!("adam, {} parameters, 1 thread", self.g[0].len())
+        format!("adam, {} parameters", self.g[0].len())
     }
 
     fn facts(&self) -> Value {
-        json!({ "work": "adam", "elements": self.g[0].len(), "threads": 1 })
+        json!({ "work": "adam", "elements": self.g[0].len() })
     }
 
     fn step(&mut self) -> Result<f64, Failure> {
-        Ok(self.step.run(&mut self.params, &self.g)?[0].item()?)
+        self.step.run_into(&mut self.params, &self.g, &mut self.loss)?;
+        Ok(self.loss[0].item()?)
     }
 
     fn yardstick(&self) -> Yardstick {
@@ -75,6 +77,6 @@ impl Work for Update {
     }
 
     fn arena_bytes(&self) -> Option<usize> {
-        self.step.program(&self.params, &self.g).ok().map(|own| own.arena_bytes)
+        self.step.passes(&self.params, &self.g).ok().map(|(_, program)| program.arena_bytes)
     }
 }

@@ -19,7 +19,7 @@ pub fn command() -> Command {
         .arg(count_option("batch", "16384", "Samples"))
         .arg(count_option("classes", "1000", "Classes"))
         .after_help("Example:\n  backprop bench cross-entropy --batch 64 --rounds 5");
-    rounds::with_options(command)
+    rounds::with_options(command, &["graph", "portable"])
 }
 
 /// Measures.
@@ -29,13 +29,13 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let logits = Init::Normal { std: 1.0 }.draw(Seed(1), "logits", &sizes)?;
     let [_, labels] = mlp::samples(batch, &[1, classes])?;
     let copy = vec![0.0; logits.len()];
-    rounds::run(matches, || {
+    rounds::run(matches, |options| {
         let graph = Graph::new();
         let logits_in = graph.input("logits", format!("f32[{batch}, {classes}]").as_str());
         let labels_in = graph.input("labels", format!("i64[{batch}]").as_str());
         let loss = logits_in.cross_entropy(labels_in);
         let [d] = grad(loss, [logits_in]);
-        Ok(CrossEntropy { sizes, call: Call::new(&graph, &[loss, d], vec![logits, labels])?, copy })
+        Ok(CrossEntropy { sizes, call: Call::new(&graph, &[loss, d], vec![logits, labels], options)?, copy })
     })
 }
 
@@ -48,12 +48,12 @@ struct CrossEntropy {
 impl Work for CrossEntropy {
     fn title(&self) -> String {
         let [batch, classes] = self.sizes;
-        format!("cross-entropy and its gradient, [{batch}, {classes}], 1 thread")
+        format!("cross-entropy and its gradient, [{batch}, {classes}]")
     }
 
     fn facts(&self) -> Value {
         let [batch, classes] = self.sizes;
-        json!({ "work": "cross-entropy", "batch": batch, "classes": classes, "threads": 1 })
+        json!({ "work": "cross-entropy", "batch": batch, "classes": classes })
     }
 
     fn step(&mut self) -> Result<f64, Failure> {

@@ -3,6 +3,7 @@
 use backprop_core::text::{Registry, parse};
 use backprop_core::{Array, Graph, Seed};
 use backprop_nn::Init;
+use backprop_run::CompileOptions;
 use clap::{Arg, ArgMatches, Command};
 use serde_json::{Value, json};
 
@@ -21,7 +22,7 @@ pub fn command() -> Command {
             "It is computed of standard normal numbers, f32.\n\n\
              Example:\n  backprop bench function exp --elements 1000 --rounds 5",
         );
-    rounds::with_options(command)
+    rounds::with_options(command, &["graph", "portable"])
 }
 
 /// Measures.
@@ -29,7 +30,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let name = matches.get_one::<String>("name").expect("clap demands it").clone();
     let n = count(matches, "elements");
     let x = Init::Normal { std: 1.0 }.draw(Seed(1), "x", &[n])?;
-    rounds::run(matches, || Function::new(name, x))
+    rounds::run(matches, |options| Function::new(name, x, options))
 }
 
 struct Function {
@@ -38,7 +39,7 @@ struct Function {
 }
 
 impl Function {
-    fn new(name: String, x: Array) -> Result<Function, Failure> {
+    fn new(name: String, x: Array, options: CompileOptions) -> Result<Function, Failure> {
         if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
             return Err(Failure::usage(format!("`{name}` is no name of an operation")));
         }
@@ -47,18 +48,18 @@ impl Function {
         let outputs: Vec<_> = document.outputs.iter().map(|&(_, value)| value).collect();
         let graph = Graph::from_records(document.records);
         let outputs: Vec<_> = outputs.into_iter().map(|value| graph.tensor(value)).collect();
-        Ok(Function { name, call: Call::new(&graph, &outputs, vec![x])? })
+        Ok(Function { name, call: Call::new(&graph, &outputs, vec![x], options)? })
     }
 }
 
 impl Work for Function {
     fn title(&self) -> String {
-        format!("{} of {} elements, 1 thread", self.name, self.call.inputs[0].len())
+        format!("{} of {} elements", self.name, self.call.inputs[0].len())
     }
 
     fn facts(&self) -> Value {
         json!({
-            "work": "function", "name": self.name, "elements": self.call.inputs[0].len(), "threads": 1,
+            "work": "function", "name": self.name, "elements": self.call.inputs[0].len(),
         })
     }
 

@@ -21,7 +21,7 @@ pub fn command() -> Command {
                 .help("[M, K] times [K, N]"),
         )
         .after_help("Example:\n  backprop bench gemm 64x32x48 --rounds 5");
-    rounds::with_options(command)
+    rounds::with_options(command, &["graph", "portable"])
 }
 
 /// Measures.
@@ -30,11 +30,11 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let [m, k, n] = sizes;
     let draw = |name: &str, sizes: [usize; 2]| Init::Normal { std: 1.0 }.draw(Seed(1), name, &sizes);
     let inputs = vec![draw("a", [m, k])?, draw("b", [k, n])?];
-    rounds::run(matches, || {
+    rounds::run(matches, |options| {
         let graph = Graph::new();
         let a = graph.input("a", format!("f32[{m}, {k}]").as_str());
         let b = graph.input("b", format!("f32[{k}, {n}]").as_str());
-        Ok(Gemm { sizes, call: Call::new(&graph, &[a.matmul(b)], inputs)? })
+        Ok(Gemm { sizes, call: Call::new(&graph, &[a.matmul(b)], inputs, options)? })
     })
 }
 
@@ -55,12 +55,12 @@ struct Gemm {
 impl Work for Gemm {
     fn title(&self) -> String {
         let [m, k, n] = self.sizes;
-        format!("gemm [{m}, {k}]·[{k}, {n}], 1 thread")
+        format!("gemm [{m}, {k}]·[{k}, {n}]")
     }
 
     fn facts(&self) -> Value {
         let [m, k, n] = self.sizes;
-        json!({ "work": "gemm", "m": m, "k": k, "n": n, "threads": 1 })
+        json!({ "work": "gemm", "m": m, "k": k, "n": n })
     }
 
     fn step(&mut self) -> Result<f64, Failure> {
@@ -68,10 +68,7 @@ impl Work for Gemm {
     }
 
     fn yardstick(&self) -> Yardstick {
-        Yardstick::Fma {
-            flops: 2.0 * self.sizes.map(|size| size as f64).iter().product::<f64>(),
-            n_threads: 1,
-        }
+        Yardstick::Fma(2.0 * self.sizes.map(|size| size as f64).iter().product::<f64>())
     }
 
     fn arena_bytes(&self) -> Option<usize> {

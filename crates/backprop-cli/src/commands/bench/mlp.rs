@@ -5,21 +5,18 @@ use std::path::Path;
 use backprop_core::{Array, Graph, Seed};
 use backprop_io::npz;
 use backprop_nn::{Adam, AdamW, Init, Layer, Optimizer, Params, Sgd, TrainStep};
-use backprop_run::Tape;
-use clap::{Arg, ArgMatches, Command, value_parser};
+use backprop_run::{CompileOptions, Tape};
+use clap::{ArgMatches, Command};
 use serde_json::{Value, json};
 
 use super::rounds::{self, Work, Yardstick};
-use super::{choice, choice_option, count, count_option, layers, layers_option};
+use super::{choice, choice_option, count, count_option, layers, layers_option, n_threads};
 use crate::commands::{file_option, path};
 use crate::failure::Failure;
 use crate::network::Network;
 
 /// The names of [`optimizer`].
 pub const OPTIMIZERS: &[&str] = &["sgd", "adam", "adamw"];
-
-/// The names of the ways to compute a step.
-pub const ENGINES: &[&str] = &["graph", "eager"];
 
 /// The arguments.
 pub fn command() -> Command {
@@ -28,15 +25,6 @@ pub fn command() -> Command {
         .arg(layers_option("784,512,512,10"))
         .arg(count_option("batch", "128", "Samples per step"))
         .arg(choice_option("optimizer", OPTIMIZERS, "How parameters follow their gradients"))
-        .arg(choice_option("engine", ENGINES, "One compiled graph, or at once on a tape"))
-        .arg(
-            Arg::new("threads")
-                .long("threads")
-                .value_name("N")
-                .default_value("1")
-                .value_parser(value_parser!(u32).range(1..=1))
-                .help("Threads; only 1 as yet"),
-        )
         .arg(file_option(
             "start",
             "START.npz",
@@ -47,7 +35,7 @@ pub fn command() -> Command {
              the inputs) for every layer and twice for the first.\n\n\
              Example:\n  backprop bench mlp --layers 64,32,10 --batch 32 --rounds 5 --json",
         );
-    rounds::with_options(command)
+    rounds::with_options(command, &["graph", "portable", "eager"])
 }
 
 /// Measures.
@@ -59,9 +47,14 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         Some(file) => Start::read(file, &network, batch)?,
         None => Start { params: network.init(0)?, samples: samples(2 * batch, &sizes)?, batch },
     };
-    let names =
-        Names { optimizer: choice(matches, "optimizer").into(), engine: choice(matches, "engine").into() };
-    rounds::run(matches, || Mlp::new(network, sizes, start, names))
+    let optimizer = choice(matches, "optimizer");
+    let is_eager = choice(matches, "engine") == "eager";
+    if is_eager && n_threads(matches) > 1 {
+        return Err(Failure::usage("--threads: a tape has one thread"));
+    }
+    rounds::run(matches, |options| {
+        Mlp::new(network, sizes, start, optimizer, if is_eager { None } else { Some(options) })
+    })
 }
 
 /// The rule of this name, with a usual learning rate.
@@ -119,18 +112,14 @@ impl Start {
     }
 }
 
-struct Names {
-    optimizer: String,
-    engine: String,
-}
-
-struct Mlp {
+struct Mlp<'a> {
     network: Network,
     sizes: Vec<usize>,
     start: Start,
     batch: [Array; 2],
-    names: Names,
+    optimizer: &'a str,
     step: Step,
+    loss: [Array; 1],
 }
 
 enum Step {
@@ -138,43 +127,54 @@ enum Step {
     Eager(Tape, Optimizer),
 }
 
-impl Mlp {
-    fn new(network: Network, sizes: Vec<usize>, start: Start, names: Names) -> Result<Mlp, Failure> {
-        let optimizer = optimizer(&names.optimizer);
-        let step = match names.engine.as_str() {
-            "eager" => Step::Eager(Tape::new(), optimizer),
-            _ => {
+impl Mlp<'_> {
+    /// Eager without options.
+    fn new(
+        network: Network,
+        sizes: Vec<usize>,
+        start: Start,
+        name: &str,
+        options: Option<CompileOptions>,
+    ) -> Result<Mlp<'_>, Failure> {
+        let optimizer = optimizer(name);
+        let step = match options {
+            None => Step::Eager(Tape::new(), optimizer),
+            Some(options) => {
                 let graph = Graph::new();
                 let x = graph.input("x", format!("f32[B, {}]", sizes[0]).as_str());
                 let y = graph.input("y", "i64[B]");
                 let p = start.params.bind(&graph);
                 let loss = network.layers.forward(&p, x).cross_entropy(y);
                 let updates = optimizer.updates(&p, loss)?;
-                Step::Graph(Box::new(TrainStep::new(&graph, &[x, y], &[loss], updates)?))
+                let step = TrainStep::new(&graph, &[x, y], &[loss], updates)?;
+                Step::Graph(Box::new(step.with_options(options)))
             }
         };
-        Ok(Mlp { batch: start.rows(start.batch)?, network, sizes, start, names, step })
+        let (batch, loss) = (start.rows(start.batch)?, [Array::scalar(0.0f32)]);
+        Ok(Mlp { network, sizes, start, batch, optimizer: name, step, loss })
     }
 }
 
-impl Work for Mlp {
+impl Work for Mlp<'_> {
     fn title(&self) -> String {
         let sizes: Vec<String> = self.sizes.iter().map(usize::to_string).collect();
-        let Names { optimizer, engine } = &self.names;
-        format!("mlp {}, batch {}, {optimizer}, engine {engine}, 1 thread", sizes.join("-"), self.start.batch)
+        format!("mlp {}, batch {}, {}", sizes.join("-"), self.start.batch, self.optimizer)
     }
 
     fn facts(&self) -> Value {
         json!({
-            "work": "mlp", "layers": self.sizes, "batch": self.start.batch, "threads": 1,
-            "optimizer": self.names.optimizer, "engine": self.names.engine,
+            "work": "mlp", "layers": self.sizes, "batch": self.start.batch,
+            "optimizer": self.optimizer,
         })
     }
 
     fn step(&mut self) -> Result<f64, Failure> {
         let params = &mut self.start.params;
         match &self.step {
-            Step::Graph(step) => Ok(step.run(params, &self.batch)?[0].item()?),
+            Step::Graph(step) => {
+                step.run_into(params, &self.batch, &mut self.loss)?;
+                Ok(self.loss[0].item()?)
+            }
             Step::Eager(tape, optimizer) => {
                 let [x, y] = self.batch.clone();
                 let updates = tape.scope(|t| {
@@ -190,7 +190,7 @@ impl Work for Mlp {
     }
 
     fn yardstick(&self) -> Yardstick {
-        Yardstick::Fma { flops: useful_flops(&self.sizes, self.start.batch), n_threads: 1 }
+        Yardstick::Fma(useful_flops(&self.sizes, self.start.batch))
     }
 
     fn set_batch(&mut self, n: usize) -> Result<(), Failure> {
@@ -202,7 +202,7 @@ impl Work for Mlp {
     fn arena_bytes(&self) -> Option<usize> {
         match &self.step {
             Step::Graph(step) => {
-                step.program(&self.start.params, &self.batch).ok().map(|own| own.arena_bytes)
+                step.passes(&self.start.params, &self.batch).ok().map(|(_, program)| program.arena_bytes)
             }
             Step::Eager(..) => None,
         }

@@ -21,6 +21,8 @@ mod serve;
 mod spread;
 mod training;
 
+use backprop_cpu::engine::Engine;
+use backprop_run::CompileOptions;
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
@@ -75,6 +77,29 @@ fn rounds_option(default: &'static str) -> Arg {
 
 fn n_rounds(matches: &ArgMatches) -> usize {
     *matches.get_one::<u32>("rounds").expect("it has a default") as usize
+}
+
+/// `--threads N`
+fn threads_option() -> Arg {
+    Arg::new("threads")
+        .long("threads")
+        .value_name("N")
+        .default_value("1")
+        .value_parser(value_parser!(u32).range(1..=1024))
+        .help("Threads")
+}
+
+fn n_threads(matches: &ArgMatches) -> usize {
+    *matches.get_one::<u32>("threads").expect("it has a default") as usize
+}
+
+/// How a graph is to run: by `--engine` and `--threads`.
+fn compile_options(matches: &ArgMatches) -> CompileOptions {
+    let threads = n_threads(matches);
+    match choice(matches, "engine") {
+        "portable" => CompileOptions { engine: Engine::Portable, threads, ..CompileOptions::default() },
+        _ => CompileOptions { threads, ..CompileOptions::default() },
+    }
 }
 
 /// `--json`

@@ -16,7 +16,7 @@ pub fn command() -> Command {
         .about("Twenty pointwise operations, beside a copy of the same bytes")
         .arg(count_option("elements", "10000000", "Elements of the input and of the output"))
         .after_help("Example:\n  backprop bench pointwise --elements 100000 --rounds 5");
-    rounds::with_options(command)
+    rounds::with_options(command, &["graph", "portable"])
 }
 
 /// Measures.
@@ -24,10 +24,10 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let n = count(matches, "elements");
     let x = Init::Normal { std: 1.0 }.draw(Seed(1), "x", &[n])?;
     let copy = vec![0.0; n];
-    rounds::run(matches, || {
+    rounds::run(matches, |options| {
         let graph = Graph::new();
         let y = twenty(graph.input("x", format!("f32[{n}]").as_str()));
-        Ok(Pointwise { call: Call::new(&graph, &[y], vec![x])?, copy })
+        Ok(Pointwise { call: Call::new(&graph, &[y], vec![x], options)?, copy })
     })
 }
 
@@ -54,11 +54,11 @@ impl Pointwise {
 
 impl Work for Pointwise {
     fn title(&self) -> String {
-        format!("pointwise: 20 operations, {} elements, 1 thread", self.x().len())
+        format!("pointwise: 20 operations, {} elements", self.x().len())
     }
 
     fn facts(&self) -> Value {
-        json!({ "work": "pointwise", "elements": self.x().len(), "threads": 1 })
+        json!({ "work": "pointwise", "elements": self.x().len() })
     }
 
     fn step(&mut self) -> Result<f64, Failure> {

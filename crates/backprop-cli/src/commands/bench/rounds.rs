@@ -3,11 +3,15 @@
 use std::time::Instant;
 
 use backprop_cpu::limits::fma_gflops;
+use backprop_run::CompileOptions;
 use clap::{ArgMatches, Command};
 use serde_json::{Map, Value, json};
 
 use super::spread::{Spread, time};
-use super::{json_flag, n_rounds, rounds_option, serve, serve_flag};
+use super::{
+    choice, choice_option, compile_options, json_flag, n_rounds, n_threads, rounds_option, serve, serve_flag,
+    threads_option,
+};
 use crate::allocations;
 use crate::failure::Failure;
 use crate::talk::print;
@@ -42,13 +46,8 @@ pub trait Work {
 
 /// The best that the machine could do.
 pub enum Yardstick {
-    /// Multiply-adds on registers, for work of so many useful floating-point operations.
-    Fma {
-        /// Operations per step: a multiply-add is two.
-        flops: f64,
-        /// The threads that the work may use.
-        n_threads: usize,
-    },
+    /// Multiply-adds on registers, for work of so many useful operations; a multiply-add is two.
+    Fma(f64),
     /// The least traffic with memory.
     Memory(&'static str),
     /// Work on so many elements, compared only to other programs.
@@ -59,21 +58,29 @@ pub enum Yardstick {
 const ROUND_US: f64 = 2000.0;
 
 /// The options of work that is measured in rounds.
-pub fn with_options(command: Command) -> Command {
-    command.arg(rounds_option("50")).arg(serve_flag()).arg(json_flag())
+pub fn with_options(command: Command, engines: &'static [&'static str]) -> Command {
+    command
+        .arg(choice_option("engine", engines, "A compiled graph, the same in plain Rust loops, or a tape"))
+        .arg(threads_option())
+        .arg(rounds_option("50"))
+        .arg(serve_flag())
+        .arg(json_flag())
 }
 
 /// Makes the work, takes its first step, and measures it or serves it. `make` builds and compiles; what it
 /// works on was made before.
-pub fn run<W: Work>(matches: &ArgMatches, make: impl FnOnce() -> Result<W, Failure>) -> Result<(), Failure> {
+pub fn run<W: Work>(
+    matches: &ArgMatches,
+    make: impl FnOnce(CompileOptions) -> Result<W, Failure>,
+) -> Result<(), Failure> {
     let begun = Instant::now();
-    let mut work = make()?;
+    let mut work = make(compile_options(matches))?;
     let loss = work.step()?;
     let first_us = microseconds(begun);
     if matches.get_flag("serve") {
-        return serve::serve(&mut work, first_us, loss);
+        return serve::serve(&mut work, n_threads(matches), first_us, loss);
     }
-    let measured = Measured::of(&mut work, first_us, n_rounds(matches))?;
+    let measured = Measured::of(&mut work, first_us, matches)?;
     match matches.get_flag("json") {
         true => print(measured.object(&work)),
         false => print(measured.words(&work)),
@@ -85,6 +92,8 @@ fn microseconds(begun: Instant) -> f64 {
 }
 
 struct Measured {
+    engine: String,
+    n_threads: usize,
     steps_per_round: usize,
     /// Microseconds of a step.
     step: Vec<f64>,
@@ -97,7 +106,8 @@ struct Measured {
 }
 
 impl Measured {
-    fn of(work: &mut dyn Work, first_us: f64, n_rounds: usize) -> Result<Measured, Failure> {
+    fn of(work: &mut dyn Work, first_us: f64, matches: &ArgMatches) -> Result<Measured, Failure> {
+        let n_threads = n_threads(matches);
         const WARM: usize = 3;
         let (taken, n_allocations) =
             allocations::during(|| (0..WARM).try_for_each(|_| work.step().map(drop)));
@@ -108,9 +118,9 @@ impl Measured {
         let mut loss = work.step()?;
         let steps_per_round = (ROUND_US / microseconds(begun)).ceil().clamp(1.0, 1e6) as usize;
         let (mut step, mut yardstick) = (Vec::new(), Vec::new());
-        for _ in 0..n_rounds {
+        for _ in 0..n_rounds(matches) {
             match work.yardstick() {
-                Yardstick::Fma { n_threads, .. } => yardstick.extend(fma_gflops(n_threads)),
+                Yardstick::Fma(_) => yardstick.extend(fma_gflops(n_threads)),
                 Yardstick::Memory(_) => {
                     let begun = Instant::now();
                     work.touch();
@@ -126,6 +136,8 @@ impl Measured {
         }
         let warm = Spread::of(step.iter().copied()).median;
         Ok(Measured {
+            engine: choice(matches, "engine").to_string(),
+            n_threads,
             steps_per_round,
             step,
             yardstick,
@@ -159,13 +171,14 @@ impl Measured {
         };
         put(work.facts());
         put(json!({
+            "engine": self.engine, "threads": self.n_threads,
             "median_us": median, "min_us": min, "p10_us": p10, "p90_us": p90,
             "rounds": self.step.len(), "steps_per_round": self.steps_per_round,
             "compile_ms": self.compile_ms, "allocs_per_step": self.allocations,
             "arena_bytes": work.arena_bytes(), "loss": self.loss,
         }));
         match work.yardstick() {
-            Yardstick::Fma { flops, .. } => {
+            Yardstick::Fma(flops) => {
                 let of_peak = self.of_peak(flops);
                 put(json!({
                     "gflops": flops / median / 1e3,
@@ -189,11 +202,12 @@ impl Measured {
     }
 
     fn words(&self, work: &dyn Work) -> String {
-        let mut lines = vec![work.title()];
+        let threads = if self.n_threads == 1 { "1 thread" } else { &format!("{} threads", self.n_threads) };
+        let mut lines = vec![format!("{}, engine {}, {threads}", work.title(), self.engine)];
         let mut line = |what: &str, text: String| lines.push(format!("{what:<13}{text}"));
         let spread = self.time();
         match work.yardstick() {
-            Yardstick::Fma { flops, .. } => {
+            Yardstick::Fma(flops) => {
                 let reached = flops / spread.median / 1e3;
                 match self.of_peak(flops) {
                     Some((peak, fraction)) => {

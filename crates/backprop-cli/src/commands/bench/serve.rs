@@ -5,7 +5,8 @@
 //!
 //! - `run N`: takes N steps; `{"us", "loss"}`, microseconds per step and the last loss;
 //! - `batch N`: takes a first step on N samples; the same;
-//! - `peak N`: does multiply-adds on registers in N bursts; `{"gflops"}`, the best, or null.
+//! - `peak N`: does multiply-adds on registers in N bursts, on as many threads; `{"gflops"}`, the best, or
+//!   null.
 
 use std::io::stdin;
 use std::time::Instant;
@@ -59,7 +60,7 @@ pub fn next() -> Result<Option<Request>, Failure> {
 }
 
 /// Answers until standard input ends.
-pub fn serve(work: &mut dyn Work, first_us: f64, loss: f64) -> Result<(), Failure> {
+pub fn serve(work: &mut dyn Work, n_threads: usize, first_us: f64, loss: f64) -> Result<(), Failure> {
     ready(first_us, loss)?;
     while let Some(request) = next()? {
         let n = match request {
@@ -69,7 +70,7 @@ pub fn serve(work: &mut dyn Work, first_us: f64, loss: f64) -> Result<(), Failur
                 1
             }
             Request::Peak(n) => {
-                let best = (0..n).filter_map(|_| fma_gflops(1)).reduce(f64::max);
+                let best = (0..n).filter_map(|_| fma_gflops(n_threads)).reduce(f64::max);
                 print(json!({ "gflops": best }))?;
                 continue;
             }

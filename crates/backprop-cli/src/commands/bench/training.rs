@@ -8,7 +8,7 @@ use backprop_train::{Engine, Epoch, Fit, Plan, fit};
 use clap::{ArgMatches, Command};
 use serde_json::json;
 
-use super::mlp::{ENGINES, OPTIMIZERS, optimizer, samples};
+use super::mlp::{OPTIMIZERS, optimizer, samples};
 use super::serve::{self, Request};
 use super::spread::Spread;
 use super::{
@@ -27,7 +27,7 @@ pub fn command() -> Command {
         .arg(layers_option("784,128,10"))
         .arg(count_option("batch", "32", "Samples per step"))
         .arg(choice_option("optimizer", OPTIMIZERS, "How parameters follow their gradients"))
-        .arg(choice_option("engine", ENGINES, "One compiled graph, or at once on a tape"))
+        .arg(choice_option("engine", &["graph", "eager"], "One compiled graph, or at once on a tape"))
         .arg(file_option("data", "DIR", "A folder with MNIST's IDX files, instead of random samples"))
         .arg(count_option("examples", "20000", "Random samples"))
         .arg(rounds_option("10"))

@@ -1,0 +1,52 @@
+//! The memory of one caller's runs.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::ptr::NonNull;
+
+use backprop_opt::loops::ALIGN;
+
+use super::pool::Pool;
+
+/// Memory and threads for runs of one [`Compiled`](super::Compiled), reused from run to run.
+pub struct Arena {
+    /// The compiled program that it is made for.
+    pub(super) owner: u64,
+    pub(super) memory: Memory,
+    /// Where each buffer lies, of the program and of the bodies in it.
+    pub(super) pointers: Vec<*mut u8>,
+    /// Where the scratch of the first thread starts, and how far on the next one's is.
+    pub(super) scratch: usize,
+    pub(super) scratch_step: usize,
+    pub(super) pool: Option<Pool>,
+}
+
+// SAFETY: the pointers go to the arena's own memory, to constants that its `Compiled` holds, or to what the
+// caller lends for a run; none is used but by a run, which borrows the arena mutably.
+unsafe impl Send for Arena {}
+
+/// Bytes on the heap, zeros at first.
+pub(super) struct Memory {
+    start: NonNull<u8>,
+    layout: Layout,
+}
+
+impl Memory {
+    /// `None` where there is no memory for it.
+    pub fn new(bytes: usize) -> Option<Memory> {
+        let layout = Layout::from_size_align(bytes.max(ALIGN), ALIGN).ok()?;
+        // SAFETY: the layout is not empty.
+        let start = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        Some(Memory { start, layout })
+    }
+
+    pub fn start(&self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: allocated with this layout, and given back once.
+        unsafe { dealloc(self.start.as_ptr(), self.layout) }
+    }
+}

@@ -1,0 +1,186 @@
+//! eˣ and what is made of it.
+
+use super::lane::{Float, Width, power_of_two};
+use super::polynomial::{Pair, Table, by_width, polynomial};
+
+/// (eʳ − 1 − r − r²/2)/r³, |r| ≤ ½·ln 2. Error in eʳ: 2^−30.9; 2^−60.6.
+const TAIL: Table = (
+    &[
+        0.16666647791862488,
+        0.041666481643915176,
+        0.008337816223502159,
+        0.001393327140249312,
+        0.00017366278916597366,
+    ],
+    &[
+        0.16666666666666688,
+        0.04166666666666684,
+        0.008333333333312971,
+        0.0013888888888757358,
+        0.00019841269906221114,
+        2.4801587629383377e-05,
+        2.7557225278077503e-06,
+        2.7556979262467797e-07,
+        2.5115289240597435e-08,
+        2.101414405519078e-09,
+    ],
+);
+/// log₂ e, rounded.
+const LOG2_E: (f64, f64) = (1.4426950216293335, std::f64::consts::LOG2_E);
+/// ln 2, rounded, and the rest.
+const LN_2: (f64, f64) = (0.6931471824645996, std::f64::consts::LN_2);
+const LN_2_REST: (f64, f64) = (-1.9046542121259336e-09, 2.3190468138462996e-17);
+/// From the first to the second, results are neither 0 nor ∞: ln of half the least subnormal, a little lower,
+/// and of 2·(1 − 2⁻ᵖ)·2^bias, a little higher.
+const LEAST: (f64, f64) = (-104.0, -745.25);
+const GREATEST: (f64, f64) = (89.0, 710.0);
+
+/// eˣ = 2ⁿ·eʳ, n an integer, |r| ≤ ½·ln 2.
+#[derive(Clone, Copy)]
+pub struct Exponential<F> {
+    n: F,
+    /// [`Width::ROUNDER`] + n
+    n_and_rounder: F,
+    r: Pair<F>,
+    /// r²
+    square: F,
+    /// [`TAIL`] of r.
+    tail: F,
+}
+
+impl<F: Float> Exponential<F> {
+    /// Of x in [`LEAST`] ..= [`GREATEST`], and a `low` of up to some ULP of x that is added to it.
+    #[inline(always)]
+    pub fn of(x: F, low: Option<F>) -> Self {
+        let lit = |value: (f64, f64)| x.lit(by_width::<F, _>(value));
+        let rounder = x.lit(F::Width::ROUNDER);
+        let n_and_rounder = x.mul_add(lit(LOG2_E), rounder);
+        let n = n_and_rounder - rounder;
+        // Exact: both are multiples of one ULP of ln 2 (or n = 0), and their difference is below ½.
+        let near = n.neg_mul_add(lit(LN_2), x);
+        let (r, low) = match low {
+            None => {
+                let r = n.neg_mul_add(lit(LN_2_REST), near);
+                (r, n.neg_mul_add(lit(LN_2_REST), near - r))
+            }
+            Some(low) => {
+                let rest = n.neg_mul_add(lit(LN_2_REST), low);
+                let r = near + rest;
+                (r, (near - r) + rest)
+            }
+        };
+        let square = r * r;
+        let tail = polynomial(TAIL, r, square);
+        Exponential { n, n_and_rounder, r: Pair { high: r, low }, square, tail }
+    }
+
+    /// eʳ = 1 + r + r²·(½ + r·tail), its first two terms, rounded, and the rest.
+    #[inline(always)]
+    fn terms(self) -> (F, F) {
+        let r = self.r.high;
+        let first = Pair::sum(r.lit(1.0), r);
+        let slope = self.tail.mul_add(r, r.lit(0.5));
+        (first.high, first.low + self.square.mul_add(slope, self.r.low))
+    }
+
+    /// eˣ, rounded once.
+    #[inline(always)]
+    pub fn rounded(self) -> F {
+        let (high, rest) = self.terms();
+        (high + rest).scale(self.n)
+    }
+
+    /// eˣ·factor, for a factor in 2⁻¹⁹ ..= 2¹⁹.
+    #[inline(always)]
+    pub fn times(self, factor: Pair<F>) -> F {
+        self.power().times(factor).rounded().scale(self.n)
+    }
+
+    /// eʳ, in 0.7 ..= 1.42.
+    #[inline(always)]
+    fn power(self) -> Pair<F> {
+        let (high, rest) = self.terms();
+        Pair::sum(high, rest)
+    }
+
+    /// 1 + eˣ, x ≤ 0, as a pair.
+    #[inline(always)]
+    pub fn and_one(self) -> Pair<F> {
+        let (power, factor) = (self.power(), normal_power_of_two(self.n_and_rounder));
+        let sum = Pair::sum(factor.lit(1.0), power.high * factor);
+        Pair { low: power.low.mul_add(factor, sum.low), ..sum }
+    }
+
+    /// (eˣ − 1)/2, as a pair: half of it, because it may overflow.
+    #[inline(always)]
+    fn half_of_rest(self) -> Pair<F> {
+        // As in `terms`, but with r²/2 exact: where eˣ is near 1, the difference is no larger than it.
+        let r = self.r.high;
+        let half = r.lit(0.5);
+        let half_square = Pair::product(r * half, r);
+        let cube = (self.square * r).mul_add(self.tail, half_square.low + self.r.low);
+        let first = Pair::sum(r.lit(1.0), r);
+        let rest = half_square.high + (first.low + cube);
+
+        let factor = normal_power_of_two(self.n_and_rounder - r.lit(1.0));
+        let high = first.high * factor;
+        let difference = high - half;
+        // What that lost: the sum of Knuth 1997, §4.2.2, for operands of any sizes.
+        let taken = difference - high;
+        let lost = (high - (difference - taken)) - (half + taken);
+        Pair::sum(difference, rest.mul_add(factor, lost))
+    }
+}
+
+/// 2ⁿ, or the least normal number where that is more.
+#[inline(always)]
+fn normal_power_of_two<F: Float>(n_and_rounder: F) -> F {
+    let least = n_and_rounder.lit(F::Width::ROUNDER - (F::Width::BIAS - 1) as f64);
+    power_of_two(least.larger(n_and_rounder))
+}
+
+/// x where eˣ is neither 0 nor ∞, else a bound beyond which it is; NaN stays.
+#[inline(always)]
+pub fn clamped<F: Float>(x: F) -> F {
+    let lit = |value: (f64, f64)| x.lit(by_width::<F, _>(value));
+    lit(LEAST).larger(lit(GREATEST).smaller(x))
+}
+
+/// eˣ
+#[inline(always)]
+pub fn exp<F: Float>(x: F) -> F {
+    Exponential::of(clamped(x), None).rounded()
+}
+
+/// eˣ − 1, exact for small x.
+#[inline(always)]
+pub fn expm1<F: Float>(x: F) -> F {
+    let half = Exponential::of(clamped(x), None).half_of_rest().rounded();
+    // Below half an ULP of 1, x²/2 is nothing beside x; and half of x may not be a number.
+    let small = x.lit(by_width::<F, _>((2f64.powi(-25), 2f64.powi(-54))));
+    F::select(x.abs().below(small), x, half + half)
+}
+
+/// tanh x = ½(e²ˣ − 1)/(½(e²ˣ − 1) + 1), x ≥ 0, then its sign.
+#[inline(always)]
+pub fn tanh<F: Float>(x: F) -> F {
+    // 1 − tanh x < 2e⁻²ˣ, less than half an ULP of 1 from here on.
+    let one_from = x.lit(by_width::<F, _>((9.5, 19.5)));
+    let size = one_from.smaller(x.abs());
+    let over = Exponential::of(size + size, None).half_of_rest();
+    let one = x.lit(1.0);
+    let under = Pair::sum(over.high.larger(one), over.high.smaller(one));
+    over.over(Pair { low: under.low + over.low, ..under }).rounded().copysign(x)
+}
+
+/// 1/(1 + e⁻ˣ) for x ≥ 0, e⁻|x|/(1 + e⁻|x|) below.
+#[inline(always)]
+pub fn sigmoid<F: Float>(x: F) -> F {
+    let exponential = Exponential::of(clamped(-x.abs()), None);
+    let (zero, one) = (x.lit(0.0), x.lit(1.0));
+    let negative = x.below(zero);
+    // The factor 2ⁿ comes last, so that a subnormal result is rounded once.
+    let power = exponential.power();
+    let over = Pair { high: F::select(negative, power.high, one), low: F::select(negative, power.low, zero) };
+    over.over(exponential.and_one()).rounded().scale(F::select(negative, exponential.n, zero))
+}

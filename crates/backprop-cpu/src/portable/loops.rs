@@ -1,0 +1,215 @@
+//! The loops of a nest, made ready: those of size 1 dropped, neighbours made one where every access allows
+//! it, and a long one chosen for blocks to run along. No order of any fold changes.
+
+use backprop_opt::loops::{Access, Instr, Nest, Place, Program, Reduce, Stage};
+use smallvec::SmallVec;
+
+use super::place::Along;
+use super::tape::is_of_rows;
+
+/// The nest with as few loops as possible.
+pub(super) fn settled(nest: &Nest) -> Nest {
+    let mut nest = nest.clone();
+    for stage in &mut nest.stages {
+        forget_unnamed(stage, nest.rows.len());
+    }
+    let is_pure = nest.stages.len() == 1 && nest.locals.is_empty() && nest.stages[0].reduces.is_empty();
+    if is_pure {
+        // Every loop is like every other: let all be rows, and a long one the column.
+        let columns = std::mem::take(&mut nest.stages[0].columns);
+        nest.rows.extend(columns);
+        for access in accesses(&mut nest.stages[0]) {
+            let columns = std::mem::take(&mut access.columns);
+            access.rows.extend(columns);
+        }
+    }
+    drop_ones(&mut nest);
+    merge_rows(&mut nest);
+    nest.stages.iter_mut().for_each(merge_columns);
+    if is_pure {
+        choose_column(&mut nest);
+    }
+    nest
+}
+
+/// Accesses that no instruction names may be anything: they get strides of 0.
+pub(super) fn forget_unnamed(stage: &mut Stage, n_rows: usize) {
+    let mut is_named = vec![false; stage.code.accesses.len()];
+    for instr in &stage.code.instrs {
+        match *instr {
+            // The access of a gather of no elements is not verified.
+            Instr::Gather { access, bound, .. } => is_named[access as usize] |= bound > 0,
+            Instr::Load(access) | Instr::Count(access) => is_named[access as usize] = true,
+            _ => {}
+        }
+    }
+    let n_columns = stage.columns.len();
+    for (access, is_named) in stage.code.accesses.iter_mut().zip(is_named) {
+        if !is_named {
+            let zeros = |n: usize| SmallVec::from_elem(0, n);
+            (access.offset, access.rows, access.columns) = (0, zeros(n_rows), zeros(n_columns));
+            access.place = Place::Buffer(0);
+        }
+    }
+}
+
+/// Every access of a stage.
+fn accesses(stage: &mut Stage) -> impl Iterator<Item = &mut Access> {
+    let stores = stage.stores.iter_mut().map(|store| &mut store.to);
+    let reduces = stage.reduces.iter_mut().map(|reduce| &mut reduce.into);
+    stage.code.accesses.iter_mut().chain(stores).chain(reduces)
+}
+
+fn drop_ones(nest: &mut Nest) {
+    for row in (0..nest.rows.len()).rev().filter(|&row| nest.rows[row] == 1).collect::<Vec<_>>() {
+        nest.rows.remove(row);
+        for access in nest.stages.iter_mut().flat_map(accesses) {
+            access.rows.remove(row);
+        }
+    }
+    for stage in &mut nest.stages {
+        if stage.columns.last() == Some(&1) {
+            // Every column is the first of the last loop, so all go to the first partial result.
+            stage.reduces.iter_mut().for_each(|reduce| reduce.lanes = 1);
+        }
+        for column in (0..stage.columns.len()).rev() {
+            if stage.columns[column] == 1 {
+                stage.columns.remove(column);
+                accesses(stage).for_each(|access| {
+                    access.columns.remove(column);
+                });
+            }
+        }
+    }
+}
+
+fn merge_rows(nest: &mut Nest) {
+    for outer in (0..nest.rows.len().saturating_sub(1)).rev() {
+        let size = nest.rows[outer + 1];
+        let merges = |access: &mut Access| goes_on(&access.rows, outer, size);
+        if nest.stages.iter_mut().flat_map(accesses).all(merges) {
+            nest.rows[outer] *= size;
+            nest.rows.remove(outer + 1);
+            nest.stages.iter_mut().flat_map(accesses).for_each(|access| {
+                access.rows.remove(outer);
+            });
+        }
+    }
+}
+
+fn merge_columns(stage: &mut Stage) {
+    for outer in (0..stage.columns.len().saturating_sub(1)).rev() {
+        let size = stage.columns[outer + 1];
+        // Of the last two, column c of the one goes on in the lanes of the other.
+        let is_last = outer + 2 == stage.columns.len();
+        let keeps_lanes = |reduce: &Reduce| !is_of_rows(reduce) || size.is_multiple_of(reduce.lanes);
+        let can = !is_last || stage.reduces.iter().all(keeps_lanes);
+        if can && accesses(stage).all(|access| goes_on(&access.columns, outer, size)) {
+            stage.columns[outer] *= size;
+            stage.columns.remove(outer + 1);
+            accesses(stage).for_each(|access| {
+                access.columns.remove(outer);
+            });
+        }
+    }
+}
+
+/// Whether loop `outer` goes on where the next one, of this size, ends.
+fn goes_on(strides: &[isize], outer: usize, size: usize) -> bool {
+    strides[outer + 1].checked_mul(size as isize) == Some(strides[outer])
+}
+
+/// Makes a row loop the column loop of a nest that has only rows: the last, unless another is much longer.
+fn choose_column(nest: &mut Nest) {
+    /// A loop that is long enough.
+    const LONG: usize = 64;
+    let Some(last) = nest.rows.len().checked_sub(1) else { return };
+    let longest = (0..=last).max_by_key(|&row| nest.rows[row]).unwrap_or(last);
+    let is_short = nest.rows[last] < LONG && nest.rows[longest] >= 2 * nest.rows[last];
+    let chosen = if is_short { longest } else { last };
+    let size = nest.rows.remove(chosen);
+    nest.stages[0].columns.push(size);
+    accesses(&mut nest.stages[0]).for_each(|access| {
+        let stride = access.rows.remove(chosen);
+        access.columns.push(stride);
+    });
+}
+
+/// The loop that blocks should run along: the columns, unless they are few and rows many and any order
+/// that a fold has stays.
+pub(super) fn along(nest: &Nest) -> Along {
+    /// A run of columns that is worth a block.
+    const FEW: usize = 32;
+    /// Elements of locals that, as blocks of rows, stay near.
+    const LOCALS: usize = 128;
+    let Some((&rows, _)) = nest.rows.split_last() else { return Along::Columns };
+    let last_columns = nest.stages.iter().map(|stage| stage.columns.last().copied().unwrap_or(1));
+    let columns = last_columns.max().unwrap_or(1);
+    let locals: usize = nest.locals.iter().map(|local| local.len).sum();
+    let is_worth_it = columns < FEW && rows >= 2 * columns && locals <= LOCALS;
+    let last = nest.rows.len() - 1;
+    let reduces = || nest.stages.iter().flat_map(|stage| &stage.reduces);
+    let in_order = reduces().filter(|reduce| matches!(reduce.into.place, Place::Buffer(_))).all(|reduce| {
+        let is_alone = reduces().filter(|other| other.into.place == reduce.into.place).count() == 1;
+        let row_stride = reduce.into.rows[last];
+        is_alone
+            && reads(nest, reduce.into.place).all(|access| access.rows[last] == row_stride && row_stride != 0)
+    });
+    if is_worth_it && in_order { Along::Rows } else { Along::Columns }
+}
+
+/// The accesses that read a place.
+pub(super) fn reads(nest: &Nest, place: Place) -> impl Iterator<Item = &Access> {
+    let read = |stage: &'_ Stage| -> Vec<u32> {
+        let instrs = stage.code.instrs.iter();
+        instrs
+            .filter_map(|instr| match *instr {
+                Instr::Load(access) | Instr::Gather { access, .. } => Some(access),
+                _ => None,
+            })
+            .collect()
+    };
+    nest.stages
+        .iter()
+        .flat_map(move |stage| read(stage).into_iter().map(|access| &stage.code.accesses[access as usize]))
+        .filter(move |access| access.place == place)
+}
+
+/// The first row loops that threads may share out: along them no iterations meet, and each has its own part
+/// of every accumulator in a buffer, which together are the whole of it.
+pub(super) fn n_split_rows(program: &Program, nest: &Nest) -> usize {
+    let mut n = nest.n_independent_rows();
+    let reduces = || nest.stages.iter().flat_map(|stage| stage.reduces.iter().map(move |r| (stage, r)));
+    for &(place, _) in &nest.accumulators {
+        let Place::Buffer(id) = place else { continue };
+        let mut into = reduces().filter(|(_, reduce)| reduce.into.place == place);
+        let Some((stage, first)) = into.next() else { return 0 };
+        let rows = &first.into.rows;
+        let is_one = into.all(|(other, reduce)| reduce.into == first.into && other.columns == stage.columns);
+        let is_read_alike = reads(nest, place).all(|access| access.rows[..n] == rows[..n]);
+        if !is_one || !is_read_alike || !covers(&first.into, nest, stage, program.buffer(id).len) {
+            n = 0;
+        }
+    }
+    n
+}
+
+/// Whether an access, over all iterations, names each of `len` elements, and none of them twice but along
+/// loops that do not move it.
+pub(super) fn covers(access: &Access, nest: &Nest, stage: &Stage, len: usize) -> bool {
+    let rows = access.rows.iter().zip(&nest.rows);
+    let mut loops: Vec<(usize, usize)> = rows
+        .chain(access.columns.iter().zip(&stage.columns))
+        .filter(|&(&stride, &size)| stride != 0 && size != 1)
+        .map(|(&stride, &size)| (stride.unsigned_abs(), size))
+        .collect();
+    loops.sort_unstable();
+    let mut covered = 1;
+    for (stride, size) in loops {
+        if stride != covered {
+            return false;
+        }
+        covered *= size;
+    }
+    covered == len
+}

@@ -1,0 +1,176 @@
+//! What graphs become: the text of their programs.
+
+use backprop_core::text::{Registry, parse};
+use backprop_opt::lower::{Options, lower};
+
+/// Lowers a graph and compares the steps, without the list of buffers.
+fn check(graph: &str, expected: &str) {
+    let document = parse(graph, "test.graph", &|_| None, &Registry::new()).expect("a graph");
+    let records = document.records;
+    let is_input = |node: &&backprop_core::Node| matches!(node.op, backprop_core::Op::Input(_));
+    let inputs: Vec<u32> = records.nodes().iter().filter(is_input).map(|node| node.first).collect();
+    let outputs: Vec<u32> = document.outputs.iter().map(|&(_, value)| value).collect();
+    let program = lower(&records, &inputs, &outputs, &Options::default());
+    assert_eq!(program.verify(), Ok(()));
+    let text = program.to_string();
+    let steps = text.find("step 0").map_or("", |at| &text[at..]);
+    let trimmed = |text: &str| {
+        let lines: Vec<&str> =
+            text.lines().map(str::trim_end).filter(|line| !line.trim().is_empty()).collect();
+        let indent = lines.iter().map(|line| line.len() - line.trim_start().len()).min().unwrap_or(0);
+        lines.iter().map(|line| &line[indent..]).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(trimmed(steps), trimmed(expected), "\n{}", trimmed(steps));
+}
+
+#[test]
+fn softmax_is_one_nest_of_three_stages() {
+    check(
+        "graph {
+           x = input : f32[5, 7]
+           m = max(x) {axes: [1]} : f32[5]
+           m1 = reshape(m) {shape: [5, 1]} : f32[5, 1]
+           mb = broadcast(m1) {shape: [5, 7]} : f32[5, 7]
+           c = sub(x, mb) : f32[5, 7]
+           e = exp(c) : f32[5, 7]
+           s = sum(e) {axes: [1]} : f32[5]
+           s1 = reshape(s) {shape: [5, 1]} : f32[5, 1]
+           sb = broadcast(s1) {shape: [5, 7]} : f32[5, 7]
+           y = div(e, sb) : f32[5, 7]
+           return y
+         }",
+        "
+         step 0  nest
+           local1 starts at -inf
+           local2 starts at 0
+           for r < 5
+             for i < 7
+               %0: f32 = x.0[7r + i]
+               local1[0] max= %0  (64 lanes)
+             for i < 7
+               %0: f32 = x.0[7r + i]
+               %1: f32 = local1[0]
+               %2: f32 = sub %0 %1
+               %3: f32 = exp %2
+               local0[i] = %3
+               local2[0] += %3  (64 lanes)
+             for i < 7
+               %0: f32 = local0[i]
+               %1: f32 = local2[0]
+               %2: f32 = div %0 %1
+               y.1[7r + i] = %2",
+    );
+}
+
+#[test]
+fn bias_and_relu_are_done_on_the_products_and_branches_of_a_slope_too() {
+    check(
+        "graph {
+           x = input : f32[3, 5]
+           w = input : f32[7, 5]
+           b = input : f32[7]
+           d = input : f32[3, 7]
+           h = contract(x, w) {lhs_contract: [1], rhs_contract: [1]} : f32[3, 7]
+           bb = broadcast(b) {shape: [3, 7]} : f32[3, 7]
+           a = add(h, bb) : f32[3, 7]
+           zero = full {value: 0.0} : f32[3, 7]
+           off = le(a, zero) : bool[3, 7]
+           y = select(off, zero, a) : f32[3, 7]
+           da = select(off, zero, d) : f32[3, 7]
+           db = sum(da) {axes: [0]} : f32[7]
+           dw = contract(da, x) {lhs_contract: [0], rhs_contract: [0]} : f32[7, 5]
+           return y, db, dw
+         }",
+        "
+         step 0  contraction f32: [] [3, 7] = [3, 5]·[5, 7], 5 products in a block
+           a = x.0, strides [] 5 1
+           b = w.1, strides [] 1 5
+           for i < 7
+             %0: f32 = product
+             %1: f32 = b.2[i]
+             %2: f32 = add %0 %1
+             %3: f32 = 0
+             %4: bool = le %2 %3
+             %5: f32 = select %4 %3 %2
+             %6: f32 = d.3[7r + i]
+             %7: f32 = select %4 %3 %6
+             y.4[7r + i] = %5
+             da.7[7r + i] = %7
+         step 1  nest
+           db.5 starts at 0
+           for r < 3
+             for i < 7
+               %0: f32 = da.7[7r + i]
+               db.5[i] += %0
+         step 2  contraction f32: [] [7, 5] = [7, 3]·[3, 5], 3 products in a block
+           a = da.7, strides [] 1 7
+           b = x.0, strides [] 5 1
+           for i < 5
+             %0: f32 = product
+             dw.6[5r + i] = %0",
+    );
+}
+
+#[test]
+fn cheap_values_are_computed_again_rather_than_stored() {
+    check(
+        "graph {
+           x = input : f64[3, 5]
+           y = neg(x) : f64[3, 5]
+           s = sum(y) {axes: [0]} : f64[5]
+           t = transpose(y) {perm: [1, 0]} : f64[5, 3]
+           u = exp(t) : f64[5, 3]
+           return s, u
+         }",
+        "
+         step 0  nest
+           for i < 5, j < 3
+             %0: f64 = x.0[i + 5j]
+             %1: f64 = neg %0
+             %2: f64 = exp %1
+             u.2[3i + j] = %2
+         step 1  nest
+           s.1 starts at 0
+           for r < 3
+             for i < 5
+               %0: f64 = x.0[5r + i]
+               %1: f64 = neg %0
+               s.1[i] += %1",
+    );
+}
+
+#[test]
+fn slices_are_views_and_concatenations_are_stores() {
+    check(
+        "graph {
+           x = input : f32[4, 6]
+           p = slice(x) {start: [0, 1], stop: [4, 6], step: [2, 2]} : f32[2, 3]
+           q = tanh(p) : f32[2, 3]
+           z = pad(q) {low: [1, 0], high: [0, 0], interior: [0, 0]} : f32[3, 3]
+           c = concat(p, z) {axis: 0} : f32[5, 3]
+           return c
+         }",
+        "
+         step 0  nest
+           for i < 2, j < 3
+             %0: f32 = x.0[12i + 2j + 1]
+             %1: f32 = tanh %0
+             q.2[3i + j] = %1
+         step 1  nest
+           for i < 9
+             %0: f32 = 0
+             z.3[i] = %0
+         step 2  nest
+           for i < 2, j < 3
+             %0: f32 = q.2[3i + j]
+             z.3[3i + j + 3] = %0
+         step 3  nest
+           for i < 2, j < 3
+             %0: f32 = x.0[12i + 2j + 1]
+             c.1[3i + j] = %0
+         step 4  nest
+           for i < 3, j < 3
+             %0: f32 = z.3[3i + j]
+             c.1[3i + j + 6] = %0",
+    );
+}

@@ -1,0 +1,338 @@
+//! Running a graph: it is checked once; for each set of sizes it is lowered to loops and compiled; and it runs.
+//!
+//! ```text
+//! Graph ─ compile ─► Executable ─ run ─► sizes known?  ─ yes ─► machine code (or portable loops) on an arena
+//!                                          └ no ─► sized: all dimensions are numbers
+//!                                                  simplify, lower, compile; kept for the next run
+//!         walk: node by node with the tape's kernels, to say where something went wrong
+//! ```
+
+mod passes;
+mod sized;
+mod specialised;
+mod walk;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use backprop_core::graph::records::ValueId;
+use backprop_core::{Array, Error, Fault, Graph, Node, Op, Records, Tensor, Type, substitute};
+use backprop_cpu::engine::Engine;
+use backprop_cpu::isa::Isa;
+use backprop_opt::loops::{Outcome, Program};
+use backprop_opt::simplify::Options as Rewrites;
+
+pub use passes::Pass;
+use sized::Sized;
+use specialised::Specialised;
+use walk::Walk;
+
+/// How an [`Executable`] runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompileOptions {
+    /// What runs the loops.
+    pub engine: Engine,
+    /// The number of threads. It does not change the bits of the results.
+    pub threads: usize,
+    /// Which rewrites of the graph are allowed; [`Rewrites::FAST`](backprop_opt::simplify::Options::FAST) unless
+    /// said otherwise.
+    pub rewrites: Rewrites,
+    /// The most bytes that a run may take beside inputs and outputs; `None`: as many as there are.
+    pub max_bytes: Option<usize>,
+}
+
+impl Default for CompileOptions {
+    fn default() -> CompileOptions {
+        CompileOptions { engine: Engine::Portable, threads: 1, rewrites: Rewrites::FAST, max_bytes: None }
+    }
+}
+
+/// A graph made ready to run: plain data, `Send + Sync`.
+///
+/// What follows from the sizes of the inputs alone, the machine code above all, is kept for the sets of sizes
+/// that were run last.
+pub struct Executable {
+    records: Arc<Records>,
+    inputs: Vec<ValueId>,
+    outputs: Vec<ValueId>,
+    walk: Walk,
+    options: CompileOptions,
+    /// For each output, whether a value that is not finite is told; empty: none.
+    watched: Vec<bool>,
+    /// For the inputs' types of the last runs, the newest last.
+    specialised: Mutex<Vec<Arc<Specialised>>>,
+}
+
+/// How many sets of sizes are kept: the batches, the last and smaller one, those of the test, and more.
+const MAX_SPECIALISED: usize = 8;
+
+const _: () = {
+    const fn is_shared<T: Send + Sync>() {}
+    is_shared::<Executable>();
+};
+
+/// Makes `graph` ready to compute `outputs` from `inputs`.
+///
+/// # Errors
+/// Every fault that an input or output depends on, each with its place; inputs that are missing, or given
+/// twice.
+pub fn compile(graph: &Graph, inputs: &[Tensor], outputs: &[Tensor]) -> Result<Executable, Error> {
+    for tensor in inputs.iter().chain(outputs) {
+        if tensor.context() != graph.id() {
+            let rule = format!("an input or output: {}", tensor.context().stray());
+            return Err(Fault::new("compile", rule).into());
+        }
+    }
+    let records = (*graph.records()).clone();
+    Executable::new(
+        records,
+        inputs.iter().map(|input| input.id()).collect(),
+        outputs.iter().map(|output| output.id()).collect(),
+    )
+}
+
+/// As [`compile`], with some values computed from others: wherever `outputs` depend on the first
+/// value of a pair, they read the second, as Theano's `givens`. The graph itself stays as it is.
+///
+/// ```
+/// use backprop_core::{Array, Graph};
+/// use backprop_run::compile_given;
+/// let g = Graph::new();
+/// let (x, y) = (g.input("x", "f64[]"), g.input("y", "f64[]"));
+/// let z = x * y + 1.0;
+/// let at_square = compile_given(&g, &[x], &[z], &[(y, x * x)])?;
+/// assert_eq!(at_square.run(&[Array::scalar(3.0)])?[0].item().ok(), Some(28.0));
+/// # Ok::<(), backprop_core::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`compile`]; a pair of different types; a value that is given twice, or is given and also an
+/// input; a value of another graph.
+pub fn compile_given(
+    graph: &Graph,
+    inputs: &[Tensor],
+    outputs: &[Tensor],
+    givens: &[(Tensor, Tensor)],
+) -> Result<Executable, Error> {
+    let given = |rule: String| Err(Fault::new("compile", rule).into());
+    for (position, &(old, new)) in givens.iter().enumerate() {
+        if let Some(stray) = [old, new].into_iter().find(|value| value.context() != graph.id()) {
+            return given(format!("a given value: {}", stray.context().stray()));
+        }
+        if let (Some(was), Some(is)) = (old.ty(), new.ty())
+            && was != is
+        {
+            return given(format!("{new:?} cannot be given for {old:?}: the types differ"));
+        }
+        if inputs.iter().any(|input| input.is(old)) {
+            return given(format!("{old:?} is an input, and a value is given for it as well: leave one out"));
+        }
+        if givens[..position].iter().any(|&(before, _)| before.is(old)) {
+            return given(format!("{old:?} is given twice"));
+        }
+    }
+    let (copy, in_copy) = graph.duplicate();
+    let pairs: Vec<(Tensor, Tensor)> =
+        givens.iter().map(|&(old, new)| (in_copy(old), in_copy(new))).collect();
+    let [inputs, outputs] =
+        [inputs, outputs].map(|list| list.iter().map(|&tensor| in_copy(tensor)).collect::<Vec<_>>());
+    compile(&copy, &inputs, &substitute(&outputs, &pairs))
+}
+
+/// Runs `graph` once: `outputs` from the named `inputs`.
+///
+/// # Errors
+/// As [`compile`] and [`Executable::run`]; a name that is no input.
+pub fn run(graph: &Graph, inputs: &[(&str, Array)], outputs: &[Tensor]) -> Result<Vec<Array>, Error> {
+    let mut handles = Vec::with_capacity(inputs.len());
+    let mut unknown = Vec::new();
+    for (name, _) in inputs {
+        match graph.get(name) {
+            Some(input) => handles.push(input),
+            None => unknown.push(Fault::new("run", format!("the graph has no input called `{name}`"))),
+        }
+    }
+    if !unknown.is_empty() {
+        return Err(Error::new(unknown));
+    }
+    let arrays: Vec<Array> = inputs.iter().map(|(_, array)| array.clone()).collect();
+    compile(graph, &handles, outputs)?.run(&arrays)
+}
+
+impl Executable {
+    /// The executable of these records.
+    ///
+    /// # Errors
+    /// As [`compile`].
+    pub fn new(records: Records, inputs: Vec<ValueId>, outputs: Vec<ValueId>) -> Result<Executable, Error> {
+        records.check(inputs.iter().chain(&outputs).copied())?;
+        let mut is_given = vec![false; records.n_values()];
+        let mut faults = Vec::new();
+        let about = |value: ValueId, what: &str| {
+            let mut fault = Fault::new("compile", format!("input {} is {what}", records.label(value)));
+            fault.place = Some(records.place(records.node(records.producer(value)).place));
+            fault
+        };
+        for &input in &inputs {
+            if std::mem::replace(&mut is_given[input as usize], true) {
+                faults.push(about(input, "given twice"));
+            }
+        }
+        // Nodes that are computed: an output of several may be needed while another is given.
+        let mut needed = vec![false; records.n_nodes()];
+        let mut stack = outputs.clone();
+        while let Some(value) = stack.pop() {
+            let id = records.producer(value);
+            if !is_given[value as usize] && !std::mem::replace(&mut needed[id as usize], true) {
+                stack.extend(&records.node(id).inputs);
+            }
+        }
+        let is_missing = |(node, needed): &(&Node, &bool)| **needed && matches!(node.op, Op::Input(_));
+        let missing = records.nodes().iter().zip(&needed).filter(is_missing);
+        faults.extend(missing.map(|(node, _)| about(node.first, "needed but not given")));
+        if !faults.is_empty() {
+            return Err(Error::new(faults));
+        }
+        let walk = Walk::new(&records, &needed, &outputs);
+        Ok(Executable {
+            records: Arc::new(records),
+            inputs,
+            outputs,
+            walk,
+            options: CompileOptions::default(),
+            watched: Vec::new(),
+            specialised: Mutex::default(),
+        })
+    }
+
+    /// The same, run in another way. What was compiled before is forgotten.
+    pub fn with_options(self, options: CompileOptions) -> Executable {
+        Executable { options, specialised: Mutex::default(), ..self }
+    }
+
+    /// The same, where values of some outputs that are not finite are told by [`Executable::run_watching`].
+    pub fn watching(self, watched: Vec<bool>) -> Executable {
+        Executable { watched, specialised: Mutex::default(), ..self }
+    }
+
+    /// How it runs.
+    pub fn options(&self) -> &CompileOptions {
+        &self.options
+    }
+
+    /// The outputs for these inputs, in the order of [`compile`].
+    ///
+    /// # Errors
+    /// An input of the wrong type or size; sizes that contradict each other; a fault in the data; more memory
+    /// than there is or the options allow.
+    pub fn run(&self, inputs: &[Array]) -> Result<Vec<Array>, Error> {
+        let mut outputs = Vec::new();
+        self.run_watching(inputs, &mut outputs)?;
+        Ok(outputs)
+    }
+
+    /// As [`Executable::run`], into arrays that are there already. Nothing is allocated once the sizes have
+    /// been run before, but for ops that run by their own definition. After an error the outputs hold anything.
+    ///
+    /// # Errors
+    /// As [`Executable::run`]; an output of another type or size.
+    pub fn run_into(&self, inputs: &[Array], outputs: &mut [Array]) -> Result<(), Error> {
+        let specialised = self.specialise(inputs)?;
+        specialised.check_outputs(outputs)?;
+        self.run_on(&specialised, inputs, outputs).map(|_| ())
+    }
+
+    /// As [`Executable::run_into`], into whatever `outputs` holds: what is not of its output's type is replaced
+    /// first. Whether every value of the watched outputs is finite.
+    ///
+    /// # Errors
+    /// As [`Executable::run`].
+    pub fn run_watching(&self, inputs: &[Array], outputs: &mut Vec<Array>) -> Result<bool, Error> {
+        let specialised = self.specialise(inputs)?;
+        specialised.fit_outputs(outputs)?;
+        let outcome = self.run_on(&specialised, inputs, outputs)?;
+        Ok(!outcome.is_not_finite)
+    }
+
+    fn run_on(
+        &self,
+        specialised: &Specialised,
+        inputs: &[Array],
+        outputs: &mut [Array],
+    ) -> Result<Outcome, Error> {
+        match specialised.run(inputs, outputs) {
+            Ok(outcome) if !outcome.is_faulty => Ok(outcome),
+            // The walk comes to the same fault, and says where.
+            other => {
+                self.walk(inputs)?;
+                let why = other.err().unwrap_or_else(|| "a fault in the data".to_string());
+                Err(Fault::new("run", why).into())
+            }
+        }
+    }
+
+    /// As [`Executable::run`], node by node with the tape's kernels: slowly, and with the tape's bits.
+    ///
+    /// # Errors
+    /// As [`Executable::run`].
+    pub fn walk(&self, inputs: &[Array]) -> Result<Vec<Array>, Error> {
+        self.run_watched(inputs, &mut |_, _| ())
+    }
+
+    /// As [`Executable::walk`]; `watch` sees every value as soon as it is given or computed.
+    ///
+    /// # Errors
+    /// As [`Executable::run`].
+    pub fn run_watched(
+        &self,
+        inputs: &[Array],
+        watch: &mut dyn FnMut(ValueId, &Array),
+    ) -> Result<Vec<Array>, Error> {
+        let bound = self.walk.bind(&self.records, &self.inputs, inputs)?;
+        self.walk.run(&self.records, &bound, &self.inputs, inputs, &self.outputs, watch)
+    }
+
+    /// The graph after each pass, and the loops that come of it, for inputs of these types and sizes.
+    ///
+    /// # Errors
+    /// As [`Executable::run`].
+    pub fn passes(&self, inputs: &[Array]) -> Result<(Vec<Pass>, Program), Error> {
+        let mut passes = Vec::new();
+        let how = specialised::lower_options(Isa::detect(), &self.watched);
+        let program = passes::lowered(self.sized(inputs)?, self.options.rewrites, &how, Some(&mut passes))?;
+        Ok((passes, program))
+    }
+
+    /// The operations that it was made from.
+    pub fn records(&self) -> &Records {
+        &self.records
+    }
+
+    /// The graph with the sizes of these inputs.
+    fn sized(&self, inputs: &[Array]) -> Result<Sized, Error> {
+        let bound = self.walk.bind(&self.records, &self.inputs, inputs)?;
+        Ok(Sized::new(&self.records, self.walk.steps(&bound), &self.inputs, inputs, &self.outputs))
+    }
+
+    /// What is compiled for the sizes of these inputs.
+    fn specialise(&self, inputs: &[Array]) -> Result<Arc<Specialised>, Error> {
+        // Nothing is compiled under the lock: a rule may be a user's.
+        let kept = || self.specialised.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = kept();
+        if let Some(at) = known.iter().rposition(|known| known.is_for(inputs)) {
+            known[at..].rotate_left(1);
+            return Ok(known[known.len() - 1].clone());
+        }
+        drop(known);
+        let new = Arc::new(Specialised::new(self.sized(inputs)?, inputs, &self.watched, &self.options)?);
+        let mut kept = kept();
+        if kept.len() == MAX_SPECIALISED {
+            kept.remove(0);
+        }
+        kept.push(new.clone());
+        Ok(new)
+    }
+}
+
+fn type_of(array: &Array) -> Type {
+    Type::new(array.dtype(), array.shape())
+}
