@@ -151,9 +151,9 @@ class Compare:
         """Microseconds of a step by worker, one sample each turn."""
         counts = {}
         for worker in workers:
-            worker.run(3 if steps is None else steps)
-            warm = worker.run(3 if steps is None else steps)
-            counts[worker.name] = steps or max(1, round(TURN_US / warm))
+            if steps is None:
+                worker.run(3)
+            counts[worker.name] = steps or max(1, round(TURN_US / worker.run(3)))
         samples = {worker.name: [] for worker in workers}
         for turn in range(n_pairs):
             each_turn()

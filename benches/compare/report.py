@@ -27,7 +27,7 @@ class Spread:
 
 def time(us):
     for unit, factor in (("µs", 1), ("ms", 1e3), ("s", 1e6)):
-        if us < 1e3 * factor:
+        if abs(us) < 1e3 * factor:
             break
     return f"{us / factor:.3g} {unit}"
 
@@ -45,7 +45,8 @@ class Row:
     work: str
     wanted: str
     measured: str
-    is_met: bool
+    # None: it could not be measured.
+    is_met: bool | None
 
 
 class Report:
@@ -55,7 +56,7 @@ class Report:
         self.rows, self.sections = [], []
 
     def row(self, bar, work, wanted, measured, is_met):
-        self.rows.append(Row(bar, work, wanted, measured, bool(is_met)))
+        self.rows.append(Row(bar, work, wanted, measured, is_met))
 
     def section(self, title, header, rows, note=""):
         lines = [f"## {title}", ""]
@@ -96,7 +97,7 @@ class Report:
         if least:
             wanted = f"≥ {least:.0%} of FMA peak, {wanted}"
         if against not in samples:
-            return self.row(bar, work, wanted, f"{part:.1%} of peak; {NAMES[against]} is not there", False)
+            return self.row(bar, work, wanted, f"{part:.1%} of peak; {NAMES[against]} is not there", None)
         speed = self.slower(samples, against)
         measured = f"{part:.1%} of peak, {speed.text()} ×" if least else f"{speed.text()} ×"
         self.row(bar, work, wanted, measured, part >= least and speed.median >= factor)
@@ -107,7 +108,7 @@ class Report:
         header, rows = ["threads", "step"], [["1", times(one)], ["2", times(two)]]
         if None in peaks["one"]:
             self.section(f"5. {work}", header, rows, "No FMA peak is known for this CPU.")
-            return self.row("5", work, wanted, f"{Spread.of(one / two).text()} × one thread", False)
+            return self.row("5", work, wanted, f"{Spread.of(one / two).text()} × one thread", None)
         loops = numpy.array(peaks["two"]) / numpy.array(peaks["one"])
         part = Spread.of(one / two / loops)
         self.row("5", work, wanted, f"{part.text()} ×", part.median >= 0.93)
@@ -118,7 +119,7 @@ class Report:
         work = "MLP of bar 1, eager, on the tape"
         wanted = "≤ 0.6 × PyTorch's eager step"
         if "pytorch" not in samples:
-            return self.row("17", work, wanted, "PyTorch is not there", False)
+            return self.row("17", work, wanted, "PyTorch is not there", None)
         ratio = Spread.of(numpy.array(samples["ours"]) / numpy.array(samples["pytorch"]))
         self.row("17", work, wanted, f"{ratio.text()} ×", ratio.median <= 0.6)
         rows = [[NAMES[name], times(own)] for name, own in samples.items()]
@@ -143,7 +144,7 @@ class Report:
         work, least = f"train on MNIST, 784-128-10, batch {batch}", {32: 3, 128: 2}[batch]
         wanted = f"≥ {least} × PyTorch eager"
         if "pytorch" not in samples:
-            return self.row("15", work, wanted, "PyTorch is not there", False)
+            return self.row("15", work, wanted, "PyTorch is not there", None)
         speed = self.slower(samples, "pytorch")
         self.row("15", work, wanted, f"{speed.text()} ×", speed.median >= least)
         rows = [[NAMES[name], times(own), f"{batch / Spread.of(own).median * 1e6:,.0f}"] for name, own in samples.items()]
@@ -152,7 +153,7 @@ class Report:
     def function(self, name, samples):
         work, wanted = f"{name} over 16,384 elements", "≥ 1.5 × PyTorch's throughput"
         if "pytorch" not in samples:
-            return self.row("8", work, wanted, "PyTorch is not there", False)
+            return self.row("8", work, wanted, "PyTorch is not there", None)
         speed = self.slower(samples, "pytorch")
         self.row("8", work, wanted, f"{speed.text()} ×", speed.median >= 1.5)
         rows = [[NAMES[own], f"{16.384 / Spread.of(us).median:.2f}", times(us)] for own, us in samples.items()]
@@ -185,7 +186,7 @@ class Report:
         options = self.options
         table = ["| # | work | bar | measured: median (10–90 %) | |", "|---|---|---|---|---|"]
         for row in sorted(self.rows, key=lambda row: int(row.bar)):
-            verdict = "met" if row.is_met else "**short**"
+            verdict = "–" if row.is_met is None else "met" if row.is_met else "**short**"
             table.append(f"| {row.bar} | {row.work} | {row.wanted} | {row.measured} | {verdict} |")
         versions = ", ".join(self.versions[name] for name in sorted(self.versions))
         missing = ", ".join(NAMES[name] for name in sorted(self.missing))
