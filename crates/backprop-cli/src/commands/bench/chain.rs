@@ -34,7 +34,8 @@ pub fn command() -> Command {
         )
         .arg(json_flag())
         .after_help(
-            "The operations are +, −, ·, tanh and sin in turn, on two of the hundred values before, f64.\n\n\
+            "The operations are +, −, ·, tanh and sin in turn, on two of the hundred values before, f64. `compile`\n\
+             checks the graph; code for its sizes is made in the first `run`.\n\n\
              Example:\n  backprop bench chain 1000",
         )
 }
