@@ -66,3 +66,9 @@ impl From<backprop_core::Error> for Failure {
         Failure::failed(error)
     }
 }
+
+impl From<backprop_core::ArrayError> for Failure {
+    fn from(error: backprop_core::ArrayError) -> Failure {
+        Failure::failed(error)
+    }
+}

@@ -8,6 +8,7 @@
 //! was done; 1 it was tried and failed (a missing file, a fault in a graph, a loss that is NaN); 2 it
 //! cannot be done as asked (arguments, config).
 
+mod allocations;
 mod arrays;
 mod commands;
 mod config;

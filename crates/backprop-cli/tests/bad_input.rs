@@ -61,6 +61,16 @@ fn arguments() {
     bad("check model.graph --size B=3,B=4", &["`B` is given twice"]);
     let many = &["input x f64[B, 2]: 20000000000 elements are too many to check"];
     check(&folder, "check model.graph --size B=10000000000", 1, many);
+    bad("bench gemn", &["unrecognized subcommand 'gemn'", "gemm"]);
+    bad("bench mlp --layers 5", &["--layers: at least two sizes"]);
+    bad("bench mlp --layers 64,1000000000,10", &["--layers", "more parameters than the 268,435,456"]);
+    bad("bench mlp --threads 0", &["--threads"]);
+    bad("bench mlp --engine eager --threads 2", &["--threads: a tape has one thread"]);
+    bad("bench gemm 3x5", &["three sizes are wanted, such as 64x32x48"]);
+    bad("bench gemm 3x0x5", &["three sizes are wanted"]);
+    bad("bench function tahn", &["unknown op `tahn`"]);
+    bad("bench compile --batch 3 --new-batch 7", &["--new-batch: at most 6"]);
+    check(&folder, "bench mlp --layers 2,3 --start x.npz", 1, &["x.npz: there is no `0.weight`"]);
     bad("ops tahn", &["there is no operation `tahn`; did you mean `tanh`?"]);
 }
 

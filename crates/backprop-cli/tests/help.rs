@@ -4,7 +4,10 @@ mod common;
 
 use common::Folder;
 
-const COMMANDS: [&str; 7] = ["train", "test", "eval", "grad", "show", "check", "ops"];
+const COMMANDS: [&str; 8] = ["train", "test", "eval", "grad", "show", "check", "ops", "bench"];
+
+const BENCHES: [&str; 9] =
+    ["mlp", "train", "gemm", "pointwise", "cross-entropy", "adam", "function", "compile", "chain"];
 
 /// A run that the examples speak of, and a config.
 fn folder() -> Folder {
@@ -16,9 +19,11 @@ fn folder() -> Folder {
 
 #[test]
 fn every_example_of_the_help_runs() {
-    for command in COMMANDS {
+    let commands = COMMANDS.map(str::to_string);
+    let benches = BENCHES.map(|work| format!("bench {work}"));
+    for command in commands.iter().chain(&benches) {
         let folder = folder();
-        let help = folder.run(&[command, "--help"]).good();
+        let help = folder.line(&format!("{command} --help")).good();
         assert_eq!(help.err, "");
         let examples: Vec<&str> =
             help.out.lines().filter_map(|line| line.strip_prefix("  backprop ")).collect();
@@ -35,6 +40,10 @@ fn the_first_help_names_every_command() {
     let help = folder.run(&["--help"]).good();
     for command in COMMANDS {
         assert!(help.out.contains(&format!("\n  {command} ")), "{}", help.out);
+    }
+    let help = folder.line("bench --help").good();
+    for work in BENCHES {
+        assert!(help.out.contains(&format!("\n  {work} ")), "{}", help.out);
     }
     // Without a command, the help is the error.
     assert_eq!(folder.run(&[]).code, 2);

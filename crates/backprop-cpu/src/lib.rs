@@ -15,6 +15,7 @@ pub mod engine;
 mod index;
 pub mod isa;
 pub mod kernel;
+pub mod limits;
 pub mod math;
 mod movement;
 pub mod native;

@@ -1,5 +1,6 @@
 //! The subcommands: one file each, with its arguments, its help and what it does.
 
+mod bench;
 mod check;
 mod eval;
 mod grad;
@@ -20,7 +21,7 @@ use crate::failure::Failure;
 type Run = fn(&ArgMatches) -> Result<(), Failure>;
 
 /// Every subcommand, in the order of the help.
-const ALL: [(fn() -> Command, Run); 7] = [
+const ALL: [(fn() -> Command, Run); 8] = [
     (train::command, train::run),
     (test::command, test::run),
     (eval::command, eval::run),
@@ -28,6 +29,7 @@ const ALL: [(fn() -> Command, Run); 7] = [
     (show::command, show::run),
     (check::command, check::run),
     (ops::command, ops::run),
+    (bench::command, bench::run),
 ];
 
 /// The whole command line.
