@@ -23,4 +23,5 @@ pub mod matrix;
 mod modes;
 pub mod narrow;
 pub mod random;
+pub mod random_graphs;
 pub mod rows;

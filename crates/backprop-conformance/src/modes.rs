@@ -51,40 +51,47 @@ impl Symbolic {
         Symbolic { graph, inputs: sample.inputs.clone(), x, y }
     }
 
-    fn run(&self) -> Result<Vec<Array>, String> {
-        compile(&self.graph, &self.x, &self.y).and_then(|run| run.run(&self.inputs)).map_err(text)
+    fn compiled(&self) -> Result<Executable, String> {
+        compile(&self.graph, &self.x, &self.y).map_err(text)
     }
 }
 
-/// Tape and graph give the same bits; the reference agrees within rounding.
+/// Tape and graph, walked, give the same bits; compiled code and the reference agree within rounding.
 pub(crate) fn modes(sample: &Sample, n_orders: usize) -> Result<usize, String> {
     let tape = Tape::new();
     let x: Vec<Tensor> = sample.inputs.iter().map(|array| tape.value(array.clone())).collect();
     let eager = read(&orders(tape.id(), &sample.f, &x, n_orders))?;
     let symbolic = Symbolic::new(sample, n_orders);
-    let run = symbolic.run()?;
+    let executable = symbolic.compiled()?;
+    let walked = executable.walk(&symbolic.inputs).map_err(text)?;
+    let compiled = executable.run(&symbolic.inputs).map_err(text)?;
     let given: Vec<(u32, Array)> =
         symbolic.x.iter().map(|x| x.id()).zip(symbolic.inputs.iter().cloned()).collect();
     let outputs: Vec<u32> = symbolic.y.iter().map(|y| y.id()).collect();
     let reference = interpret(&symbolic.graph.records(), &given, &outputs).map_err(text)?;
-    if eager.len() != run.len() || eager.len() != reference.len() {
-        return Err(format!("{}, {} and {} results", eager.len(), run.len(), reference.len()));
+    let counts = [eager.len(), walked.len(), compiled.len()];
+    if counts != [reference.len(); 3] {
+        return Err(format!("{counts:?} and {} results", reference.len()));
     }
-    for (idx, ((eager, run), reference)) in eager.iter().zip(&run).zip(&reference).enumerate() {
-        if !eager.same_bits(run) {
-            return Err(format!("result {idx}: tape {eager:?}, graph {run:?}"));
+    for (idx, (eager, walked)) in eager.iter().zip(&walked).enumerate() {
+        if !eager.same_bits(walked) {
+            return Err(format!("result {idx}: tape {eager:?}, graph {walked:?}"));
         }
-        let bound = match eager.dtype() {
-            DType::F64 => F64_SUM,
-            DType::F32 => f64::from(F32_SUM),
-            _ => 0.0,
-        };
-        let is_right = match eager.dtype().is_float() {
-            true => eager.dtype() == reference.dtype() && distance(eager, reference) <= bound,
-            false => eager.same_bits(reference),
-        };
-        if !is_right {
-            return Err(format!("result {idx}: engine {eager:?}, reference {reference:?}"));
+    }
+    for (found, way) in [(&eager, "engine"), (&compiled, "compiled")] {
+        for (idx, (found, reference)) in found.iter().zip(&reference).enumerate() {
+            let bound = match found.dtype() {
+                DType::F64 => F64_SUM,
+                DType::F32 => f64::from(F32_SUM),
+                _ => 0.0,
+            };
+            let is_right = match found.dtype().is_float() {
+                true => found.dtype() == reference.dtype() && distance(found, reference) <= bound,
+                false => found.same_bits(reference),
+            };
+            if !is_right {
+                return Err(format!("result {idx}: {way} {found:?}, reference {reference:?}"));
+            }
         }
     }
     Ok(eager.len())
@@ -119,9 +126,9 @@ pub(crate) fn round_trip(sample: &Sample) -> Result<usize, String> {
     let outputs = document.outputs.iter().map(|&(_, value)| value).collect();
     let inputs = symbolic.x.iter().map(|x| x.id()).collect();
     let found = Executable::new(document.records, inputs, outputs)
-        .and_then(|run| run.run(&symbolic.inputs))
+        .and_then(|run| run.walk(&symbolic.inputs))
         .map_err(text)?;
-    let expect = symbolic.run()?;
+    let expect = symbolic.compiled()?.walk(&symbolic.inputs).map_err(text)?;
     match found.len() == expect.len() && found.iter().zip(&expect).all(|(a, b)| a.same_bits(b)) {
         true => Ok(n_compared + found.len()),
         false => Err(format!("parsed {found:?} is not {expect:?}")),

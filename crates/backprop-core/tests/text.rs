@@ -225,6 +225,7 @@ fn every_op() -> Document {
         x.logsumexp([0, 1]),
         x.log_softmax(0),
         x.norm(),
+        x.fma(y, x),
         truths[0].any(0),
     ]);
     made.push(backprop_core::emit(backprop_core::ops::Sum { axes: Default::default() }, &[x]).one());

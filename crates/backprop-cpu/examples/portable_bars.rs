@@ -24,6 +24,33 @@ fn main() {
         pointwise(isa, pairs);
         contraction(isa, 512, pairs);
     }
+    steps();
+}
+
+/// What a step costs besides its work: 100 steps of 8 elements.
+fn steps() {
+    const N: usize = 100;
+    let mut code = Code::default();
+    let x = code.access(line(0));
+    let x = code.push(Instr::Load(x), DType::F32);
+    let y = code.push(Instr::Binary(Binary::Add, x, x), DType::F32);
+    let stores = vec![Store { value: y, to: line(1), watched: false }];
+    let stage = Stage { columns: smallvec![8], code, stores, reduces: Vec::new() };
+    let kind = Kind::Nest(Nest { stages: vec![stage], ..Nest::default() });
+    let mut program = program(&[8], 8, kind);
+    program.steps = vec![program.steps[0].clone(); N];
+    let compiled = Compiled::new(Arc::new(program), Choice::default()).expect("the program is sound");
+    let mut arena = compiled.arena(1).expect("there is memory");
+    let x = Array::vector(vec![1f32; 8]);
+    let mut y = [Array::vector(vec![0f32; 8])];
+    let mut times = Vec::new();
+    for _ in 0..1000 {
+        let start = Instant::now();
+        compiled.run(&mut arena, &[&x], &mut y).expect("inputs and outputs fit");
+        times.push(start.elapsed().as_secs_f64() * 1e9 / N as f64);
+    }
+    times.sort_by(f64::total_cmp);
+    println!("a step of 8 elements: {:.0} ns (least {:.0})", times[500], times[0]);
 }
 
 /// 20 ops (add, mul, max, fma, select, four times each) over 10^7 f32, against a copy of as many bytes.

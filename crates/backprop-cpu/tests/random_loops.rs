@@ -9,7 +9,7 @@ use backprop_core::DType;
 use backprop_core::ops::{Binary, Compare, Logic, Unary};
 use backprop_cpu::engine::{Choice, Compiled, Engine};
 use backprop_cpu::isa::Isa;
-use backprop_cpu::portable;
+use backprop_cpu::{native, portable};
 use backprop_opt::loops::{
     Access, Buffer, Code, Contraction, Factor, Fold, Home, Instr, Kind, Local, Nest, Outcome, Place, Program,
     Reduce, Stage, Step, Store, Strides,
@@ -394,9 +394,8 @@ fn aligned(bytes: &[u8]) -> Vec<u64> {
 fn same(dtype: DType, len: usize, a: &[u8], b: &[u8]) -> Option<usize> {
     (0..len).find(|&at| {
         let (x, y) = (Value::read(a, dtype, at), Value::read(b, dtype, at));
-        let is_nan = |value: Value| value != value;
         let size = dtype.size();
-        a[at * size..][..size] != b[at * size..][..size] && !(is_nan(x) && is_nan(y))
+        a[at * size..][..size] != b[at * size..][..size] && !(x.is_nan() && y.is_nan())
     })
 }
 
@@ -430,14 +429,25 @@ fn check(program: Program, seed: u64, random: &mut Random) {
         let output = |b: &Buffer| vec![0xAAAA_AAAA_AAAA_AAAAu64; b.bytes().div_ceil(8) + 1];
         program.outputs.iter().map(of).map(output).collect()
     };
-    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+    program.verify().unwrap();
+    let kind = &program.steps[0].kind;
+    let portable = |isa: Isa| match kind {
+        Kind::Nest(nest) => portable::nest(&program, nest, isa),
+        Kind::Contraction(contraction) => portable::contraction(&program, contraction, isa),
+        _ => unreachable!(),
+    };
+    // Not every stage has machine code.
+    let machine_code = |isa: native::Isa| match kind {
+        Kind::Contraction(contraction) => native::contraction(&program, contraction, isa),
+        _ => None,
+    };
+    let isas = Isa::ALL.into_iter().filter(|isa| isa.is_available());
+    let kernels = isas.map(|isa| (format!("portable {isa:?}"), portable(isa)));
+    let isas = native::Isa::available().into_iter();
+    let kernels =
+        kernels.chain(isas.filter_map(|isa| Some((format!("machine code {isa:?}"), machine_code(isa)?))));
+    for (name, kernel) in kernels {
         // Units in any order, cut anywhere.
-        let kernel = match &program.steps[0].kind {
-            Kind::Nest(nest) => portable::nest(&program, nest, isa),
-            Kind::Contraction(contraction) => portable::contraction(&program, contraction, isa),
-            _ => unreachable!(),
-        };
-        program.verify().unwrap();
         let mut outputs = fresh();
         let bases: Vec<*mut u8> = (program.buffers.iter())
             .map(|buffer| match buffer.home {
@@ -458,9 +468,9 @@ fn check(program: Program, seed: u64, random: &mut Random) {
             outcome.is_faulty |= met.is_faulty;
             outcome.is_not_finite |= met.is_not_finite;
             let is_kept = scratch[n_lines..].iter().all(|line| line.0 == [0xAA; 64]);
-            assert!(is_kept, "seed {seed}, {isa:?}: the kernel leaves its scratch");
+            assert!(is_kept, "seed {seed}, {name}: the kernel leaves its scratch");
         }
-        compare(&outputs, outcome, &format!("{isa:?}, cut at {cuts:?}"));
+        compare(&outputs, outcome, &format!("{name}, cut at {cuts:?}"));
     }
     let compiled =
         Compiled::new(Arc::new(program.clone()), Choice { engine: Engine::Portable, ..Choice::default() });
@@ -481,7 +491,7 @@ const GUARD: usize = 500;
 #[derive(Clone)]
 struct Line([u8; 64]);
 
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 1000;
 
 #[test]
 fn random_nests_give_the_bits_of_the_naive_machine() {

@@ -82,7 +82,11 @@ fn check(build: fn(&[Tensor]) -> Tensor) {
     let outputs = [z, table.gradients()[0], table.gradients()[1]];
     let given = [("x", Array::scalar(x)), ("c", Array::scalar(c))];
     let computed = run(&graph, &given, &outputs).expect("well-typed");
-    assert!(computed.iter().zip(&values).all(|(a, b)| a.same_bits(b)), "{computed:?} {values:?}");
+    // Compiled code has sines of its own.
+    for (compiled, eager) in computed.iter().zip(&values) {
+        let [a, b] = [compiled, eager].map(|x| x.item().expect("one element"));
+        assert!((a - b).abs() <= 1e-9 * b.abs(), "compiled {a}, on a tape {b}");
+    }
 
     let named: Vec<(String, u32)> = outputs.iter().map(|y| (format!("out{}", y.id()), y.id())).collect();
     let text = print(&graph.records(), &named).text;
@@ -94,7 +98,11 @@ fn check(build: fn(&[Tensor]) -> Tensor) {
     let graph = Graph::from_records(back.records);
     let outputs: Vec<Tensor> = outputs.into_iter().map(|value| graph.tensor(value)).collect();
     let computed = run(&graph, &given, &outputs).expect("well-typed");
-    assert!(computed.iter().zip(&values).all(|(a, b)| a.same_bits(b)), "{computed:?} {values:?}");
+    // Compiled code has sines of its own.
+    for (compiled, eager) in computed.iter().zip(&values) {
+        let [a, b] = [compiled, eager].map(|x| x.item().expect("one element"));
+        assert!((a - b).abs() <= 1e-9 * b.abs(), "compiled {a}, on a tape {b}");
+    }
 }
 
 #[test]

@@ -463,7 +463,8 @@ impl Records {
             value.node = nodes[value.node as usize];
             value.node != NodeId::MAX
         });
-        (self.nodes.shrink_to_fit(), self.values.shrink_to_fit());
+        self.nodes.shrink_to_fit();
+        self.values.shrink_to_fit();
         // The first node that is kept from there on.
         for from in &mut self.assumed_from {
             *from = kept[..(*from as usize).min(kept.len())].iter().filter(|&&kept| kept).count() as NodeId;

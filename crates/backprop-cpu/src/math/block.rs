@@ -4,9 +4,10 @@ use backprop_core::ops::{Binary, Unary};
 
 use super::{Scalar, binary_usual, is_rare, usual};
 
-/// Vector instructions that this machine has, found once.
-#[derive(Clone, Copy)]
-enum Level {
+/// Which vector instructions a loop is compiled for.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub enum Level {
     /// What every machine of this kind has.
     Baseline,
     #[cfg(target_arch = "x86_64")]
@@ -16,7 +17,8 @@ enum Level {
 }
 
 impl Level {
-    fn of_this_machine() -> Level {
+    /// The most that this machine has.
+    pub fn of_this_machine() -> Level {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
             let is_wide = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq");
@@ -26,56 +28,69 @@ impl Level {
     }
 }
 
+/// Elements that there are loops for. (Not generic: the loops are compiled once, here.)
+pub trait Block: Sized {
+    /// y = op(x), element by element.
+    ///
+    /// # Safety
+    /// The machine has the instructions of `level`.
+    unsafe fn unary_block(level: Level, op: Unary, x: &[Self], y: &mut [Self]);
+    /// y = op(a, b), element by element.
+    ///
+    /// # Safety
+    /// The machine has the instructions of `level`.
+    unsafe fn binary_block(level: Level, op: Binary, a: &[Self], b: &[Self], y: &mut [Self]);
+}
+
+/// Calls a loop compiled for a level.
+macro_rules! with_vectors {
+    ($name:ident($($argument:ident: $Type:ty),*) $loop:ident) => {
+        unsafe fn $name(level: Level, $($argument: $Type),*) {
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2($($argument: $Type),*) {
+                $loop($($argument),*)
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512dq,fma")]
+            fn avx512($($argument: $Type),*) {
+                $loop($($argument),*)
+            }
+            match level {
+                Level::Baseline => $loop($($argument),*),
+                // SAFETY: the caller's promise.
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx2 => unsafe { avx2($($argument),*) },
+                // SAFETY: the caller's promise.
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx512 => unsafe { avx512($($argument),*) },
+            }
+        }
+    };
+}
+
+impl Block for f32 {
+    with_vectors! { unary_block(op: Unary, x: &[f32], y: &mut [f32]) unary_loop }
+    with_vectors! { binary_block(op: Binary, a: &[f32], b: &[f32], y: &mut [f32]) binary_loop }
+}
+
+impl Block for f64 {
+    with_vectors! { unary_block(op: Unary, x: &[f64], y: &mut [f64]) unary_loop }
+    with_vectors! { binary_block(op: Binary, a: &[f64], b: &[f64], y: &mut [f64]) binary_loop }
+}
+
 /// y = op(x), element by element.
-pub fn unary_block<T: Scalar>(op: Unary, x: &[T], y: &mut [T]) {
+pub fn unary_block<T: Block>(op: Unary, x: &[T], y: &mut [T]) {
     assert_eq!(x.len(), y.len(), "{} of a block into another size", op.name());
-    match Level::of_this_machine() {
-        Level::Baseline => unary_loop(op, x, y),
-        // SAFETY: the machine has these instructions.
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => unsafe { unary_avx2(op, x, y) },
-        // SAFETY: the machine has these instructions.
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => unsafe { unary_avx512(op, x, y) },
-    }
+    // SAFETY: the machine has them.
+    unsafe { T::unary_block(Level::of_this_machine(), op, x, y) }
 }
 
 /// y = op(a, b), element by element.
-pub fn binary_block<T: Scalar>(op: Binary, a: &[T], b: &[T], y: &mut [T]) {
+pub fn binary_block<T: Block>(op: Binary, a: &[T], b: &[T], y: &mut [T]) {
     assert!(a.len() == y.len() && b.len() == y.len(), "{} of blocks of several sizes", op.name());
-    match Level::of_this_machine() {
-        Level::Baseline => binary_loop(op, a, b, y),
-        // SAFETY: the machine has these instructions.
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => unsafe { binary_avx2(op, a, b, y) },
-        // SAFETY: the machine has these instructions.
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => unsafe { binary_avx512(op, a, b, y) },
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn unary_avx2<T: Scalar>(op: Unary, x: &[T], y: &mut [T]) {
-    unary_loop(op, x, y);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512dq,fma")]
-fn unary_avx512<T: Scalar>(op: Unary, x: &[T], y: &mut [T]) {
-    unary_loop(op, x, y);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn binary_avx2<T: Scalar>(op: Binary, a: &[T], b: &[T], y: &mut [T]) {
-    binary_loop(op, a, b, y);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512dq,fma")]
-fn binary_avx512<T: Scalar>(op: Binary, a: &[T], b: &[T], y: &mut [T]) {
-    binary_loop(op, a, b, y);
+    // SAFETY: the machine has them.
+    unsafe { T::binary_block(Level::of_this_machine(), op, a, b, y) }
 }
 
 /// Runs a body with its op as a constant, so that each has a loop of its own.
@@ -131,5 +146,47 @@ fn binary_loop<T: Scalar>(op: Binary, a: &[T], b: &[T], y: &mut [T]) {
             *y = binary_usual(op, a, b);
         };
         Add Sub Mul Div Pow Maximum Minimum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lane::Int;
+    use super::super::{binary, unary};
+    use super::*;
+
+    fn check<T: Scalar + std::fmt::LowerExp>(x: &[T]) {
+        let levels = match Level::of_this_machine() {
+            Level::Baseline => vec![Level::Baseline],
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => vec![Level::Baseline, Level::Avx2],
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => vec![Level::Baseline, Level::Avx2, Level::Avx512],
+        };
+        let same = |a: T, b: T| if a.is_nan() { b.is_nan() } else { a.to_bits().equals(b.to_bits()) };
+        for level in levels {
+            let mut y = vec![T::default(); x.len()];
+            for &op in Unary::ALL {
+                // SAFETY: the levels up to the machine's own.
+                unsafe { T::unary_block(level, op, x, &mut y) };
+                for (&x, &y) in x.iter().zip(&y) {
+                    assert!(same(y, unary(op, x)), "{level:?}: {}({x:e}) = {y:e}", op.name());
+                }
+            }
+            let b: Vec<T> = x.iter().rev().copied().collect();
+            for &op in Binary::ALL {
+                // SAFETY: the levels up to the machine's own.
+                unsafe { T::binary_block(level, op, x, &b, &mut y) };
+                for ((&a, &b), &y) in x.iter().zip(&b).zip(&y) {
+                    assert!(same(y, binary(op, a, b)), "{level:?}: {}({a:e}, {b:e}) = {y:e}", op.name());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_level_gives_the_same_bits() {
+        check::<f32>(&(0..=u32::MAX).step_by(2_500_009).map(f32::from_bits).collect::<Vec<_>>());
+        check::<f64>(&(0..=u64::MAX).step_by(10_000_000_000_000_037).map(f64::from_bits).collect::<Vec<_>>());
     }
 }

@@ -1,6 +1,6 @@
 //! eˣ and what is made of it.
 
-use super::lane::{Float, Width, power_of_two};
+use super::lane::{Float, Int, Width, power_of_two};
 use super::polynomial::{Pair, Table, by_width, polynomial};
 
 /// (eʳ − 1 − r − r²/2)/r³, |r| ≤ ½·ln 2. Error in eʳ: 2^−30.9; 2^−60.6.
@@ -173,14 +173,28 @@ pub fn tanh<F: Float>(x: F) -> F {
     over.over(Pair { low: under.low + over.low, ..under }).rounded().copysign(x)
 }
 
-/// 1/(1 + e⁻ˣ) for x ≥ 0, e⁻|x|/(1 + e⁻|x|) below.
+/// From the first to the second, sigmoid x is neither 0 nor 1. Below the third, it takes a factor more.
+const SIGMOID: [(f64, f64); 3] = [LEAST, (87.0, 708.0), (-64.0, -512.0)];
+
+/// 1/(1 + e⁻ˣ) = unit/(unit + unit·2ⁿ·(1 + p)), e⁻ˣ = 2ⁿ·(1 + p).
+///
+/// `unit` is 1, or where 2ⁿ would be ∞ and the result subnormal a small power of 2, the last factor of all.
 #[inline(always)]
 pub fn sigmoid<F: Float>(x: F) -> F {
-    let exponential = Exponential::of(clamped(-x.abs()), None);
-    let (zero, one) = (x.lit(0.0), x.lit(1.0));
-    let negative = x.below(zero);
-    // The factor 2ⁿ comes last, so that a subnormal result is rounded once.
-    let power = exponential.power();
-    let over = Pair { high: F::select(negative, power.high, one), low: F::select(negative, power.low, zero) };
-    over.over(exponential.and_one()).rounded().scale(F::select(negative, exponential.n, zero))
+    let lit = |value: (f64, f64)| x.lit(by_width::<F, _>(value));
+    let x = lit(SIGMOID[0]).larger(lit(SIGMOID[1]).smaller(x));
+    let Exponential { n_and_rounder, r, square, tail, .. } = Exponential::of(-x, None);
+    let p = r.high + square.mul_add(tail.mul_add(r.high, x.lit(0.5)), r.low);
+
+    let one = x.lit(1.0);
+    let unit = F::select(x.below(lit(SIGMOID[2])), lit((2f64.powi(-64), 2f64.powi(-512))), one);
+    let power = ((n_and_rounder.to_bits() << F::Width::FRACTION_BITS) + unit.to_bits()).to_float();
+    // unit + power + power·p, and what its rounding lost: all of it, since |p| < ½.
+    let sum = Pair::sum(unit.larger(power), unit.smaller(power));
+    let high = power.mul_add(p, sum.high);
+    let low = power.mul_add(p, sum.high - high) + sum.low;
+    // One step of Newton's from the rounded quotient.
+    let y = one / high;
+    let rest = y.neg_mul_add(low, y.neg_mul_add(high, one));
+    rest.mul_add(y, y) * unit
 }

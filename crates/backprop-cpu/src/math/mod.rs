@@ -27,7 +27,7 @@ use std::sync::OnceLock;
 use backprop_core::DType;
 use backprop_core::ops::{Binary, Unary};
 
-pub use block::{binary_block, unary_block};
+pub use block::{Block, binary_block, unary_block};
 pub use bounds::{binary_ulp, unary_ulp};
 use lane::{Float, Width};
 use record::{LaneCode, RareFunction, Recorder};
@@ -83,7 +83,7 @@ fn is_rare<F: Float>(op: Unary, x: F) -> Option<F::Mask> {
 }
 
 /// f32 or f64.
-pub trait Scalar: Float<Width = Self, Mask = bool> + Width + Default {
+pub trait Scalar: Float<Width = Self, Mask = bool> + Width + Block + Default {
     /// The function of lanes that `usual` leaves out, for the ops that have such.
     fn rare(op: Unary) -> Option<RareFunction>;
     /// Its value.

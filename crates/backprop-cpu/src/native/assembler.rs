@@ -103,6 +103,12 @@ impl Assembler {
         }
     }
 
+    /// The bytes of code so far.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
     /// The number of instructions.
     pub fn n_instructions(&self) -> usize {
         self.n_instructions

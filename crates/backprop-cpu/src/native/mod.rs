@@ -1,18 +1,21 @@
 //! Machine code for steps of a program, assembled when the program is made.
 //!
 //! ```text
-//! Nest ─► nest ─► assembler ─► memory (code pages) ─► Kernel
+//! Nest        ─► nest        ─► assembler ─► memory (code pages) ─► Kernel
+//! Contraction ─► contraction ─►     ″
 //! ```
 //!
 //! What is not done here (an instruction set that is missing, code pages that the system refuses, an
 //! instruction that no line of the code covers) is `None`, and the portable engine takes the step.
 
 pub mod assembler;
+#[cfg(target_arch = "x86_64")]
+mod contraction;
 pub mod memory;
 #[cfg(target_arch = "x86_64")]
 mod nest;
 
-use backprop_opt::loops::{Nest, Program};
+use backprop_opt::loops::{Contraction, Nest, Program};
 
 use crate::kernel::Kernel;
 
@@ -66,6 +69,19 @@ pub fn nest(program: &Program, nest: &Nest, isa: Isa) -> Option<Box<dyn Kernel>>
     #[cfg(not(target_arch = "x86_64"))]
     {
         let _ = (program, nest, isa);
+        None
+    }
+}
+
+/// Machine code for a contraction of floats, made for its sizes and strides.
+///
+/// `None` where there is none for its stage, or no code pages.
+pub fn contraction(program: &Program, contraction: &Contraction, isa: Isa) -> Option<Box<dyn Kernel>> {
+    #[cfg(target_arch = "x86_64")]
+    return contraction::contraction(program, contraction, isa);
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        let _ = (program, contraction, isa);
         None
     }
 }

@@ -81,7 +81,7 @@ pub(super) fn for_isa<B: Body>(isa: Isa) -> unsafe fn(&B::Args) -> B::Given {
 fn conjure<F: Copy>() -> F {
     const { assert!(size_of::<F>() == 0) };
     // SAFETY: a value of no bytes is its type; that there is one, whoever named the closure's type has shown.
-    unsafe { std::mem::MaybeUninit::<F>::uninit().assume_init() }
+    unsafe { std::ptr::NonNull::<F>::dangling().read() }
 }
 
 /// Operand `at` of a block.

@@ -4,14 +4,16 @@
 //! loops        fewer and longer loops                         table      which block function is an instruction
 //! place        where accesses lie                             functions  exp, tanh, ... of floats
 //! tape         scalar code as steps on blocks of elements     memory     loads, stores, gathers
-//! nest         the loops around tapes                         fold       reductions
-//! contraction  packing, tiles, and tapes on their rows        block      one source for each instruction set
+//! chain        floats from step to step in registers          fold       reductions
+//! nest         the loops around tapes                         block      one source for each instruction set
+//! contraction  packing, tiles, and tapes on their rows
 //! ```
 //!
 //! Every step runs on a block of up to 256 elements, in a loop that the compiler makes vector code of; what a
 //! step costs besides is shared by the block.
 
 mod block;
+mod chain;
 mod contraction;
 mod fold;
 mod functions;

@@ -117,6 +117,14 @@ impl Value {
         }
     }
 
+    pub fn is_nan(self) -> bool {
+        match self {
+            F32(x) => x.is_nan(),
+            F64(x) => x.is_nan(),
+            Int(_) => false,
+        }
+    }
+
     fn is_finite(self) -> bool {
         match self {
             F32(x) => x.is_finite(),

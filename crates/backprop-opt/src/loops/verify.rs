@@ -5,7 +5,7 @@
 //! 2. Every access has a stride for each loop, and stays inside its buffer or local for all iterations.
 //! 3. A register is computed before it is read, and the types of operands fit.
 //! 4. Only outputs, arena buffers and locals are written.
-//! 5. A reduction's accumulator is listed with the nest, under the same fold; `lanes` is a power of two; no
+//! 5. A reduction's accumulator is listed with the nest, under the same fold (`Any` is of truth values); `lanes` is a power of two; no
 //!    column loop moves it, or each column has its own element. A contraction's stage has no reduction and
 //!    no local.
 //! 6. A factor stays inside its buffer; `k_block` is at least 1.
@@ -15,9 +15,12 @@ use backprop_core::ops::Logic;
 use backprop_core::{DType, Type};
 
 use super::{
-    ALIGN, Access, BufferId, Call, Code, Contraction, Factor, Home, Instr, Kind, Local, Nest, Place, Program,
-    Reg, Stage,
+    ALIGN, Access, BufferId, Call, Code, Contraction, Factor, Fold, Home, Instr, Kind, Local, Nest, Place,
+    Program, Reg, Stage,
 };
+
+/// The most elements of a buffer or local: a block of rows of them still has a number of bytes.
+const MOST: usize = isize::MAX as usize >> 12;
 
 /// Where code stands: the loops around it and what it may name.
 struct Around<'a> {
@@ -54,6 +57,7 @@ impl Program {
 
     fn verify_buffers(&self) -> Result<(), String> {
         for (id, buffer) in self.buffers.iter().enumerate() {
+            want(buffer.len <= MOST, || format!("buffer {id} of {} elements", buffer.len))?;
             let is_listed = |list: &[BufferId], at: usize| list.get(at) == Some(&(id as BufferId));
             let holds = match &buffer.home {
                 Home::Input(at) => is_listed(&self.inputs, *at),
@@ -80,6 +84,8 @@ impl Program {
 
     fn verify_nest(&self, nest: &Nest) -> Result<(), String> {
         let around = Around { program: self, rows: &nest.rows, locals: &nest.locals, in_contraction: false };
+        let large = nest.locals.iter().find(|local| local.len > MOST);
+        want(large.is_none(), || format!("{large:?} is too large"))?;
         for &(place, _) in &nest.accumulators {
             around.want_writable(place)?;
         }
@@ -232,6 +238,8 @@ impl Around<'_> {
             self.want_writable(access.place)?;
         }
         for reduce in &stage.reduces {
+            let (fold, dtype) = (reduce.fold, stage.code.dtype(reduce.value));
+            want(fold != Fold::Any || dtype == DType::Bool, || format!("{fold:?} of {dtype}"))?;
             want(reduce.lanes.is_power_of_two(), || format!("{} lanes", reduce.lanes))?;
             let loops = || reduce.into.columns.iter().zip(&stage.columns).filter(|(_, size)| **size > 1);
             let moved = loops().filter(|(stride, _)| **stride != 0).count();

@@ -5,8 +5,8 @@
 
 use backprop_core::ops::{Binary, Unary};
 
-use super::group::{GroupKind, Groups, Level, maker};
-use super::item::{DatumId, ItemKind, Items, Operand, Point, Source};
+use super::group::{GroupKind, Groups, Level, contraction_of, loops_of, maker};
+use super::item::{DatumId, ItemKind, Items, Operand, Point, Product, Source};
 use super::view::ViewId;
 
 /// The most that is computed again for one read, in units of an addition.
@@ -36,6 +36,8 @@ pub fn stored(items: &mut Items, groups: &Groups, outputs: &[DatumId]) -> Vec<bo
     // What a step by itself makes is stored; a step of several outputs has some that nobody reads.
     for id in 0..items.items.len() as u32 {
         let (own, operands) = (groups.of[id as usize], items.item(id).operands.clone());
+        let group = &groups.groups[own as usize];
+        let product = (group.kind == GroupKind::Contraction).then(|| contraction_of(items, group));
         for operand in operands {
             let Some(maker) = maker(items, operand) else { continue };
             let is_alone = groups.groups[groups.of[maker as usize] as usize].kind == GroupKind::Alone;
@@ -47,7 +49,7 @@ pub fn stored(items: &mut Items, groups: &Groups, outputs: &[DatumId]) -> Vec<bo
                 true => MAX_COST_REPEATED,
                 false => MAX_COST,
             };
-            let cost = cost(items, &stored, operand, limit);
+            let cost = cost(items, &stored, operand, limit, product.as_ref());
             stored[operand.datum as usize] = cost.is_none_or(|(_, leaves)| leaves > MAX_LEAVES);
         }
     }
@@ -55,8 +57,18 @@ pub fn stored(items: &mut Items, groups: &Groups, outputs: &[DatumId]) -> Vec<bo
 }
 
 /// What computing an operand again costs, from what is stored, and how many data it reads: nothing if it is
-/// stored itself. `None` where it cannot be done, or costs more than `limit`.
-fn cost(items: &mut Items, stored: &[bool], operand: Operand, limit: u32) -> Option<(u32, u32)> {
+/// stored itself. `None` where it cannot be done, or costs more than `limit`; or where the loops of the
+/// contraction that would do it cannot walk a view.
+fn cost(
+    items: &mut Items,
+    stored: &[bool],
+    operand: Operand,
+    limit: u32,
+    product: Option<&Product>,
+) -> Option<(u32, u32)> {
+    if let Some(product) = product {
+        loops_of(items.views.get(operand.view), product)?;
+    }
     match items.datum(operand.datum).source {
         Source::Literal(_) | Source::Count => return Some((0, 0)),
         Source::Given(_) | Source::Constant(_) => return Some((0, 1)),
@@ -68,7 +80,7 @@ fn cost(items: &mut Items, stored: &[bool], operand: Operand, limit: u32) -> Opt
     // Each level costs something, so this ends after a few.
     for operand in operands {
         let rest = limit.checked_sub(total.0)?;
-        let (own, leaves) = cost(items, stored, operand, rest)?;
+        let (own, leaves) = cost(items, stored, operand, rest, product)?;
         total = (total.0 + own, total.1 + leaves);
     }
     (total.0 <= limit).then_some(total)

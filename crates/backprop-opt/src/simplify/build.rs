@@ -60,6 +60,8 @@ pub(super) struct Build<'a> {
     /// Which old node each node was made for, or merged with.
     pub origins: Vec<(NodeId, NodeId)>,
     pub applied: BTreeMap<&'static str, usize>,
+    /// How often a call was another one that was there.
+    pub n_merged: usize,
     /// Every rewrite, where somebody wants to see them.
     pub trace: Option<Vec<Rewrite>>,
     old: NodeId,
@@ -84,6 +86,7 @@ impl<'a> Build<'a> {
             may_fault: Vec::new(),
             origins: Vec::new(),
             applied: BTreeMap::new(),
+            n_merged: 0,
             trace: None,
             old: 0,
             place: Place { line, module: 0 },
@@ -159,6 +162,7 @@ impl<'a> Build<'a> {
         let known = key.and_then(|key| self.known.get(key, &self.records, pending.op(), pending.inputs()));
         if let Some(known) = known.filter(|&known| !self.stands_apart(known)) {
             self.note(known);
+            self.n_merged += 1;
             return Some(self.records.node(known).outputs().collect());
         }
         let may_fault = op_may_fault(self, pending.op(), pending.inputs())

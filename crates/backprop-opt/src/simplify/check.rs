@@ -197,7 +197,7 @@ mod tests {
         let own = g.input("x", "f64[B]");
         let (y, given) = (y(own.tanh()), [(own.id(), Array::vector(x))]);
         let all = Options { stability: super::super::Stability::Improved, ..Options::FAST };
-        let rules = Rules::new(&[WRONG, rows::MAIN[1]], all);
+        let rules = Rules::new(&[WRONG, rows::MAIN[2]], all);
         let replayed = replay(&g.records(), &[y.id()], &rules, &given).expect("no fault");
         replayed.broken.map(|broken| broken.row)
     }

@@ -105,8 +105,9 @@ impl Sweeper<'_> {
                 }
             }
         }
-        let Build { records, origins, applied, trace, .. } = build;
-        for (name, count) in applied {
+        let Build { records, origins, applied, n_merged, trace, .. } = build;
+        let merged = ("equal calls", n_merged);
+        for (name, count) in applied.into_iter().chain([merged].into_iter().filter(|own| own.1 > 0)) {
             *self.applied.entry(name).or_default() += count;
         }
         let [roots, kept] =

@@ -191,6 +191,43 @@ fn a_pass_works_before_and_after_sizes_are_known() {
 }
 
 #[test]
+fn a_training_step_is_what_one_would_write() {
+    let g = Graph::new();
+    let (x, t) = (g.input("x", "f32[B, 5]"), g.input("t", "i64[B]"));
+    let (w, b) = (g.input("w", "f32[3, 5]"), g.input("b", "f32[3]"));
+    let loss = (x.matmul(w.t()) + b).cross_entropy(t);
+    let [dw, db] = backprop_ad::grad(loss, [w, b]);
+    let roots = [loss, w - dw * 0.1, b - db * 0.1].map(|root| root.id());
+    let bound =
+        bind(&records(&g), &roots, &BTreeMap::from([("B".to_string(), 7usize)])).expect("B has a size");
+    let spelt = decompose(&bound, &roots).expect("well-typed");
+    let step = simplify(&spelt.records, &spelt.roots, Options::FAST).expect("well-typed").records;
+    // Forward and dW, without a transpose; one exponential; W − η·dW in one operation.
+    let counts = ["contract", "transpose", "exp", "log", "fma", "one_hot"].map(|name| count(&step, name));
+    assert_eq!(counts, [2, 0, 1, 1, 3, 0]);
+}
+
+#[test]
+fn a_sum_of_nothing_is_not_nothing_times_a_number() {
+    let g = Graph::new();
+    let x = g.input("x", "f64[]");
+    let empty = x.broadcast_to([0usize, 3]).sum(());
+    let named = x.broadcast_to([backprop_core::Dim::named("B")]).sum(());
+    let counted = g.input("i", "i32[]").broadcast_to([backprop_core::Dim::named("B")]).sum(());
+    g.input("b", "f64[B]");
+    let roots = [empty, named, counted].map(|root| root.id());
+    let simplified = simplify(&records(&g), &roots, Options::FAST).expect("well-typed");
+    assert_eq!((count(&simplified.records, "sum"), count(&simplified.records, "mul")), (2, 1));
+    let given: Vec<(ValueId, Array)> = (0..3)
+        .map(|at| simplified.records.nodes().iter().filter(|n| matches!(n.op, Op::Input(_))).nth(at))
+        .map(|node| node.expect("three inputs").first)
+        .zip([Array::scalar(f64::INFINITY), Array::scalar(7i32), Array::vector(Vec::<f64>::new())])
+        .collect();
+    let values = interpret(&simplified.records, &given, &simplified.roots).expect("no fault");
+    assert!(values.iter().all(|value| value.item() == Ok(0.0)), "{values:?}");
+}
+
+#[test]
 fn an_ill_root_is_an_error() {
     let g = Graph::new();
     let (x, y) = (g.input("x", "f32[3]"), g.input("y", "f32[2]"));

@@ -7,11 +7,13 @@ use backprop_opt::simplify::{Options, Stability, check, decompose, simplify};
 
 use crate::common::{distance, plain_inputs, same, special_inputs};
 
+type Function = dyn Fn(&Graph, &[Tensor]) -> Vec<Tensor>;
+
 /// A function of tensors at a point.
 struct Case {
     name: String,
     inputs: Vec<Array>,
-    f: Box<dyn Fn(&Graph, &[Tensor]) -> Vec<Tensor>>,
+    f: Box<Function>,
 }
 
 /// What a case computes, its gradients for some cotangents, and theirs.

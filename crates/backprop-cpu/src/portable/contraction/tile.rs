@@ -43,10 +43,13 @@ pub(super) struct Panel {
     pub to: *mut u8,
 }
 
+/// Computes a tile: see its body.
+pub(super) type RunTile = unsafe fn(&Tile);
+
 /// The tile functions of a type, for each number of rows, and what fits them.
 pub(super) struct Tiles {
     /// Rows of a tile and its function, most rows first.
-    pub by_rows: Vec<(usize, unsafe fn(&Tile))>,
+    pub by_rows: Vec<(usize, RunTile)>,
     /// Columns of a tile.
     pub columns: usize,
     /// Packs a panel.
@@ -58,7 +61,7 @@ impl Tiles {
     pub fn new(dtype: DType, isa: Isa, n: usize) -> Tiles {
         macro_rules! tiles {
             ($T:ident, $n:literal of $width:literal: $($rows:literal)*) => {(
-                vec![$(($rows, for_isa::<Sums<$T, $rows, $width, $n>>(isa) as unsafe fn(&Tile))),*],
+                vec![$(($rows, for_isa::<Sums<$T, $rows, $width, $n>>(isa) as RunTile)),*],
                 $n * $width,
             )};
         }
@@ -87,7 +90,7 @@ impl Tiles {
     }
 
     /// The tile for `rows` rows: the smallest that has them.
-    pub fn of(&self, rows: usize) -> (usize, unsafe fn(&Tile)) {
+    pub fn of(&self, rows: usize) -> (usize, RunTile) {
         let fits = self.by_rows.iter().rev().find(|(n, _)| *n >= rows);
         *fits.unwrap_or(&self.by_rows[0])
     }

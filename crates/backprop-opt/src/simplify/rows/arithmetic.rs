@@ -350,7 +350,7 @@ pub(crate) const ARITHMETIC: &[Row] = &[
             let (outer, p) = either(x, |x| float(b, x).is_some())?;
             let (inner, x) = either(&product(b, p)?, |x| float(b, x).is_some())?;
             let (ty, c) = (b.ty(x), float(b, outer)? * float(b, inner)?);
-            // c below 1 in one, above in the other: the product of both might be in range where x·c is not.
+            // A constant out of range would lose what x·c still holds.
             let is_safe = [float(b, outer)?, float(b, inner)?, c].iter().all(|&c| is_normal(c, ty.dtype));
             if !is_safe {
                 return None;

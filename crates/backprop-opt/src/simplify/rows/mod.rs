@@ -10,6 +10,7 @@ mod movement;
 mod part;
 mod reduction;
 mod sink;
+mod softmax;
 mod stabilise;
 
 pub(super) use decomposed::DECOMPOSED;
@@ -19,6 +20,7 @@ use super::row::Row;
 /// The rows of `simplify`.
 pub(super) const MAIN: &[&[Row]] = &[
     stabilise::STABILISE,
+    softmax::SOFTMAX,
     arithmetic::ARITHMETIC,
     logic::LOGIC,
     movement::MOVEMENT,

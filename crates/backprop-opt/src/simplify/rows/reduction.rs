@@ -1,11 +1,11 @@
 //! Sum, max, any over axes.
 
 use backprop_core::ops::{
-    Any, Axes, Binary, Broadcast, Contract, DimValue, Literal, Max, Reshape, Sum, Transpose,
+    Any, Axes, Binary, Broadcast, Contract, DimValue, Literal, Max, Reshape, Sum, Transpose, Unary,
 };
 use backprop_core::{Dim, Op, Shape, Type, ValueId};
 
-use super::arithmetic::product;
+use super::arithmetic::{negated, product};
 use super::movement::is_identity;
 use crate::simplify::build::Build;
 use crate::simplify::row::{Apply, Kind, Licence, Row};
@@ -83,12 +83,14 @@ fn repeated(b: &mut Build, op: &Op, x: ValueId) -> Option<Repeated> {
     Some(Repeated { source, axes, rest, shape: broadcast.shape })
 }
 
-/// The number of elements along these axes, as a value of this type.
+/// The number of elements along these axes, as a value of this type. Of floats only where it is known not to be
+/// 0: the sum of nothing is 0, and 0·∞ is not.
 fn count(b: &mut Build, shape: Shape, axes: &[usize], ty: Type) -> Option<ValueId> {
     let n = axes.iter().fold(Dim::Size(1), |n, &axis| n * shape[axis]);
     match n {
-        Dim::Size(n) if ty.dtype.is_float() => b.full(ty, n as f64),
+        Dim::Size(n) if ty.dtype.is_float() => (n > 0).then(|| b.full(ty, n as f64))?,
         Dim::Size(n) => b.full(ty, i64::try_from(n).ok()?),
+        Dim::Poly(_) if ty.dtype.is_float() => None,
         Dim::Poly(_) => {
             let n = b.emit(DimValue { dim: n }, &[])?;
             let n = b.emit(backprop_core::ops::Cast { dtype: ty.dtype }, &[n])?;
@@ -254,7 +256,7 @@ pub(crate) const REDUCTION: &[Row] = &[
     },
     Row {
         name: "sum of a repetition",
-        equation: "Σ over axes of a broadcast that only repeat = n·Σ of its source; two roundings for n",
+        equation: "Σ over axes of a broadcast that only repeat = n·Σ of its source where n > 0; two roundings more",
         licence: Licence::Reassociate,
         before: "x = input : f32[3]; r = broadcast(x) {shape: [5, 3]}; y = sum(r) {axes: [0]}; return y",
         after: "x = input : f32[3]; %1 = full {value: 5.0} : f32[3]; y = mul(x, %1); return y",
@@ -304,6 +306,19 @@ pub(crate) const REDUCTION: &[Row] = &[
             let kept = others(transpose.perm.len(), axes).into_iter().map(|axis| transpose.perm.get(axis));
             let perm = Axes::new(&among(kept, &from));
             if is_identity(perm) { Some(y) } else { b.emit(Transpose { perm }, &[y]) }
+        }),
+    },
+    Row {
+        name: "sum of negatives",
+        equation: "Σ −x = −Σ x, where a sum of 0 may change its sign",
+        licence: Licence::Reassociate,
+        before: "x = input : f32[2, 3]; m = neg(x); y = sum(m) {axes: [1]}; return y",
+        after: "x = input : f32[2, 3]; %1 = sum(x) {axes: [1]}; y = neg(%1); return y",
+        at: REDUCE,
+        apply: Apply::One(|b, op, x| {
+            let (Op::Sum(_), Some(positive)) = (op, negated(b, x[0])) else { return None };
+            let sum = b.emit(op.clone(), &[positive])?;
+            b.emit(Unary::Neg, &[sum])
         }),
     },
     Row {

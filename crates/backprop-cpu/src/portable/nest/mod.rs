@@ -1,25 +1,25 @@
 //! Nests: the loops around tapes.
 
+mod split;
+
 use std::ops::Range;
 
-use backprop_opt::loops::{Access, Fold, Nest, Outcome, Place, Program, Stage};
+use backprop_opt::loops::{Nest, Outcome, Place, Program, Stage};
 use smallvec::SmallVec;
 
 use super::block::{Block, Run};
 use super::fold::Folding;
-use super::loops::{along, covers, n_split_rows, reads, settled};
+use super::loops::{along, settled};
 use super::place::{Along, Frame, Layout};
-use super::tape::{Builder, Met, Tape, is_of_rows};
+use super::tape::{Builder, Met, Tape};
 use crate::isa::Isa;
 use crate::kernel::Kernel;
+use split::{Split, Start, starts};
 
 /// The elements in a block, where there is room near the core.
 const WIDTH: usize = 256;
 /// The bytes that the blocks of a stage should take at most.
 const NEAR: usize = 64 << 10;
-/// The instructions times elements that make a unit worth sharing out.
-const UNIT: usize = 1 << 16;
-
 /// A nest, made ready.
 pub(super) struct NestKernel {
     /// The sizes of the row loops that run one by one.
@@ -36,44 +36,11 @@ pub(super) struct NestKernel {
     scratch: usize,
 }
 
-/// How the work is cut into units.
-struct Split {
-    /// The first row loops, as many iterations together as this...
-    n_rows: usize,
-    iterations: usize,
-    /// ... of which a unit has so many.
-    group: usize,
-    /// The elements of the blocks' loop, those of a unit, and the number of units that share them.
-    extent: usize,
-    part: usize,
-    n_parts: usize,
-}
-
 struct Ready {
     columns: SmallVec<[usize; 4]>,
     /// The last loop, along columns.
     lane: usize,
     tape: Tape,
-}
-
-struct Start {
-    buffer: u32,
-    len: usize,
-    size: usize,
-    run: Run,
-    /// Where units share the work, an iteration's own part.
-    own: Option<Own>,
-}
-
-/// The elements of an accumulator that belong to an iteration of the loops that units share.
-struct Own {
-    offset: isize,
-    /// Strides of the loops that are shared out.
-    split: SmallVec<[isize; 4]>,
-    /// The other loops, sizes and strides, but for the blocks'.
-    loops: SmallVec<[(usize, isize); 6]>,
-    /// The stride of the blocks' loop.
-    lane: isize,
 }
 
 struct LocalStart {
@@ -289,101 +256,6 @@ impl Kernel for NestKernel {
         }
         Outcome { is_faulty: met.is_faulty, is_not_finite: met.is_not_finite }
     }
-}
-
-impl Split {
-    fn new(
-        program: &Program,
-        nest: &Nest,
-        along: Along,
-        rows: &[usize],
-        lane_rows: usize,
-        widths: &[usize],
-    ) -> Split {
-        let work = |stage: &Stage| stage.columns.iter().product::<usize>() * (1 + stage.code.instrs.len());
-        let of_row: usize = nest.stages.iter().map(work).sum();
-        let total = nest.rows.iter().product::<usize>().saturating_mul(of_row);
-        let extent = match along {
-            Along::Rows => lane_rows,
-            Along::Columns => nest.stages.first().map_or(1, lane),
-        };
-        let whole = Split { n_rows: 0, iterations: 1, group: 1, extent, part: extent, n_parts: 1 };
-        if total < 2 * UNIT {
-            return whole;
-        }
-        let n_split = n_split_rows(program, nest);
-        let n_rows = n_split.min(rows.len());
-        let iterations: usize = rows[..n_rows].iter().product();
-        let of_iteration = (total / iterations.max(1)).max(1);
-        let group = UNIT.div_ceil(of_iteration).max(1);
-        let can_part = match along {
-            Along::Rows => n_split == nest.rows.len(),
-            Along::Columns => parts_columns(program, nest),
-        };
-        let width = widths.iter().copied().max().unwrap_or(1);
-        let of_block = (of_iteration / extent.max(1)).max(1) * width;
-        let part = UNIT.div_ceil(of_block).max(1) * width;
-        match can_part && part < extent {
-            true => Split { n_rows, iterations, group: 1, extent, part, n_parts: extent.div_ceil(part) },
-            false if iterations > group => Split { n_rows, iterations, group, ..whole },
-            false => whole,
-        }
-    }
-
-    /// Whether there is more than one unit.
-    fn is_shared(&self) -> bool {
-        self.n_units() > 1
-    }
-
-    fn n_units(&self) -> usize {
-        (self.iterations.div_ceil(self.group) * self.n_parts).max(1)
-    }
-}
-
-/// Whether the columns of a nest do not meet, each with its own part of every accumulator.
-fn parts_columns(program: &Program, nest: &Nest) -> bool {
-    let [stage] = &nest.stages[..] else { return false };
-    let lane = |access: &Access| access.columns.last().copied().unwrap_or(0);
-    let alone = |place: Place| stage.reduces.iter().filter(|reduce| reduce.into.place == place).count() == 1;
-    nest.locals.is_empty()
-        && nest.accumulators.len() == stage.reduces.len()
-        && stage.reduces.iter().all(|reduce| {
-            let Place::Buffer(id) = reduce.into.place else { return false };
-            !is_of_rows(reduce)
-                && lane(&reduce.into) != 0
-                && alone(reduce.into.place)
-                && reads(nest, reduce.into.place).next().is_none()
-                && covers(&reduce.into, nest, stage, program.buffer(id).len)
-        })
-}
-
-fn starts(program: &Program, nest: &Nest, split: &Split, along: Along, isa: Isa) -> Vec<Start> {
-    let own = |place: Place| {
-        let found = nest
-            .stages
-            .iter()
-            .find_map(|stage| Some((stage, stage.reduces.iter().find(|reduce| reduce.into.place == place)?)));
-        let (stage, reduce) = found.expect("work is shared where each accumulator has its reduction");
-        let Access { offset, rows, columns, .. } = &reduce.into;
-        let mut row_loops: Vec<_> = nest.rows.iter().copied().zip(rows.iter().copied()).collect();
-        let mut column_loops: Vec<_> = stage.columns.iter().copied().zip(columns.iter().copied()).collect();
-        let lane = if along == Along::Rows { row_loops.pop() } else { column_loops.pop() };
-        let mut lane = lane.unwrap_or((1, 0));
-        let mut loops: SmallVec<[_; 6]> = row_loops.drain(split.n_rows..).chain(column_loops).collect();
-        if along == Along::Columns && split.n_parts == 1 {
-            // A line is not shared out, and stages may differ in its length.
-            loops.push(std::mem::replace(&mut lane, (1, 0)));
-        }
-        loops.retain(|&mut (_, stride)| stride != 0);
-        Own { offset: *offset, split: rows[..split.n_rows].into(), loops, lane: lane.1 }
-    };
-    let of = |&(place, fold): &(Place, Fold)| {
-        let Place::Buffer(buffer) = place else { return None };
-        let (dtype, len) = (program.buffer(buffer).dtype, program.buffer(buffer).len);
-        let run = Folding::new(fold, dtype, isa).start;
-        Some(Start { buffer, len, size: dtype.size(), run, own: split.is_shared().then(|| own(place)) })
-    };
-    nest.accumulators.iter().filter_map(of).collect()
 }
 
 /// The size of the last column loop; 1 without any.

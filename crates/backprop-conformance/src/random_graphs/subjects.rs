@@ -1,0 +1,215 @@
+//! What is held to the reference: every way of running a graph.
+
+use std::collections::HashMap;
+
+use backprop_core::{Array, Error, ValueId, interpret, replay};
+use backprop_opt::simplify::{Options, Rounding, simplify};
+use backprop_run::{CompileOptions, Executable, Tape};
+
+use super::case::Case;
+use super::ulps::Promise;
+
+/// A way of running a graph.
+pub trait Subject {
+    /// What to call it.
+    fn name(&self) -> &'static str;
+
+    /// What it promises of its ops.
+    fn promise(&self) -> Promise;
+
+    /// The graph that it runs instead, where it may round differently than as it was written: then its
+    /// results are held to the bounds of that graph, and that graph to what it was made from.
+    ///
+    /// # Errors
+    /// A fault, which no graph here has.
+    fn rewritten(&self, case: &Case) -> Result<Option<Case>, Error> {
+        let _ = case;
+        Ok(None)
+    }
+
+    /// Who, among those that run before it, must compute the same bits.
+    fn twin(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The outputs of each run.
+    ///
+    /// # Errors
+    /// A fault, which no graph here has.
+    fn run(&self, case: &Case) -> Result<Vec<Vec<Array>>, Error>;
+}
+
+/// The reference interpreter.
+pub struct Interpreter;
+
+impl Subject for Interpreter {
+    fn name(&self) -> &'static str {
+        "interpreter"
+    }
+
+    fn promise(&self) -> Promise {
+        Promise::System
+    }
+
+    fn run(&self, case: &Case) -> Result<Vec<Vec<Array>>, Error> {
+        case.runs.iter().map(|inputs| interpret(&case.records, inputs, &case.outputs)).collect()
+    }
+}
+
+/// Every op called again on a tape.
+pub struct Replayed;
+
+impl Subject for Replayed {
+    fn name(&self) -> &'static str {
+        "tape"
+    }
+
+    fn promise(&self) -> Promise {
+        Promise::System
+    }
+
+    fn run(&self, case: &Case) -> Result<Vec<Vec<Array>>, Error> {
+        let run = |inputs: &Vec<_>| {
+            let tape = Tape::new();
+            let given: HashMap<_, _> = inputs
+                .iter()
+                .map(|(value, array): &(ValueId, Array)| (*value, tape.value(array.clone())))
+                .collect();
+            let all = replay(&case.records, &case.outputs, &given, tape.id());
+            case.outputs.iter().map(|output| all[output].value()).collect()
+        };
+        case.runs.iter().map(run).collect()
+    }
+}
+
+/// The executable of a case.
+fn executable(case: &Case) -> Result<Executable, Error> {
+    let inputs = case.runs[0].iter().map(|(value, _)| *value).collect();
+    Executable::new(case.records.clone(), inputs, case.outputs.clone())
+}
+
+fn arrays(inputs: &[(ValueId, Array)]) -> Vec<Array> {
+    inputs.iter().map(|(_, array)| array.clone()).collect()
+}
+
+/// One executable for all runs, node by node.
+pub struct Walked;
+
+impl Subject for Walked {
+    fn name(&self) -> &'static str {
+        "walk"
+    }
+
+    fn promise(&self) -> Promise {
+        Promise::System
+    }
+
+    fn twin(&self) -> Option<&'static str> {
+        Some(Replayed.name())
+    }
+
+    fn run(&self, case: &Case) -> Result<Vec<Vec<Array>>, Error> {
+        let executable = executable(case)?;
+        case.runs.iter().map(|inputs| executable.walk(&arrays(inputs))).collect()
+    }
+}
+
+/// Simplified, then interpreted.
+pub struct Simplified(pub Options);
+
+impl Simplified {
+    fn case(&self, case: &Case) -> Result<Case, Error> {
+        let simplified = simplify(&case.records, &case.outputs, self.0)?;
+        let moved = |&(input, ref array): &(ValueId, Array)| Some((simplified.value(input)?, array.clone()));
+        Ok(Case {
+            outputs: simplified.roots.clone(),
+            runs: case.runs.iter().map(|inputs| inputs.iter().filter_map(moved).collect()).collect(),
+            records: simplified.records.clone(),
+            ..*case
+        })
+    }
+}
+
+impl Subject for Simplified {
+    fn name(&self) -> &'static str {
+        match self.0.rounding {
+            Rounding::Kept => "simplified, exact",
+            Rounding::Bounded => "simplified",
+        }
+    }
+
+    fn twin(&self) -> Option<&'static str> {
+        (self.0.rounding == Rounding::Kept).then_some(Interpreter.name())
+    }
+
+    fn promise(&self) -> Promise {
+        Promise::System
+    }
+
+    fn rewritten(&self, case: &Case) -> Result<Option<Case>, Error> {
+        match self.0.rounding {
+            Rounding::Kept => Ok(None),
+            Rounding::Bounded => self.case(case).map(Some),
+        }
+    }
+
+    fn run(&self, case: &Case) -> Result<Vec<Vec<Array>>, Error> {
+        Interpreter.run(&self.case(case)?)
+    }
+}
+
+/// One executable for all runs, compiled.
+pub struct Executed {
+    /// What to call it.
+    pub name: &'static str,
+    /// How it runs.
+    pub options: CompileOptions,
+    /// Who computes the same bits: fewer threads, or another engine under the same rewrites.
+    pub twin: Option<&'static str>,
+}
+
+impl Subject for Executed {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn promise(&self) -> Promise {
+        Promise::Compiled
+    }
+
+    fn twin(&self) -> Option<&'static str> {
+        self.twin
+    }
+
+    fn rewritten(&self, case: &Case) -> Result<Option<Case>, Error> {
+        Simplified(self.options.rewrites).rewritten(case)
+    }
+
+    fn run(&self, case: &Case) -> Result<Vec<Vec<Array>>, Error> {
+        let executable = executable(case)?.with_options(self.options.clone());
+        case.runs.iter().map(|inputs| executable.run(&arrays(inputs))).collect()
+    }
+}
+
+/// Every one that walks a graph op by op.
+pub fn walking() -> Vec<Box<dyn Subject>> {
+    vec![
+        Box::new(Interpreter),
+        Box::new(Replayed),
+        Box::new(Walked),
+        Box::new(Simplified(Options::EXACT)),
+        Box::new(Simplified(Options::FAST)),
+    ]
+}
+
+/// Every one. A new engine is a row here; under `Options::EXACT` its twin is the portable one.
+pub fn all() -> Vec<Box<dyn Subject>> {
+    let fast = CompileOptions::default();
+    let exact = CompileOptions { rewrites: Options::EXACT, ..fast.clone() };
+    let threads = CompileOptions { threads: 3, ..fast.clone() };
+    let mut subjects = walking();
+    subjects.push(Box::new(Executed { name: "portable, exact", options: exact, twin: None }));
+    subjects.push(Box::new(Executed { name: "portable", options: fast, twin: None }));
+    subjects.push(Box::new(Executed { name: "portable, threads", options: threads, twin: Some("portable") }));
+    subjects
+}
