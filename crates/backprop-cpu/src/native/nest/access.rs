@@ -320,25 +320,25 @@ impl Body<'_> {
         }
     }
 
-    /// Remembers whether a number is not finite: 0·x is NaN then, and stays it.
+    /// Remembers whether a number is not finite: 0·x is NaN then, and what is or-ed to a NaN is one. (A sum would
+    /// do it in one instruction, but waits for the one before.)
     pub(super) fn watch(&mut self, from: Register, kind: Kind) {
         let is_double = usize::from(kind == Kind::Double);
         let gathered = self.not_finite[is_double].expect("a stage that watches has a register for it");
         let width = self.width(kind);
         let zero = Operand::Mem(self.broadcast_constant(kind, 0));
-        let form = of_kind(forms::MADD.by_231, kind);
-        let [to, from] = [gathered, from].map(|register| self.reg(register, kind));
-        if self.bytes_in_use(kind) == width {
-            return self.put_form(form, width, &[to, from, zero], Masking::All);
+        let is_whole = self.bytes_in_use(kind) == width;
+        let product = self.take(false);
+        let [to, from, product] = [gathered, from, product].map(|register| self.reg(register, kind));
+        let masking = match self.isa() {
+            Isa::Avx512 if !is_whole => Masking::Zero(self.tail()),
+            _ => Masking::All,
+        };
+        self.put_form(of_kind(forms::MUL, kind), width, &[product, from, zero], masking);
+        if !is_whole && self.isa() == Isa::Avx2 {
+            let mask = Operand::Mem(self.lane_mask(kind, self.at.n));
+            self.put_form(forms::AND[0], width, &[product, product, mask], Masking::All);
         }
-        if self.isa() == Isa::Avx512 {
-            let masking = Masking::Merge(self.tail());
-            return self.put_form(form, width, &[to, from, zero], masking);
-        }
-        let mask = Operand::Mem(self.lane_mask(kind, self.at.n));
-        let kept = self.take(false);
-        let kept = self.reg(kept, kind);
-        self.put_form(forms::AND[0], width, &[kept, from, mask], Masking::All);
-        self.put_form(form, width, &[to, kept, zero], Masking::All);
+        self.put_form(forms::OR[0], width, &[to, to, product], Masking::All);
     }
 }
