@@ -75,7 +75,8 @@ pub fn nest(program: &Program, nest: &Nest, isa: Isa) -> Option<Box<dyn Kernel>>
 
 /// Machine code for a contraction of floats, made for its sizes and strides.
 ///
-/// `None` where there is none for its stage, or no code pages.
+/// `None` for: integers; a stage that counts (`Instr::Count`), that [`nest`] has no code for, or with more than 11
+/// accesses; neighbours more than 2³¹ bytes apart; no code pages.
 pub fn contraction(program: &Program, contraction: &Contraction, isa: Isa) -> Option<Box<dyn Kernel>> {
     #[cfg(target_arch = "x86_64")]
     return contraction::contraction(program, contraction, isa);
