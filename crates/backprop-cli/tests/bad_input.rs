@@ -206,7 +206,7 @@ fn graph_texts() {
     folder.write(
         "bad.graph",
         "graph {\n  b = constant 1.0\n  h, a = scan(b) {n_carry: 1, n_xs: 0, length: 1000000000000, \
-         body: body(k, h) {\n k = input : i64\n h = input : f64\n return h, h\n }}\n  return h\n}",
+         body: body(k, h) {\n k = input : i64\n h = input : f64\n return h, h\n }}\n  return h, a\n}",
     );
     let large = &["scan: a result of type f64[1000000000000] does not fit into memory", "bad.graph:3"];
     check(&folder, "eval bad.graph", 1, large);

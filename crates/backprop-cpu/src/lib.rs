@@ -90,8 +90,11 @@ pub fn eval_one(op: &Op, inputs: &[&Array], outputs: &[Type]) -> Result<Option<A
 const LARGE: usize = 1 << 22;
 
 /// Refuses a result that there is no memory for, instead of ending the process.
+///
+/// # Errors
+/// There is none, or a size is only a name.
 #[cold]
-fn want_memory(ty: Type, n_elements: Option<usize>) -> Result<(), Ill> {
+pub fn want_memory(ty: Type, n_elements: Option<usize>) -> Result<(), Ill> {
     if ty.shape.sizes().is_none() {
         return Err(Ill::new(format!(
             "{ty} has a size that is only a name: where numbers are computed, every size is a number"

@@ -69,6 +69,8 @@ pub(super) struct Build<'a> {
     part: Part,
     /// The name that the old node's result has.
     name: Option<Arc<str>>,
+    /// Of the old node's operands, those that nothing else reads: a bit for each slot.
+    own_operands: u64,
     fuel: u32,
     depth: u32,
     /// The widest licence of the rewrites within the one that is being done.
@@ -92,16 +94,30 @@ impl<'a> Build<'a> {
             place: Place { line, module: 0 },
             part: Part::Forward,
             name: None,
+            own_operands: 0,
             fuel: 0,
             depth: 0,
             licence: Licence::Exact,
         }
     }
 
-    /// From here on, calls are made for this old node.
-    pub fn begin(&mut self, id: NodeId, node: &Node, name: Option<Arc<str>>) {
+    /// From here on, calls are made for this old node. `is_own` says of a value whether one operand alone reads it.
+    pub fn begin(
+        &mut self,
+        id: NodeId,
+        node: &Node,
+        name: Option<Arc<str>>,
+        is_own: impl Fn(ValueId) -> bool,
+    ) {
+        let slots = node.inputs.iter().take(64).enumerate();
+        self.own_operands = slots.fold(0, |bits, (slot, &x)| bits | u64::from(is_own(x)) << slot);
         (self.old, self.place, self.part, self.name) = (id, node.place, node.part, name);
         (self.fuel, self.depth) = (FUEL, 0);
+    }
+
+    /// Whether nothing but the old node reads its operand `slot`.
+    pub fn is_own_operand(&self, slot: usize) -> bool {
+        self.own_operands >> slot & 1 == 1
     }
 
     /// Calls `op`; its only result. `None` where the call would be ill.

@@ -72,9 +72,10 @@ impl Sweeper<'_> {
         let mut build = Build::new(records.within(), self.rules, n_needed);
         build.trace = is_traced.then(Vec::new);
         let mut values = vec![GONE; records.n_values()];
+        let readers = readers(records, &needed, roots);
         for (id, node) in (0..).zip(records.nodes()).filter(|(id, _)| needed[*id as usize]) {
             let name = if node.n_outputs == 1 { records.name(node.first).cloned() } else { None };
-            build.begin(id, node, name);
+            build.begin(id, node, name, |value| readers[value as usize] == 1);
             let input = |slot: usize| values[node.inputs[slot] as usize];
             match (&node.op, narrowed.get(&id)) {
                 (Op::Input(_), _) => values[node.first as usize] = build.copy(node.op.clone()),
@@ -145,6 +146,17 @@ impl Sweeper<'_> {
         self.bodies.insert(body.clone(), simplified.clone());
         simplified
     }
+}
+
+/// For each value, how many operands and roots it is, up to 2.
+fn readers(records: &Records, needed: &[bool], roots: &[ValueId]) -> Vec<u8> {
+    let mut readers = vec![0u8; records.n_values()];
+    let nodes = records.nodes().iter().zip(needed).filter(|(_, needed)| **needed);
+    for &value in nodes.flat_map(|(node, _)| &node.inputs).chain(roots) {
+        let n = &mut readers[value as usize];
+        *n = (*n + 1).min(2);
+    }
+    readers
 }
 
 const WELL_TYPED: &str = "operands keep their types, so a call stays well-typed";

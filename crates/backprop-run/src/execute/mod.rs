@@ -248,7 +248,7 @@ impl Executable {
     /// As [`Executable::run`].
     pub fn run_watching(&self, inputs: &[Array], outputs: &mut Vec<Array>) -> Result<bool, Error> {
         let specialised = self.specialise(inputs)?;
-        specialised.fit_outputs(outputs)?;
+        specialised.fit_outputs(outputs).map_err(|error| self.too_large(inputs).unwrap_or(error))?;
         let outcome = self.run_on(&specialised, inputs, outputs)?;
         Ok(!outcome.is_not_finite)
     }
@@ -313,6 +313,15 @@ impl Executable {
         Ok(Sized::new(&self.records, self.walk.steps(&bound), &self.inputs, inputs, &self.outputs))
     }
 
+    /// The first value that there is no memory for, as a fault of the op that computes it.
+    fn too_large(&self, inputs: &[Array]) -> Option<Error> {
+        let bound = self.walk.bind(&self.records, &self.inputs, inputs).ok()?;
+        self.walk.steps(&bound).find_map(|(id, bound)| {
+            let large = |ty: &Type| backprop_cpu::want_memory(*ty, ty.shape.n_elements()).err();
+            bound.outputs.iter().find_map(large).map(|ill| self.records.faulted(id, ill))
+        })
+    }
+
     /// What is compiled for the sizes of these inputs.
     fn specialise(&self, inputs: &[Array]) -> Result<Arc<Specialised>, Error> {
         // Nothing is compiled under the lock: a rule may be a user's.
@@ -323,7 +332,8 @@ impl Executable {
             return Ok(known[known.len() - 1].clone());
         }
         drop(known);
-        let new = Arc::new(Specialised::new(self.sized(inputs)?, inputs, &self.watched, &self.options)?);
+        let new = Specialised::new(self.sized(inputs)?, inputs, &self.watched, &self.options);
+        let new = Arc::new(new.map_err(|error| self.too_large(inputs).unwrap_or(error))?);
         let mut kept = kept();
         if kept.len() == MAX_SPECIALISED {
             kept.remove(0);

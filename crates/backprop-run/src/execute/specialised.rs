@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use backprop_core::{Array, Error, Fault, Type};
 use backprop_cpu::engine::{Arena, Choice, Compiled};
 use backprop_cpu::isa::Isa;
-use backprop_opt::loops::{Outcome, Program};
+use backprop_opt::loops::Outcome;
 use backprop_opt::lower;
 
 use super::passes::lowered;
@@ -59,11 +59,6 @@ impl Specialised {
     pub fn is_for(&self, inputs: &[Array]) -> bool {
         self.inputs.len() == inputs.len()
             && self.inputs.iter().zip(inputs).all(|(&ty, array)| ty == type_of(array))
-    }
-
-    /// The loops.
-    pub fn program(&self) -> &Program {
-        self.compiled.program()
     }
 
     /// Replaces what is not of its output's type by zeros that are.

@@ -149,11 +149,7 @@ impl Walk {
             Op::Binary(op) => pointwise::binary(*op, x[0], x[1], promise)?,
             Op::Compare(op) => pointwise::compare(*op, x[0], x[1]),
             Op::Logic(op) => pointwise::logic(*op, x),
-            // The bound of a product and a sum, each rounded, holds for what rounds once.
-            Op::Fma(_) => {
-                let product = pointwise::binary(Binary::Mul, x[0], x[1], promise)?;
-                pointwise::binary(Binary::Add, &product, x[2], promise)?
-            }
+            Op::Fma(_) => pointwise::fma(x[0], x[1], x[2]),
             Op::Select(_) => pointwise::select(x[0], x[1], x[2]),
             Op::Cast(op) => pointwise::cast(*op, x[0]),
             Op::StopGradient(_) | Op::Identity(_) => x[0].clone(),

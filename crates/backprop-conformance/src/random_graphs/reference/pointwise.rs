@@ -178,6 +178,24 @@ pub fn product(a: Real, b: Real, format: Format) -> Real {
     format.exact_or(y, product_spread(a, b), ROUNDED)
 }
 
+/// a·b + c, rounded once.
+pub fn fma(a: &Values, b: &Values, c: &Values) -> Values {
+    let format = Format::of(a.dtype);
+    let each = |((&a, &b), &c): ((&Real, &Real), &Real)| {
+        if is_unknown_product(a, b) || c.is_left_out() {
+            return Real::LEFT_OUT;
+        }
+        let y = a.x * b.x + c.x;
+        if !y.is_finite() {
+            // Whether a product that is too large for a double-double meets a sum is not known here.
+            return if a.x.is_finite() && b.x.is_finite() { Real::LEFT_OUT } else { Real::exact(y) };
+        }
+        format.exact_or(y, product_spread(a, b) + c.bound, ROUNDED)
+    };
+    let triples = a.as_reals().iter().zip(b.as_reals()).zip(c.as_reals());
+    Values::reals(a.ty(), triples.map(each).collect())
+}
+
 /// Whether a·b depends on rounding: a factor does, or ∞ meets a number that may be 0 or of either sign.
 pub fn is_unknown_product(a: Real, b: Real) -> bool {
     let may_be_zero = |x: Real| !x.is_exact() && x.x.hi.abs() <= x.bound;

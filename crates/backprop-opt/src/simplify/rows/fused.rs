@@ -7,9 +7,11 @@ use super::arithmetic::product;
 use crate::simplify::build::Build;
 use crate::simplify::row::{Apply, Kind, Licence, Row};
 
-/// The factors of a product of floats, the one first whose sign costs least to change: a constant, or what is
-/// repeated.
-fn factors(b: &Build, value: ValueId) -> Option<[ValueId; 2]> {
+/// The factors of operand `slot`, a product of floats that nothing else reads: were it read elsewhere as well, it
+/// would be computed twice, and rounded once: p − p would not be 0. The factor comes first whose sign costs least
+/// to change: a constant, or what is repeated.
+fn factors(b: &Build, x: &[ValueId], slot: usize) -> Option<[ValueId; 2]> {
+    let value = Some(x[slot]).filter(|_| b.is_own_operand(slot))?;
     let [p, q] = product(b, value).filter(|_| b.ty(value).dtype.is_float())?;
     let cost = |x: ValueId| match b.op(x) {
         Op::Full(_) => 0,
@@ -29,7 +31,7 @@ pub(crate) const FUSED: &[Row] = &[
         after: "a = input : f32[3]; b = input : f32[3]; c = input : f32[3]; y = fma(a, b, c); return y",
         at: &[Kind::Add],
         apply: Apply::One(|b, _, x| {
-            let (own, c) = match (factors(b, x[0]), factors(b, x[1])) {
+            let (own, c) = match (factors(b, x, 0), factors(b, x, 1)) {
                 (Some(own), _) => (own, x[1]),
                 (_, Some(own)) => (own, x[0]),
                 _ => return None,
@@ -47,7 +49,7 @@ pub(crate) const FUSED: &[Row] = &[
                 y = fma(%2, b, c); return y",
         at: &[Kind::Sub],
         apply: Apply::One(|b, _, x| {
-            let [p, q] = factors(b, x[1])?;
+            let [p, q] = factors(b, x, 1)?;
             let m = b.emit(Unary::Neg, &[p])?;
             b.emit(Fma, &[m, q, x[0]])
         }),
@@ -62,7 +64,7 @@ pub(crate) const FUSED: &[Row] = &[
                 y = fma(a, b, %3); return y",
         at: &[Kind::Sub],
         apply: Apply::One(|b, _, x| {
-            let [p, q] = factors(b, x[0])?;
+            let [p, q] = factors(b, x, 0)?;
             let m = b.emit(Unary::Neg, &[x[1]])?;
             b.emit(Fma, &[p, q, m])
         }),
