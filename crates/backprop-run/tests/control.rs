@@ -5,9 +5,9 @@ use backprop_core::ops::Rule;
 use backprop_core::{
     Array, Dim, Graph, Op, Tensor, Type, concat, cond, scan, scan_indexed, scan_n, scan_reverse,
 };
-use backprop_run::{Tape, run};
+use backprop_run::{Tape, compile, run};
 
-/// The results of `f` on a tape and through a graph, which must agree to the bit.
+/// The results of `f` on a tape and through a graph: walked, to the bit; compiled, within rounding.
 #[track_caller]
 fn both(inputs: &[Array], f: impl Fn(&[Tensor]) -> Vec<Tensor>) -> Vec<Array> {
     let tape = Tape::new();
@@ -22,11 +22,16 @@ fn both(inputs: &[Array], f: impl Fn(&[Tensor]) -> Vec<Tensor>) -> Vec<Array> {
         .map(|(array, name)| graph.input(name, Type::new(array.dtype(), array.sizes())))
         .collect();
     let y = f(&x);
-    let given: Vec<(&str, Array)> =
-        names.iter().zip(inputs).map(|(name, array)| (name.as_str(), array.clone())).collect();
-    let symbolic = run(&graph, &given, &y).unwrap();
-    for (a, b) in eager.iter().zip(&symbolic) {
+    let executable = compile(&graph, &x, &y).unwrap();
+    for (a, b) in eager.iter().zip(&executable.walk(inputs).unwrap()) {
         assert!(a.same_bits(b), "{a:?} on the tape, {b:?} through the graph");
+    }
+    for (a, b) in eager.iter().zip(&executable.run(inputs).unwrap()) {
+        assert_eq!((a.dtype(), a.sizes()), (b.dtype(), b.sizes()));
+        for (x, y) in a.to_f64s().into_iter().zip(b.to_f64s()) {
+            let is_close = x == y || x.is_nan() && y.is_nan() || (x - y).abs() <= 1e-12 * x.abs().max(1.0);
+            assert!(is_close, "{a:?} on the tape, {b:?} compiled");
+        }
     }
     reference_agrees(&tape);
     eager
