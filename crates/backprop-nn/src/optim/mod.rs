@@ -125,11 +125,11 @@ impl Optimizer {
                 }
             }
         }
-        let mut checked: Vec<Tensor> = parameters.iter().map(|&(_, gradient)| gradient).collect();
+        let gradients: Vec<Tensor> = parameters.iter().map(|&(_, gradient)| gradient).collect();
         let mut grad_norm = None;
-        if let Some(max_norm) = self.clip_norm
-            && let Some(norm) = norm_of(&checked)
-        {
+        let norm = self.clip_norm.and_then(|_| norm_of(&gradients));
+        let mut checked = if self.rule.keeps_not_finite() { Vec::new() } else { gradients };
+        if let (Some(max_norm), Some(norm)) = (self.clip_norm, norm) {
             // An infinite norm of finite gradients would make them vanish: it counts as not finite.
             checked.push(norm);
             grad_norm = Some(norm);

@@ -33,6 +33,12 @@ pub trait UpdateRule {
         in_range("lr", self.lr(), 0.0, f64::INFINITY)
     }
 
+    /// Whether an element of the gradient that is not finite always makes the new value or a slot so: then
+    /// looking at these is enough to refuse a step. A rule that takes the sign of a gradient, or clips it, does not.
+    fn keeps_not_finite(&self) -> bool {
+        false
+    }
+
     /// The new value of `x` with gradient `g`. `lr` is f64 \[\].
     fn update(&self, x: Tensor, g: Tensor, lr: Tensor, slots: &mut Slots) -> Tensor;
 }
@@ -130,6 +136,11 @@ impl UpdateRule for Sgd {
         self.lr
     }
 
+    // It is multiplied by numbers and added: nothing of it is lost.
+    fn keeps_not_finite(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> Result<(), String> {
         in_range("lr", self.lr, 0.0, f64::INFINITY)?;
         in_range("momentum", self.momentum, 0.0, f64::INFINITY)?;
@@ -213,6 +224,10 @@ impl UpdateRule for Adam {
         self.lr
     }
 
+    fn keeps_not_finite(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> Result<(), String> {
         in_range("lr", self.lr, 0.0, f64::INFINITY)?;
         in_range("eps", self.eps, 0.0, f64::INFINITY)?;
@@ -260,6 +275,10 @@ impl AdamW {
 impl UpdateRule for AdamW {
     fn lr(&self) -> f64 {
         self.adam.lr
+    }
+
+    fn keeps_not_finite(&self) -> bool {
+        true
     }
 
     fn check(&self) -> Result<(), String> {
