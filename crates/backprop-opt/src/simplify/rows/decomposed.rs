@@ -99,25 +99,17 @@ fn one_hot(b: &mut Build, indices: ValueId, depth: Dim, dtype: DType) -> Option<
     let own = b.ty(indices);
     let dims: Vec<Dim> = own.shape.iter().copied().chain([depth]).collect();
     let shape = Shape::new(&dims);
-    let counts = b.emit(Iota { ty: Type::new(own.dtype, [depth]), axis: 0 }, &[])?;
+    // Narrow numbers: a vector holds twice as many.
+    let is_narrow = depth.size()? <= i32::MAX as usize;
+    let counted = if is_narrow { DType::I32 } else { DType::I64 };
+    let counts = b.emit(Iota { ty: Type::new(counted, [depth]), axis: 0 }, &[])?;
     let found = b.emit(Gather { axis: 0 }, &[counts, indices])?;
     let column = Shape::new(&own.shape.iter().copied().chain([Dim::Size(1)]).collect::<Vec<_>>());
     let found = b.emit(Reshape { shape: column }, &[found])?;
     let found = b.emit(Broadcast { shape }, &[found])?;
-    let columns = b.emit(Iota { ty: Type { shape, ..own }, axis: own.shape.rank() }, &[])?;
+    let columns = b.emit(Iota { ty: Type { dtype: counted, shape }, axis: own.shape.rank() }, &[])?;
     let is_hot = b.emit(Compare::Eq, &[found, columns])?;
     if dtype == DType::Bool { Some(is_hot) } else { b.emit(Cast { dtype }, &[is_hot]) }
-}
-
-/// Whether 0, 1, …, `depth` − 1 are numbers of the type: an index of u8 is never out of range of 300.
-fn holds(dtype: DType, depth: Dim) -> Option<bool> {
-    let largest = match dtype {
-        DType::U8 => u8::MAX.into(),
-        DType::I32 => i32::MAX as u64,
-        DType::U32 => u32::MAX.into(),
-        _ => i64::MAX as u64,
-    };
-    Some(depth.size()? as u64 <= largest)
 }
 
 pub(crate) const DECOMPOSED: &[Row] = &[
@@ -172,12 +164,12 @@ pub(crate) const DECOMPOSED: &[Row] = &[
         equation: "yᵢₖ = 1 where k = xᵢ: the index is looked up among 0, 1, 2, …, for the fault of one out of range",
         licence: Licence::Exact,
         before: "x = input : i64[2]; y = one_hot(x) {depth: 3, dtype: f32}; return y",
-        after: "x = input : i64[2]; %1 = iota {axis: 0} : i64[3]; %2 = gather(%1, x) {axis: 0}; \
+        after: "x = input : i64[2]; %1 = iota {axis: 0} : i32[3]; %2 = gather(%1, x) {axis: 0}; \
                 %3 = reshape(%2) {shape: [2, 1]}; %4 = broadcast(%3) {shape: [2, 3]}; \
-                %5 = iota {axis: 1} : i64[2, 3]; %6 = eq(%4, %5); y = cast(%6) {dtype: f32}; return y",
+                %5 = iota {axis: 1} : i32[2, 3]; %6 = eq(%4, %5); y = cast(%6) {dtype: f32}; return y",
         at: COMPOSITE,
         apply: Apply::One(|b, op, x| match *op {
-            Op::OneHot(op) if holds(b.ty(x[0]).dtype, op.depth)? => one_hot(b, x[0], op.depth, op.dtype),
+            Op::OneHot(op) => one_hot(b, x[0], op.depth, op.dtype),
             _ => None,
         }),
     },
