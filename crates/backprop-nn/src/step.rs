@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use backprop_core::{Array, Error, Fault, Graph, Tensor, Type};
 use backprop_opt::loops::Program;
-use backprop_run::{CompileOptions, Executable, Pass, compile};
+use backprop_run::{CompileOptions, Executable, Pass, StepProfile, compile};
 
 use crate::bound::BoundState;
 use crate::optim::{Target, Updates};
@@ -202,6 +202,21 @@ impl TrainStep {
         let mut all = Vec::new();
         self.gather(params, inputs, &mut all)?;
         self.executable.passes(&all)
+    }
+
+    /// Measures each step of the program; `params` stays as it is.
+    ///
+    /// # Errors
+    /// As [`TrainStep::run`].
+    pub fn profile(
+        &self,
+        params: &Params,
+        inputs: &[Array],
+        n_runs: usize,
+    ) -> Result<Vec<StepProfile>, Error> {
+        let mut all = Vec::new();
+        self.gather(params, inputs, &mut all)?;
+        self.executable.profile(&all, n_runs)
     }
 
     fn state(&self, params: &Params, state: &StepState) -> Result<Array, Error> {

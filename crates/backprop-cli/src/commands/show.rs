@@ -4,9 +4,10 @@ use std::path::Path;
 
 use backprop::picture;
 use backprop_core::text::print as print_graph;
-use backprop_core::{Graph, ValueId};
+use backprop_core::{Array, Bindings, Graph, Op, Tensor, ValueId};
 use backprop_io::IoError;
 use backprop_io::atomic::write_atomically;
+use backprop_run::compile;
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
 
 use super::{constants_option, file_option, path, path_arg};
@@ -25,13 +26,29 @@ pub fn command() -> Command {
         .arg(form("svg", "As an SVG picture"))
         .arg(form("dot", "As DOT, for Graphviz"))
         .arg(form("text", "As graph text"))
-        .group(ArgGroup::new("form").args(["svg", "dot", "text"]).required(true))
+        .arg(form("passes", "The graph after each pass of the compiler, with the rewrites that were used"))
+        .arg(form("plan", "What is compiled: loop nests, buffers and where they lie, the size of the arena"))
+        .group(ArgGroup::new("form").args(["svg", "dot", "text"]))
+        .group(
+            ArgGroup::new("shown")
+                .args(["svg", "dot", "text", "passes", "plan"])
+                .required(true)
+                .multiple(true),
+        )
+        .arg(
+            Arg::new("size")
+                .long("size")
+                .value_name("NAME=N")
+                .action(ArgAction::Append)
+                .help("The size of a named dimension, for --passes and --plan"),
+        )
         .arg(file_option("out", "FILE", "Where it goes; without it, to standard output"))
         .arg(constants_option())
         .after_help(
             "Examples:\n  backprop show model.graph --svg --out model.svg\n  \
              backprop show model.graph --text\n  \
-             backprop show digits --dot",
+             backprop show digits --dot\n  \
+             backprop show model.graph --passes --plan --size B=32",
         )
 }
 
@@ -48,6 +65,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         }
     };
     let text = match () {
+        () if matches.get_flag("passes") || matches.get_flag("plan") => compiled(matches, &graph, &outputs)?,
         () if matches.get_flag("text") => text_of(&graph, &outputs),
         () => {
             // In a picture there is no `return` that would name them.
@@ -63,6 +81,44 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         Some(out) => write_text(out, &text),
         None => print(text),
     }
+}
+
+/// The passes and the plan, for the sizes that are given.
+fn compiled(matches: &ArgMatches, graph: &Graph, outputs: &[(String, ValueId)]) -> Result<String, Failure> {
+    let mut sizes = Bindings::new();
+    for given in matches.get_many::<String>("size").into_iter().flatten() {
+        let pair = given.split_once('=').and_then(|(name, size)| Some((name, size.parse().ok()?)));
+        let Some((name, size)) = pair else {
+            return Err(Failure::usage(format!("--size: `{given}` is not like B=32")));
+        };
+        sizes.insert(name.to_string(), size);
+    }
+    let records = graph.records();
+    let mut inputs = Vec::new();
+    let mut arrays = Vec::new();
+    for node in records.nodes() {
+        let Op::Input(input) = &node.op else { continue };
+        let own = input.ty.shape.eval(&sizes);
+        let own = own.map_err(|why| Failure::usage(format!("{why}: --size NAME=N says how large it is")))?;
+        inputs.push(graph.tensor(node.first));
+        arrays.push(Array::zeros(input.ty.dtype, &own)?);
+    }
+    let outputs: Vec<Tensor> =
+        shown_outputs(graph, outputs).into_iter().map(|value| graph.tensor(value)).collect();
+    let (passes, program) = compile(graph, &inputs, &outputs)?.passes(&arrays)?;
+    let mut text = String::new();
+    if matches.get_flag("passes") {
+        for pass in passes {
+            let rows: Vec<String> =
+                pass.applied.iter().map(|(row, count)| format!("{row} ×{count}")).collect();
+            let applied = if rows.is_empty() { String::new() } else { format!(": {}", rows.join(", ")) };
+            text += &format!("-- {}, {} nodes{applied}\n{}\n", pass.name, pass.n_nodes, pass.text);
+        }
+    }
+    if matches.get_flag("plan") {
+        text += &format!("-- plan\n{program}");
+    }
+    Ok(text)
 }
 
 /// Graph text; what it refers to by name is remarked, as text cannot hold it.

@@ -18,6 +18,9 @@ pub struct Arena {
     pub(super) scratch: usize,
     pub(super) scratch_step: usize,
     pub(super) pool: Option<Pool>,
+    /// Room for the pointers of a run.
+    pub(super) from: Vec<*const u8>,
+    pub(super) to: Vec<*mut u8>,
 }
 
 // SAFETY: the pointers go to the arena's own memory, to constants that its `Compiled` holds, or to what the

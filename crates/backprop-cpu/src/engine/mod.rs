@@ -16,12 +16,12 @@ mod compile;
 mod pool;
 mod run;
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use backprop_core::{Array, DType, Ill, with_data};
 use backprop_opt::loops::{ALIGN, BufferId, Outcome, Program};
-use smallvec::SmallVec;
 
 pub use arena::Arena;
 
@@ -130,6 +130,8 @@ impl Compiled {
             scratch: self.program.arena_bytes.next_multiple_of(ALIGN),
             scratch_step: self.scratch_step(),
             pool,
+            from: Vec::new(),
+            to: Vec::new(),
         })
     }
 
@@ -141,26 +143,47 @@ impl Compiled {
     pub fn run(
         &self,
         arena: &mut Arena,
-        inputs: &[&Array],
+        inputs: &[impl Borrow<Array>],
         outputs: &mut [Array],
+    ) -> Result<Outcome, Failure> {
+        self.run_timed(arena, inputs, outputs, |_| ())
+    }
+
+    /// As [`Compiled::run`]; `done` is called after each step, with its number.
+    ///
+    /// # Errors
+    /// As [`Compiled::run`].
+    pub fn run_timed(
+        &self,
+        arena: &mut Arena,
+        inputs: &[impl Borrow<Array>],
+        outputs: &mut [Array],
+        done: impl FnMut(usize),
     ) -> Result<Outcome, Failure> {
         let (wanted, given) = (&self.program.inputs, inputs.len());
         self.want(given == wanted.len(), || format!("{} inputs are wanted, not {given}", wanted.len()))?;
         let (wanted, given) = (&self.program.outputs, outputs.len());
         self.want(given == wanted.len(), || format!("{} outputs are wanted, not {given}", wanted.len()))?;
-        let mut from: SmallVec<[*const u8; 16]> = SmallVec::new();
+        // Lists of the arena's, so that nothing is allocated.
+        let (mut from, mut to) = (std::mem::take(&mut arena.from), std::mem::take(&mut arena.to));
+        from.clear();
+        to.clear();
         for (array, &id) in inputs.iter().zip(&self.program.inputs) {
+            let array = array.borrow();
             self.want_fit(array.dtype(), array.len(), id)?;
             from.push(with_data!(array.data(), |values| values.as_ptr().cast()));
         }
-        let mut to: SmallVec<[*mut u8; 16]> = SmallVec::new();
         for (array, &id) in outputs.iter_mut().zip(&self.program.outputs) {
             self.want_fit(array.dtype(), array.len(), id)?;
             to.push(with_data!(array.data_mut(), |values| Arc::make_mut(values).as_mut_ptr().cast()));
         }
+        assert_eq!(arena.owner, self.id, "an arena is for runs of the program that made it");
         // SAFETY: the arrays have the types and numbers of elements of the program's inputs and outputs, as
-        // was checked; outputs are borrowed mutably, and no other array shares them.
-        unsafe { self.run_at(arena, &from, &to) }
+        // was checked; outputs are borrowed mutably, and no other array shares them. The program was verified,
+        // and the arena was made for it.
+        let outcome = unsafe { run::run(&self.top, arena, &from, &to, done) };
+        (arena.from, arena.to) = (from, to);
+        outcome
     }
 
     fn want_fit(&self, dtype: DType, len: usize, id: BufferId) -> Result<(), Failure> {
@@ -195,7 +218,7 @@ impl Compiled {
     ) -> Result<Outcome, Failure> {
         assert_eq!(arena.owner, self.id, "an arena is for runs of the program that made it");
         // SAFETY: the caller's; the program was verified, and the arena was made for it.
-        unsafe { run::run(&self.top, arena, inputs, outputs) }
+        unsafe { run::run(&self.top, arena, inputs, outputs, |_| ()) }
     }
 }
 

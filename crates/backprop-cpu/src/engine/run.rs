@@ -10,7 +10,7 @@ use super::compile::{Branches, Loop, Ready, Step};
 use super::{Arena, Failure};
 use crate::kernel::Kernel;
 
-/// Runs a program.
+/// Runs a program; `done` is called after each of its steps.
 ///
 /// # Safety
 /// That of [`Compiled::run_at`](super::Compiled::run_at); the arena is that of the program that `ready` was
@@ -20,6 +20,7 @@ pub(super) unsafe fn run(
     arena: &mut Arena,
     inputs: &[*const u8],
     outputs: &[*mut u8],
+    mut done: impl FnMut(usize),
 ) -> Result<Outcome, Failure> {
     assert_eq!((inputs.len(), outputs.len()), (ready.inputs.len(), ready.outputs.len()), "inputs, outputs");
     for (&pointer, &(id, _)) in inputs.iter().zip(&ready.inputs) {
@@ -31,7 +32,7 @@ pub(super) unsafe fn run(
     }
     let mut outcome = Outcome::default();
     // SAFETY: the caller's; every pointer of the program is set.
-    unsafe { steps(ready, arena, &mut outcome)? };
+    unsafe { steps(ready, arena, &mut outcome, &mut done)? };
     Ok(outcome)
 }
 
@@ -39,7 +40,12 @@ pub(super) unsafe fn run(
 ///
 /// # Safety
 /// As [`run`].
-unsafe fn steps(ready: &Ready, arena: &mut Arena, outcome: &mut Outcome) -> Result<(), Failure> {
+unsafe fn steps(
+    ready: &Ready,
+    arena: &mut Arena,
+    outcome: &mut Outcome,
+    done: &mut impl FnMut(usize),
+) -> Result<(), Failure> {
     for (position, step) in ready.steps.iter().enumerate() {
         // SAFETY: the caller's, for each step in turn.
         unsafe {
@@ -60,6 +66,7 @@ unsafe fn steps(ready: &Ready, arena: &mut Arena, outcome: &mut Outcome) -> Resu
                 }
             }
         }
+        done(position);
     }
     Ok(())
 }
@@ -164,7 +171,7 @@ unsafe fn of_cond(
         arena.pointers[body.first + id as usize] = outer(arena, from);
     }
     // SAFETY: the caller's; inputs and outputs of the branch were verified to fit.
-    unsafe { steps(body, arena, outcome) }
+    unsafe { steps(body, arena, outcome, &mut |_| ()) }
 }
 
 /// # Safety
@@ -207,7 +214,7 @@ unsafe fn of_scan(
             arena.pointers[body.first + id as usize] = pointer;
         }
         // SAFETY: the caller's; slices lie within their buffers, as was verified.
-        unsafe { steps(body, arena, outcome)? };
+        unsafe { steps(body, arena, outcome, &mut |_| ())? };
     }
     for (carry, &last) in scan.last.iter().enumerate() {
         let bytes = body.outputs[carry].1;

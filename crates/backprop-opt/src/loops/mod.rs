@@ -18,6 +18,7 @@
 mod code;
 mod print;
 mod verify;
+mod work;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use backprop_core::array::Sizes;
 use backprop_core::{Array, DType, NodeId, Op, Type};
 
 pub use code::{Access, Code, Instr, Place, Reg, Strides};
+pub use work::Work;
 
 /// A buffer's number in its program.
 pub type BufferId = u32;

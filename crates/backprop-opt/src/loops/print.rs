@@ -22,6 +22,27 @@ impl Display for Program {
     }
 }
 
+/// In one line: a contraction's sizes; a nest's loops.
+impl Display for Kind {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Kind::Nest(nest) => {
+                let columns: Vec<String> =
+                    nest.stages.iter().map(|stage| format!("{:?}", &stage.columns[..])).collect();
+                write!(f, "nest {:?} × {}", &nest.rows[..], columns.join(" "))
+            }
+            Kind::Contraction(contraction) => {
+                let Contraction { dtype, batch, m, n, k, .. } = &**contraction;
+                let batch = if batch.is_empty() { String::new() } else { format!("{:?} × ", &batch[..]) };
+                write!(f, "contraction {dtype} {batch}[{m}, {n}] = [{m}, {k}]·[{k}, {n}]")
+            }
+            Kind::Call(call) => write!(f, "{}", call.op.name()),
+            Kind::Cond(_) => write!(f, "cond"),
+            Kind::Scan(scan) => write!(f, "scan, {} iterations", scan.length),
+        }
+    }
+}
+
 /// Names of the loops: rows, then columns.
 const ROWS: [&str; 9] = ["r", "s", "t", "u", "r4", "r5", "r6", "r7", "r8"];
 const COLUMNS: [&str; 9] = ["i", "j", "k", "l", "i4", "i5", "i6", "i7", "i8"];

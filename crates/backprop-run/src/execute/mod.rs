@@ -18,7 +18,7 @@ use backprop_core::graph::records::ValueId;
 use backprop_core::{Array, Error, Fault, Graph, Node, Op, Records, Tensor, Type, substitute};
 use backprop_cpu::engine::Engine;
 use backprop_cpu::isa::Isa;
-use backprop_opt::loops::{Outcome, Program};
+use backprop_opt::loops::{Outcome, Program, Work};
 use backprop_opt::simplify::Options as Rewrites;
 
 pub use passes::Pass;
@@ -44,6 +44,17 @@ impl Default for CompileOptions {
     fn default() -> CompileOptions {
         CompileOptions { engine: Engine::default(), threads: 1, rewrites: Rewrites::FAST, max_bytes: None }
     }
+}
+
+/// What one step of a program took.
+#[derive(Clone, Debug)]
+pub struct StepProfile {
+    /// What it does: `contraction f32 [128, 512] = [128, 784]·[784, 512]`.
+    pub what: String,
+    /// How long it took.
+    pub time: std::time::Duration,
+    /// What it computes and moves.
+    pub work: Work,
 }
 
 /// A graph made ready to run: plain data, `Send + Sync`.
@@ -300,6 +311,26 @@ impl Executable {
         let how = specialised::lower_options(Isa::detect(), &self.watched);
         let program = passes::lowered(self.sized(inputs)?, self.options.rewrites, &how, Some(&mut passes))?;
         Ok((passes, program))
+    }
+
+    /// Runs `n_runs` times and measures each step of the program: the median of its times, its work, and where
+    /// in the graph it comes from.
+    ///
+    /// # Errors
+    /// As [`Executable::run`].
+    pub fn profile(&self, inputs: &[Array], n_runs: usize) -> Result<Vec<StepProfile>, Error> {
+        let specialised = self.specialise(inputs)?;
+        let mut outputs = Vec::new();
+        specialised.fit_outputs(&mut outputs)?;
+        let times = specialised.profile(inputs, &mut outputs, n_runs);
+        let times = times.map_err(|why| Fault::new("profile", why))?;
+        let program = specialised.program();
+        let steps = program.steps.iter().zip(times).map(|(step, time)| StepProfile {
+            what: step.kind.to_string(),
+            time,
+            work: step.kind.work(program),
+        });
+        Ok(steps.collect())
     }
 
     /// The operations that it was made from.

@@ -1,11 +1,12 @@
 //! What is compiled for one set of sizes.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use backprop_core::{Array, Error, Fault, Type};
 use backprop_cpu::engine::{Arena, Choice, Compiled};
 use backprop_cpu::isa::Isa;
-use backprop_opt::loops::Outcome;
+use backprop_opt::loops::{Outcome, Program};
 use backprop_opt::lower;
 
 use super::passes::lowered;
@@ -106,10 +107,40 @@ impl Specialised {
     /// A fault in an op that runs by its own definition; or no memory.
     pub fn run(&self, inputs: &[Array], outputs: &mut [Array]) -> Result<Outcome, String> {
         let mut arena = self.arena().map_err(|error| error.to_string())?;
-        let inputs: Vec<&Array> = inputs.iter().collect();
-        let outcome = self.compiled.run(&mut arena, &inputs, outputs);
+        let outcome = self.compiled.run(&mut arena, inputs, outputs);
         self.give_back(arena);
         outcome.map_err(|failure| failure.ill.rule)
+    }
+
+    /// Runs it so many times; for each step, how long it took, the median.
+    ///
+    /// # Errors
+    /// As [`Specialised::run`].
+    pub fn profile(
+        &self,
+        inputs: &[Array],
+        outputs: &mut [Array],
+        n_runs: usize,
+    ) -> Result<Vec<Duration>, String> {
+        let mut arena = self.arena().map_err(|error| error.to_string())?;
+        let mut times: Vec<Vec<Duration>> = vec![Vec::new(); self.compiled.program().steps.len()];
+        for _ in 0..n_runs.max(1) {
+            let mut last = Instant::now();
+            let outcome = self.compiled.run_timed(&mut arena, inputs, outputs, |step| {
+                let now = Instant::now();
+                times[step].push(now - last);
+                last = now;
+            });
+            outcome.map_err(|failure| failure.ill.rule)?;
+        }
+        self.give_back(arena);
+        times.iter_mut().for_each(|times| times.sort_unstable());
+        Ok(times.iter().map(|times| times[times.len() / 2]).collect())
+    }
+
+    /// The loops.
+    pub fn program(&self) -> &Program {
+        self.compiled.program()
     }
 
     fn arena(&self) -> Result<Arena, Error> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use backprop_core::{Array, Graph, Seed};
 use backprop_io::npz;
 use backprop_nn::{Adam, AdamW, Init, Layer, Optimizer, Params, Sgd, TrainStep};
-use backprop_run::{CompileOptions, Tape};
+use backprop_run::{CompileOptions, StepProfile, Tape};
 use clap::{ArgMatches, Command};
 use serde_json::{Value, json};
 
@@ -197,6 +197,13 @@ impl Work for Mlp<'_> {
         self.batch = self.start.rows(n)?;
         self.start.batch = n;
         Ok(())
+    }
+
+    fn profile(&self) -> Result<Vec<StepProfile>, Failure> {
+        match &self.step {
+            Step::Graph(step) => Ok(step.profile(&self.start.params, &self.batch, 200)?),
+            Step::Eager(..) => Err(Failure::usage("--profile: a tape has no program")),
+        }
     }
 
     fn arena_bytes(&self) -> Option<usize> {

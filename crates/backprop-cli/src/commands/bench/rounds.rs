@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use backprop_cpu::limits::fma_gflops;
-use backprop_run::CompileOptions;
-use clap::{ArgMatches, Command};
+use backprop_run::{CompileOptions, StepProfile};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Map, Value, json};
 
 use super::spread::{Spread, time};
@@ -38,6 +38,11 @@ pub trait Work {
         Err(Failure::failed("`batch N`: this work has no batch"))
     }
 
+    /// What each step of its program takes.
+    fn profile(&self) -> Result<Vec<StepProfile>, Failure> {
+        Err(Failure::usage("--profile: only `bench mlp` on a compiled graph has steps to measure"))
+    }
+
     /// The bytes of its arena.
     fn arena_bytes(&self) -> Option<usize> {
         None
@@ -64,6 +69,12 @@ pub fn with_options(command: Command, engines: &'static [&'static str]) -> Comma
         .arg(threads_option())
         .arg(rounds_option("50"))
         .arg(serve_flag())
+        .arg(
+            Arg::new("profile")
+                .long("profile")
+                .action(ArgAction::SetTrue)
+                .help("Instead: what each loop nest takes, computes and moves"),
+        )
         .arg(json_flag())
 }
 
@@ -80,11 +91,33 @@ pub fn run<W: Work>(
     if matches.get_flag("serve") {
         return serve::serve(&mut work, n_threads(matches), first_us, loss);
     }
+    if matches.get_flag("profile") {
+        return print(profile(&work.profile()?));
+    }
     let measured = Measured::of(&mut work, first_us, matches)?;
     match matches.get_flag("json") {
         true => print(measured.object(&work)),
         false => print(measured.words(&work)),
     }
+}
+
+/// A table: one line for each step, the share of its time first.
+fn profile(steps: &[StepProfile]) -> String {
+    let total: f64 = steps.iter().map(|step| step.time.as_secs_f64()).sum();
+    let mut text = String::from("  share        µs  GFLOP/s     GB/s  step\n");
+    for step in steps {
+        let seconds = step.time.as_secs_f64();
+        let rate = |amount: u64| amount as f64 / seconds.max(1e-9) / 1e9;
+        text += &format!(
+            "{:6.1}%  {:8.2}  {:7.1}  {:7.1}  {}\n",
+            100.0 * seconds / total,
+            1e6 * seconds,
+            rate(step.work.flops),
+            rate(step.work.bytes),
+            step.what
+        );
+    }
+    text + &format!("100.0%  {:8.2}                    all steps\n", 1e6 * total)
 }
 
 fn microseconds(begun: Instant) -> f64 {
