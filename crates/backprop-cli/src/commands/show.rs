@@ -118,7 +118,7 @@ fn compiled(matches: &ArgMatches, graph: &Graph, outputs: &[(String, ValueId)]) 
     if matches.get_flag("plan") {
         text += &format!("-- plan\n{program}");
     }
-    Ok(text)
+    Ok(format!("{}\n", text.trim_end()))
 }
 
 /// Graph text; what it refers to by name is remarked, as text cannot hold it.
