@@ -1,7 +1,7 @@
 //! Double-double numbers: unevaluated sums of two f64, which hold 106 bits.
 //!
 //! Written here, and not taken from a crate, because the reference needs little of it: + − × ÷ √, about
-//! as much as a crate's glue would cost, and every function that an op has ([`super::functions`]),
+//! as much as a crate's glue would cost, and every function that an op has (`functions`),
 //! which the pure-Rust crates of this kind lack or do not bound.
 //! Algorithms: Dekker 1971; Hida, Li, Bailey, "Library for double-double and quad-double arithmetic", 2008.
 

@@ -21,7 +21,7 @@ pub enum Place {
     Local(u32),
 }
 
-/// An element for each iteration: offset + Σ rowᵢ·rows[i] + Σ columnᵢ·columns[i].
+/// An element for each iteration: `offset + Σ rowᵢ·rows[i] + Σ columnᵢ·columns[i]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Access {
     /// Where.

@@ -155,7 +155,7 @@ pub struct Store {
     pub value: Reg,
     /// Where to.
     pub to: Access,
-    /// Whether a value that is not finite is told to the caller ([`Outcome::NotFinite`]).
+    /// Whether a value that is not finite is told to the caller ([`Outcome::is_not_finite`]).
     pub watched: bool,
 }
 
