@@ -11,11 +11,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use backprop_core::array::{DType, Sizes};
-use backprop_core::ops::{Binary, Compare, Concat, Contract, Logic, Pad, Unary};
+use backprop_core::ops::{Binary, Compare, Concat, Logic, Pad, Unary};
 use backprop_core::{Array, Body, NodeId, Op, Records, Shape, Type, ValueId, with_data};
 use smallvec::{SmallVec, smallvec};
 
-use super::view::{View, ViewId, Views, row_major, squeezed};
+use super::view::{View, ViewId, Views, squeezed};
 use crate::loops::Fold;
 
 /// A datum's number.
@@ -142,9 +142,9 @@ pub struct Items {
 
 /// A value: a view of a datum, with all its axes.
 #[derive(Clone, Copy, Debug)]
-struct Seen {
-    datum: DatumId,
-    view: ViewId,
+pub struct Seen {
+    pub datum: DatumId,
+    pub view: ViewId,
 }
 
 impl Items {
@@ -229,7 +229,7 @@ impl Items {
         self.make(ItemKind::Point(Point::Copy), &sizes, smallvec![operand], dtype, value, node)
     }
 
-    fn seen(&self, value: ValueId) -> Seen {
+    pub(super) fn seen(&self, value: ValueId) -> Seen {
         self.values[value as usize].expect("earlier values are known")
     }
 
@@ -247,13 +247,13 @@ impl Items {
         self.data.len() as DatumId - 1
     }
 
-    fn see(&mut self, value: ValueId, datum: DatumId, view: View) {
+    pub(super) fn see(&mut self, value: ValueId, datum: DatumId, view: View) {
         let view = self.views.id(view);
         self.values[value as usize] = Some(Seen { datum, view });
     }
 
     /// Adds an item of one output over `sizes`; its datum.
-    fn make(
+    pub(super) fn make(
         &mut self,
         kind: ItemKind,
         sizes: &[usize],
@@ -396,61 +396,6 @@ impl Items {
         self.see(node.first, datum, View::whole(sizes_of(ty)));
     }
 
-    fn contract(&mut self, records: &Records, id: NodeId, op: &Contract, ty: Type) {
-        let node = records.node(id);
-        let [a, b] =
-            [node.inputs[0], node.inputs[1]].map(|value| self.views.get(self.seen(value).view).clone());
-        let axes = [
-            (op.lhs_batch.to_vec(), op.lhs_free(a.sizes.len()), op.lhs_contract.to_vec()),
-            (op.rhs_batch.to_vec(), op.rhs_free(b.sizes.len()), op.rhs_contract.to_vec()),
-        ];
-        let count = |view: &View, list: &[usize]| list.iter().filter(|&&axis| view.sizes[axis] != 1).count();
-        let product = Product {
-            n_batch: count(&a, &axes[0].0),
-            n_left: count(&a, &axes[0].1),
-            k: axes[0].2.iter().map(|&axis| a.sizes[axis]).product(),
-            a_stride: 0,
-            b_stride: 0,
-        };
-        let mut strides = [0; 2];
-        let mut operands = SmallVec::new();
-        for (which, (batch, free, contract)) in axes.iter().enumerate() {
-            let value = node.inputs[which];
-            let mut seen = self.seen(value);
-            // Rows, columns and k must each be one stride apart; and only numbers in a buffer can be factors.
-            let fits = |view: &View| {
-                let one = |list: &[usize]| view.picked(list).collapsed();
-                Some((one(free)?, one(contract)?))
-            };
-            let is_stored = !matches!(self.datum(seen.datum).source, Source::Literal(_) | Source::Count);
-            if !is_stored || fits(self.views.get(seen.view)).is_none() {
-                // As [batch, free, contract].
-                let view = self.views.get(seen.view);
-                let order: Vec<usize> = batch.iter().chain(free).chain(contract).copied().collect();
-                let turned = view.transposed(order.iter().copied());
-                let sizes = turned.sizes.clone();
-                let turned = turned.squeezed();
-                let operand = Operand { datum: seen.datum, view: self.views.id(turned) };
-                let copy =
-                    self.make(ItemKind::Point(Point::Copy), &sizes, smallvec![operand], ty.dtype, value, id);
-                let mut back = View::one(&self.views.get(seen.view).sizes.clone());
-                for (&axis, &stride) in order.iter().zip(&row_major(&sizes)) {
-                    back.strides[axis] = stride;
-                }
-                seen = Seen { datum: copy, view: self.views.id(back) };
-            }
-            let view = self.views.get(seen.view);
-            strides[which] = fits(view).expect("a copy is laid out for it").1;
-            let kept: Vec<usize> = batch.iter().chain(free).copied().collect();
-            let view = view.picked(&kept).squeezed();
-            operands.push(Operand { datum: seen.datum, view: self.views.id(view) });
-        }
-        let product = Product { a_stride: strides[0], b_stride: strides[1], ..product };
-        let kind = ItemKind::Contract(product);
-        let datum = self.make(kind, sizes_of(ty), operands, ty.dtype, node.first, id);
-        self.see(node.first, datum, View::whole(sizes_of(ty)));
-    }
-
     fn pad(&mut self, node: &backprop_core::Node, id: NodeId, op: &Pad, ty: Type) {
         let view = View::whole(sizes_of(ty));
         let step: Vec<usize> = numbers(&op.interior).iter().map(|&interior| interior + 1).collect();
@@ -559,17 +504,6 @@ impl Items {
     }
 }
 
-impl View {
-    /// Some of the axes.
-    fn picked(&self, axes: &[usize]) -> View {
-        self.transposed(axes.iter().copied())
-    }
-
-    fn collapsed(&self) -> Option<isize> {
-        super::view::collapsed(&self.sizes, &self.strides)
-    }
-}
-
 /// The bits of an op whose elements are all one known number; see [`Instr::Literal`](crate::loops::Instr::Literal).
 pub fn literal(op: &Op, dtype: DType) -> Option<u64> {
     use backprop_core::ops::Literal;
@@ -599,7 +533,7 @@ fn type_of(records: &Records, value: ValueId) -> Type {
     records.ty(value).expect("ill values are refused before")
 }
 
-fn sizes_of(ty: Type) -> &'static [usize] {
+pub(super) fn sizes_of(ty: Type) -> &'static [usize] {
     ty.shape.sizes().expect("sizes are numbers when a graph is lowered")
 }
 

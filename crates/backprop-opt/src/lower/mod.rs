@@ -5,6 +5,7 @@
 //!         ──► emit, nest: steps ──► plan: the arena
 //! ```
 
+mod contract;
 mod emit;
 mod group;
 mod item;
