@@ -218,3 +218,12 @@ fn what_is_not_finite_is_told_of_a_fold_over_any_axes() {
         }
     }
 }
+
+#[test]
+fn a_product_written_twice_less_itself_is_nothing() {
+    let g = Graph::new();
+    let (a, b) = (g.input("a", "f64[3]"), g.input("b", "f64[3]"));
+    let difference = compile(&g, &[a, b], &[a * b - b * a]).unwrap();
+    let found = difference.run(&[[0.1, 0.2, 0.7].into(), [0.3, 0.7, 0.9].into()]).unwrap();
+    assert_eq!(found[0].to_f64s(), [0.0; 3]);
+}
