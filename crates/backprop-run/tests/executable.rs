@@ -1,7 +1,7 @@
 //! Compiling and running a graph: what is given, what is missing, and the sizes of named dimensions.
 
 use backprop_ad::{grad, jvp, vjp};
-use backprop_core::{Array, DType, Dim, Error, Graph, Tensor, cond};
+use backprop_core::{Array, DType, Dim, Error, Graph, Tensor, cond, ops::Axes};
 use backprop_run::{compile, compile_given, run};
 
 fn ones(sizes: &[usize]) -> Array {
@@ -197,4 +197,33 @@ fn a_run_with_other_sizes_is_a_run_of_its_own() {
             });
         }
     });
+}
+
+#[test]
+fn what_is_not_finite_is_told_of_a_fold_over_any_axes() {
+    let g = Graph::new();
+    let x = g.input("x", "f32[3, 5, 7]");
+    for bits in 0..8usize {
+        let axes: Vec<usize> = (0..3).filter(|axis| bits >> axis & 1 == 1).collect();
+        let axes = Axes::new(&axes);
+        for (at, watched) in [vec![true, false], vec![false, true]].into_iter().enumerate() {
+            let folds = compile(&g, &[x], &[x.sum(axes), x.max(axes)]).unwrap().watching(watched);
+            for (value, is_finite) in [(1.0f32, true), (f32::NAN, false), (f32::INFINITY, false)] {
+                let mut values = vec![1.0f32; 105];
+                values[52] = value;
+                let array = Array::new(&[3, 5, 7], values).unwrap();
+                let told = folds.run_watching(&[array], &mut Vec::new()).unwrap();
+                assert_eq!(told, is_finite, "output {at} over {axes:?} of {value}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_product_written_twice_less_itself_is_nothing() {
+    let g = Graph::new();
+    let (a, b) = (g.input("a", "f64[3]"), g.input("b", "f64[3]"));
+    let difference = compile(&g, &[a, b], &[a * b - b * a]).unwrap();
+    let found = difference.run(&[[0.1, 0.2, 0.7].into(), [0.3, 0.7, 0.9].into()]).unwrap();
+    assert_eq!(found[0].to_f64s(), [0.0; 3]);
 }

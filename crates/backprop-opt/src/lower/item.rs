@@ -174,13 +174,13 @@ impl Items {
             let node = records.producer(value);
             let whole = self.whole(value, node);
             let is_free = match self.datum(whole).source {
-                // Only stores are watched.
+                // Only stores are watched: a fold over rows ends without one, and so does what is no loop.
                 Source::Made(item) => {
-                    let is_step = matches!(
+                    let is_storeless = matches!(
                         self.item(item).kind,
-                        ItemKind::Call(_) | ItemKind::Cond(_) | ItemKind::Scan(_)
+                        ItemKind::Reduce(..) | ItemKind::Call(_) | ItemKind::Cond(_) | ItemKind::Scan(_)
                     );
-                    !(is_step && watched.get(position) == Some(&true))
+                    !(is_storeless && watched.get(position) == Some(&true))
                 }
                 _ => false,
             };

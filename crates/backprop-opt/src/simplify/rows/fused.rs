@@ -9,9 +9,10 @@ use crate::simplify::row::{Apply, Kind, Licence, Row};
 
 /// The factors of operand `slot`, a product of floats that nothing else reads: were it read elsewhere as well, it
 /// would be computed twice, and rounded once: p − p would not be 0. The factor comes first whose sign costs least
-/// to change: a constant, or what is repeated.
+/// to change: a constant, or what is repeated. (Products that were written twice are one by now, though each is read
+/// once: they are the other operand.)
 fn factors(b: &Build, x: &[ValueId], slot: usize) -> Option<[ValueId; 2]> {
-    let value = Some(x[slot]).filter(|_| b.is_own_operand(slot))?;
+    let value = Some(x[slot]).filter(|_| x[0] != x[1] && b.is_own_operand(slot))?;
     let [p, q] = product(b, value).filter(|_| b.ty(value).dtype.is_float())?;
     let cost = |x: ValueId| match b.op(x) {
         Op::Full(_) => 0,
