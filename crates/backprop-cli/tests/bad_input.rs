@@ -29,6 +29,12 @@ fn arguments() {
     bad("train --optimizer adma --out r", &["--optimizer: there is no `adma`; did you mean `adam`?"]);
     bad("train --optimizer lbfgs --out r", &["there is no `lbfgs`; known: sgd, adam, adamw"]);
     bad("train --engine gpu --out r", &["--engine: there is no `gpu`; known: eager, graph"]);
+    bad("train --threads 0 --out r", &["--threads: 0 is too few"]);
+    bad("train --threads 18446744073709551615 --out r", &["--threads: ", "1024 are the most"]);
+    bad(
+        "train --engine eager --threads 2 --out r",
+        &["--threads: a tape has one thread: add --engine graph"],
+    );
     bad("train --lr fast --out r", &["--lr: `fast` is no number"]);
     bad("train --lr -1 --out r", &["--lr: -1 is not a finite number above 0"]);
     bad("train --lr nan --out r", &["--lr: nan is not a finite number"]);

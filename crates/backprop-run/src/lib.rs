@@ -7,7 +7,7 @@ mod finite;
 pub mod lecture;
 mod tape;
 
-pub use backprop_cpu::engine::Engine;
+pub use backprop_cpu::engine::{Engine, MAX_THREADS};
 pub use bind::Bind;
 pub use check::{Against, Check, CheckError, Culprit, Entry, Report, Skipped, Wrong, check};
 pub use execute::{CompileOptions, Executable, Pass, StepProfile, compile, compile_given, run};

@@ -5,7 +5,7 @@ use std::panic::Location;
 use backprop_core::graph::context::{ContextId, in_module};
 use backprop_core::{Array, Error, Graph, Tensor, Type};
 use backprop_nn::{Bound, Layer, Optimizer, Params, TrainStep};
-use backprop_run::Tape;
+use backprop_run::{CompileOptions, Tape};
 
 use crate::fit::Engine;
 use crate::loss::Loss;
@@ -53,7 +53,7 @@ pub(crate) enum Steps<'a> {
 impl<'a> Steps<'a> {
     /// `x` and `y` tell the types of the batches; only their first size may differ.
     pub fn new(
-        engine: Engine,
+        (engine, threads): (Engine, usize),
         objective: Objective<'a>,
         params: &Params,
         optimizer: Optimizer,
@@ -73,7 +73,8 @@ impl<'a> Steps<'a> {
         let updates = optimizer.updates_at(&p, loss, objective.at)?;
         let lr = updates.lr();
         let step = TrainStep::new(&graph, &[x, y], &[loss, outputs, lr], updates)?;
-        Ok(Steps::Graph(Box::new(step)))
+        let how = CompileOptions { threads, ..CompileOptions::default() };
+        Ok(Steps::Graph(Box::new(step.with_options(how))))
     }
 
     /// Takes a step: `params` holds its outcome, or on an error what it held before.

@@ -30,7 +30,7 @@ fn two_runs_give_the_same_bits_and_the_engines_agree() {
     let [eager, again, graph] = [Engine::Eager, Engine::Eager, Engine::Graph].map(|e| train(&short(e)));
     assert_eq!(eager.step(), 225);
     assert!(eager.same_bits(&again));
-    // The engines run the same kernels in the same order.
+    // They follow the same rules; a compiled sum may be taken in another order.
     for (a, b) in eager.iter().zip(graph.iter()) {
         let gap = a
             .array()
@@ -38,10 +38,28 @@ fn two_runs_give_the_same_bits_and_the_engines_agree() {
             .iter()
             .zip(b.array().to_f64s())
             .fold(0.0, |gap: f64, (a, b)| gap.max((a - b).abs()));
-        assert!(gap <= 1e-6, "{}: {gap}", a.path());
+        assert!(gap <= 1e-5, "{}: {gap}", a.path());
     }
     let digits = Dataset::digits(3).unwrap();
     assert!(evaluate(&net(), &graph, &digits.test_x, &digits.test_y).unwrap().accuracy > 0.9);
+}
+
+/// Wide enough that threads share out contractions and nests; the last batch of an epoch is smaller.
+#[test]
+fn the_weights_do_not_depend_on_the_number_of_threads() {
+    let digits = Dataset::digits(3).unwrap();
+    let net = Sequential::mlp(&[64, 131, 67, 10]);
+    let [one, others @ ..] = [1, 2, 7, 16].map(|threads| {
+        let mut params = net.init(Seed(3)).unwrap();
+        let config = Fit { epochs: 3, batch: 128, threads, ..short(Engine::Graph) };
+        fit(&net, &mut params, &digits, &config, |_| ControlFlow::Continue(())).unwrap();
+        params
+    });
+    assert_eq!(one.step(), 36);
+    assert!(others.iter().all(|other| one.same_bits(other)));
+    let none = Fit { threads: 0, ..short(Engine::Graph) };
+    let refused = fit(&net, &mut one.clone(), &digits, &none, |_| ControlFlow::Continue(()));
+    assert_eq!(refused.unwrap_err().to_string(), "fit: threads must be at least 1");
 }
 
 #[test]

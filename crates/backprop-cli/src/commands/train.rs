@@ -6,7 +6,7 @@ use backprop::picture;
 use backprop_core::Error;
 use backprop_core::graph::place::PlaceText;
 use backprop_train::data::Dataset;
-use backprop_train::{Epoch, Fit, TrainError, fit};
+use backprop_train::{Engine, Epoch, Fit, TrainError, fit};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::path;
@@ -94,6 +94,7 @@ fn settings(matches: &ArgMatches) -> Result<Config, Failure> {
     let idle = [
         ("momentum", config.optimizer != Rule::Sgd, "only sgd has it: add --optimizer sgd"),
         ("warm_up", config.schedule != Schedule::Cosine, "only cosine warms up: add --schedule cosine"),
+        ("threads", config.engine == Engine::Eager, "a tape has one thread: add --engine graph"),
     ];
     for setting in SETTINGS.iter().filter(|setting| matches.contains_id(setting.key)) {
         if let Some((_, _, why)) = idle.iter().find(|(key, idle, _)| *key == setting.key && *idle) {
@@ -137,14 +138,14 @@ fn network_for(config: &mut Config, data: &Dataset) -> Result<Network, Failure> 
 fn opening(config: &Config, data: &Dataset, network: &Network) -> String {
     let counts = [&data.train_y, &data.test_y].map(|labels| grouped(labels.len()));
     format!(
-        "{}: {} examples to train on, {} to test on\n{}\n{}, seed {}, engine {}",
+        "{}: {} examples to train on, {} to test on\n{}\n{}, seed {}, {}",
         data.name,
         counts[0],
         counts[1],
         network.table(),
         config.summary(),
         config.seed,
-        config.engine_name()
+        config.engine_text()
     )
 }
 

@@ -77,6 +77,8 @@ pub struct Config {
     pub seed: u64,
     /// Symbol-to-number or symbol-to-symbol.
     pub engine: Engine,
+    /// The threads of a compiled step.
+    pub threads: usize,
     /// The run directory; `None`: `runs/NAME`.
     pub out: Option<PathBuf>,
 }
@@ -97,6 +99,7 @@ impl Default for Config {
             warm_up: 0.05,
             seed: 0,
             engine: recipe.engine,
+            threads: recipe.threads,
             out: None,
         }
     }
@@ -128,8 +131,8 @@ impl Config {
             Schedule::Constant => Plan::Constant,
             Schedule::Cosine => Plan::Cosine { warm_up: self.warm_up },
         };
-        let Config { epochs, batch, engine, seed, .. } = *self;
-        Fit { epochs, batch, optimizer, plan, engine, seed: Seed(seed), ..Fit::default() }
+        let Config { epochs, batch, engine, threads, seed, .. } = *self;
+        Fit { epochs, batch, optimizer, plan, engine, threads, seed: Seed(seed), ..Fit::default() }
     }
 
     /// `64-128-10, adamw, learning rate 0.003, batches of 32`
@@ -139,9 +142,13 @@ impl Config {
         format!("{}, {optimizer}, learning rate {:?}, batches of {}", layers.join("-"), self.lr(), self.batch)
     }
 
-    /// `eager` or `graph`
-    pub fn engine_name(&self) -> &'static str {
-        name_of(self.engine, &ENGINES)
+    /// `engine graph`; where there are several threads, `engine graph, 2 threads`
+    pub fn engine_text(&self) -> String {
+        let name = name_of(self.engine, &ENGINES);
+        match (self.engine, self.threads) {
+            (Engine::Eager, _) | (_, 1) => format!("engine {name}"),
+            (_, threads) => format!("engine {name}, {threads} threads"),
+        }
     }
 
     /// The settings as a config file, each of them.
@@ -259,6 +266,7 @@ mod tests {
             weight_decay: Some(0.25),
             seed: u64::MAX,
             engine: Engine::Eager,
+            threads: 7,
             optimizer: Rule::AdamW,
             ..Config::default()
         };
@@ -283,5 +291,6 @@ mod tests {
         check("optimizer = \"adma\"", 12, "there is no `adma`; did you mean `adam`?");
         check("seed = ", 7, "this is no TOML");
         check("engine = \"gpu\"", 9, "known: eager, graph");
+        check("threads = 0", 10, "0 is too few");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use backprop_run::MAX_THREADS;
 use backprop_train::Engine;
 
 use super::{Config, Data, Kind, Rule, Schedule};
@@ -35,7 +36,7 @@ impl Setting {
 }
 
 /// Every setting, in the order of the help.
-pub const SETTINGS: [Setting; 13] = [
+pub const SETTINGS: [Setting; 14] = [
     Setting {
         key: "data",
         value: "digits|iris|DIR",
@@ -176,6 +177,20 @@ pub const SETTINGS: [Setting; 13] = [
         kind: Kind::Text,
         read: |config, text| one_of(text, &ENGINES).map(|engine| config.engine = engine),
         write: |config| Some(quoted(name_of(config.engine, &ENGINES))),
+    },
+    Setting {
+        key: "threads",
+        value: "N",
+        help: "The threads of a graph's run; the weights do not depend on their number [default: 1]",
+        kind: Kind::Integer,
+        read: |config, text| match count(text)? {
+            n if n > MAX_THREADS => Err(format!("{n} are too many: {MAX_THREADS} are the most")),
+            n => {
+                config.threads = n;
+                Ok(())
+            }
+        },
+        write: |config| Some(config.threads.to_string()),
     },
     Setting {
         key: "out",

@@ -24,6 +24,7 @@ use backprop_core::{Array, DType, Ill, with_data};
 use backprop_opt::loops::{ALIGN, BufferId, Outcome, Program};
 
 pub use arena::Arena;
+pub use pool::MAX_THREADS;
 
 use crate::isa::Isa;
 use arena::Memory;
@@ -104,7 +105,7 @@ impl Compiled {
     /// scribble on.
     pub fn arena_bytes(&self, n_threads: usize) -> usize {
         let program = self.program.arena_bytes.next_multiple_of(ALIGN);
-        program.saturating_add(self.scratch_step().saturating_mul(n_threads.max(1)))
+        program.saturating_add(self.scratch_step().saturating_mul(n_threads.clamp(1, MAX_THREADS)))
     }
 
     /// Threads write to lines of their own: two lines, as processors fetch them in pairs.
@@ -112,7 +113,8 @@ impl Compiled {
         self.scratch.next_multiple_of(2 * ALIGN)
     }
 
-    /// Memory for the runs of one caller, on this number of threads (at least the caller's own).
+    /// Memory for the runs of one caller, on this number of threads (at least the caller's own, at most
+    /// [`MAX_THREADS`]).
     ///
     /// # Errors
     /// There is no memory for so many bytes.

@@ -37,11 +37,14 @@ unsafe impl Sync for Shared {}
 // SAFETY: as above; the pointer is to something `Sync`.
 unsafe impl Send for Shared {}
 
+/// The most threads of a run: above what machines have, and below what a system refuses.
+pub const MAX_THREADS: usize = 1024;
+
 impl Pool {
-    /// A pool in which `n_threads` take part, the caller's among them; `None` for one, or where the system
-    /// gives no threads.
+    /// A pool in which `n_threads` take part, the caller's among them, but at most [`MAX_THREADS`]; `None` for
+    /// one, or where the system gives no threads.
     pub fn new(n_threads: usize) -> Option<Pool> {
-        let n_others = n_threads.checked_sub(1).filter(|&n| n > 0)?;
+        let n_others = n_threads.min(MAX_THREADS).checked_sub(1).filter(|&n| n > 0)?;
         let n_cores = thread::available_parallelism().map_or(1, usize::from);
         let shared = Arc::new(Shared {
             epoch: AtomicUsize::new(0),

@@ -31,7 +31,8 @@ use walk::Walk;
 pub struct CompileOptions {
     /// What runs the loops.
     pub engine: Engine,
-    /// The number of threads. It does not change the bits of the results.
+    /// The number of threads, at most [`MAX_THREADS`](crate::MAX_THREADS); for 0, one. It does not change the
+    /// bits of the results.
     pub threads: usize,
     /// Which rewrites of the graph are allowed; [`Rewrites::FAST`](backprop_opt::simplify::Options::FAST) unless
     /// said otherwise.

@@ -22,7 +22,7 @@ mod spread;
 mod training;
 
 use backprop_cpu::engine::Engine;
-use backprop_run::CompileOptions;
+use backprop_run::{CompileOptions, MAX_THREADS};
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
@@ -85,7 +85,7 @@ fn threads_option() -> Arg {
         .long("threads")
         .value_name("N")
         .default_value("1")
-        .value_parser(value_parser!(u32).range(1..=1024))
+        .value_parser(value_parser!(u32).range(1..=MAX_THREADS as i64))
         .help("Threads")
 }
 
