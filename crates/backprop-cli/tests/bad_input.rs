@@ -76,6 +76,11 @@ fn arguments() {
     bad("bench gemm 3x0x5", &["three sizes are wanted"]);
     bad("bench function tahn", &["unknown op `tahn`"]);
     bad("bench compile --batch 3 --new-batch 7", &["--new-batch: at most 6"]);
+    let above = ["the arena takes ", " bytes, above the 1 allowed"];
+    check(&folder, "train --max-bytes 1 --epochs 1 --out r", 1, &above);
+    check(&folder, "eval model.graph --in x.npz --max-bytes 1", 1, &above);
+    bad("train --max-bytes 0 --out r", &["--max-bytes: 0 is too few"]);
+    bad("train --engine eager --max-bytes 9 --out r", &["--max-bytes: ", "add --engine graph"]);
     check(&folder, "bench mlp --layers 2,3 --start x.npz", 1, &["x.npz: there is no `0.weight`"]);
     bad("ops tahn", &["there is no operation `tahn`; did you mean `tanh`?"]);
 }

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use backprop_core::{Array, Error, Seed, Type};
 use backprop_nn::{AdamW, Layer, Optimizer, Params, Schedule};
+use backprop_run::CompileOptions;
 
 use crate::batches::{Batches, rows};
 use crate::data::Dataset;
@@ -89,6 +90,8 @@ pub struct Fit {
     /// The threads that compute a step of [`Engine::Graph`]; the weights do not depend on their number. A tape
     /// has one, whatever this is.
     pub threads: usize,
+    /// The most bytes that a compiled step may take beside parameters and batch; `None`: as many as there are.
+    pub max_bytes: Option<usize>,
     /// Whether every epoch ends with an evaluation on the test set, if there is one; the last one
     /// always does.
     pub evaluate_each_epoch: bool,
@@ -112,6 +115,7 @@ impl Default for Fit {
             seed: Seed(0),
             engine: Engine::default(),
             threads: 1,
+            max_bytes: None,
             evaluate_each_epoch: true,
             interrupt: None,
             watch: None,
@@ -245,9 +249,12 @@ pub fn fit(
     }
     let optimizer = config.optimizer.clone().schedule(config.plan.schedule(n_steps));
     let (x, y) = (&data.train_x, &data.train_y);
-    let Fit { ref loss, l1, l2, .. } = *config;
+    let Fit { ref loss, l1, l2, engine, threads, max_bytes, .. } = *config;
     let objective = Objective { net, loss: loss.clone(), l1, l2, at: Location::caller() };
-    let how = (config.engine, config.threads);
+    let how = match engine {
+        Engine::Eager => None,
+        Engine::Graph => Some(CompileOptions { threads, max_bytes, ..CompileOptions::default() }),
+    };
     let steps = Steps::new(how, objective, params, optimizer, [x, y]).map_err(TrainError::Build)?;
     let classes = is_classes(y);
     let has_test = data.test_x.sizes().first().is_some_and(|&m| m > 0);

@@ -7,7 +7,6 @@ use backprop_core::{Array, Error, Graph, Tensor, Type};
 use backprop_nn::{Bound, Layer, Optimizer, Params, TrainStep};
 use backprop_run::{CompileOptions, Tape};
 
-use crate::fit::Engine;
 use crate::loss::Loss;
 
 /// What a step tells: the loss before it and the outputs of the network.
@@ -51,17 +50,18 @@ pub(crate) enum Steps<'a> {
 }
 
 impl<'a> Steps<'a> {
-    /// `x` and `y` tell the types of the batches; only their first size may differ.
+    /// Compiled in the way `how` says, else on a tape. `x` and `y` tell the types of the batches; only their
+    /// first size may differ.
     pub fn new(
-        (engine, threads): (Engine, usize),
+        how: Option<CompileOptions>,
         objective: Objective<'a>,
         params: &Params,
         optimizer: Optimizer,
         [x, y]: [&Array; 2],
     ) -> Result<Steps<'a>, Error> {
-        if engine == Engine::Eager {
+        let Some(how) = how else {
             return Ok(Steps::Eager { objective, optimizer, tape: Tape::new() });
-        }
+        };
         let graph = Graph::new();
         let input = |name: &str, array: &Array| {
             let ty = Type::new(array.dtype(), array.sizes());
@@ -73,7 +73,6 @@ impl<'a> Steps<'a> {
         let updates = optimizer.updates_at(&p, loss, objective.at)?;
         let lr = updates.lr();
         let step = TrainStep::new(&graph, &[x, y], &[loss, outputs, lr], updates)?;
-        let how = CompileOptions { threads, ..CompileOptions::default() };
         Ok(Steps::Graph(Box::new(step.with_options(how))))
     }
 

@@ -2,8 +2,8 @@
 
 use backprop_core::{Array, Tensor};
 use backprop_io::npz;
-use backprop_run::compile;
-use clap::{ArgMatches, Command};
+use backprop_run::{CompileOptions, compile};
+use clap::{Arg, ArgMatches, Command, value_parser};
 
 use super::{constants_option, file_option, path, path_arg};
 use crate::arrays;
@@ -19,6 +19,13 @@ pub fn command() -> Command {
         .arg(file_option("in", "X.npz", "The inputs, by name"))
         .arg(file_option("out", "Y.npz", "Where the results go, by name; without it they are printed"))
         .arg(constants_option())
+        .arg(
+            Arg::new("max-bytes")
+                .long("max-bytes")
+                .value_name("N")
+                .value_parser(value_parser!(usize))
+                .help("The most bytes that the run may take beside inputs and results [default: no limit]"),
+        )
         .after_help(
             "Examples:\n  backprop eval model.graph --in x.npz\n  \
              backprop eval model.graph --in x.npz --out y.npz",
@@ -32,7 +39,9 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let outputs = file.returned()?;
     let given = arrays::inputs(&file.graph, &outputs, path(matches, "in"), &[])?;
     let (inputs, values): (Vec<Tensor>, Vec<Array>) = given.into_iter().unzip();
-    let results = compile(&file.graph, &inputs, &outputs)?.run(&values)?;
+    let max_bytes = matches.get_one::<usize>("max-bytes").copied();
+    let options = CompileOptions { max_bytes, ..CompileOptions::default() };
+    let results = compile(&file.graph, &inputs, &outputs)?.with_options(options).run(&values)?;
     let named: Vec<(&str, &Array)> =
         file.outputs.iter().map(|(name, _)| name.as_str()).zip(&results).collect();
     deliver(matches, &named)

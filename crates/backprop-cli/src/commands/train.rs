@@ -95,6 +95,7 @@ fn settings(matches: &ArgMatches) -> Result<Config, Failure> {
         ("momentum", config.optimizer != Rule::Sgd, "only sgd has it: add --optimizer sgd"),
         ("warm_up", config.schedule != Schedule::Cosine, "only cosine warms up: add --schedule cosine"),
         ("threads", config.engine == Engine::Eager, "a tape has one thread: add --engine graph"),
+        ("max_bytes", config.engine == Engine::Eager, "a tape has no plan to measure: add --engine graph"),
     ];
     for setting in SETTINGS.iter().filter(|setting| matches.contains_id(setting.key)) {
         if let Some((_, _, why)) = idle.iter().find(|(key, idle, _)| *key == setting.key && *idle) {

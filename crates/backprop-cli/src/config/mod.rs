@@ -79,6 +79,8 @@ pub struct Config {
     pub engine: Engine,
     /// The threads of a compiled step.
     pub threads: usize,
+    /// The most bytes of its arena; `None`: as many as there are.
+    pub max_bytes: Option<usize>,
     /// The run directory; `None`: `runs/NAME`.
     pub out: Option<PathBuf>,
 }
@@ -100,6 +102,7 @@ impl Default for Config {
             seed: 0,
             engine: recipe.engine,
             threads: recipe.threads,
+            max_bytes: recipe.max_bytes,
             out: None,
         }
     }
@@ -131,8 +134,8 @@ impl Config {
             Schedule::Constant => Plan::Constant,
             Schedule::Cosine => Plan::Cosine { warm_up: self.warm_up },
         };
-        let Config { epochs, batch, engine, threads, seed, .. } = *self;
-        Fit { epochs, batch, optimizer, plan, engine, threads, seed: Seed(seed), ..Fit::default() }
+        let Config { epochs, batch, engine, threads, max_bytes, seed, .. } = *self;
+        Fit { epochs, batch, optimizer, plan, engine, threads, max_bytes, seed: Seed(seed), ..Fit::default() }
     }
 
     /// `64-128-10, adamw, learning rate 0.003, batches of 32`
@@ -267,6 +270,7 @@ mod tests {
             seed: u64::MAX,
             engine: Engine::Eager,
             threads: 7,
+            max_bytes: Some(1 << 20),
             optimizer: Rule::AdamW,
             ..Config::default()
         };

@@ -30,13 +30,14 @@ impl Setting {
         match self.key {
             "weight_decay" => "weight-decay",
             "warm_up" => "warm-up",
+            "max_bytes" => "max-bytes",
             key => key,
         }
     }
 }
 
 /// Every setting, in the order of the help.
-pub const SETTINGS: [Setting; 14] = [
+pub const SETTINGS: [Setting; 15] = [
     Setting {
         key: "data",
         value: "digits|iris|DIR",
@@ -191,6 +192,17 @@ pub const SETTINGS: [Setting; 14] = [
             }
         },
         write: |config| Some(config.threads.to_string()),
+    },
+    Setting {
+        key: "max_bytes",
+        value: "N",
+        help: "The most bytes that a graph's run may take beside parameters and batch [default: no limit]",
+        kind: Kind::Integer,
+        read: |config, text| {
+            config.max_bytes = Some(count(text)?);
+            Ok(())
+        },
+        write: |config| config.max_bytes.map(|most| most.to_string()),
     },
     Setting {
         key: "out",

@@ -31,7 +31,8 @@ pub(super) enum Lies {
 
 /// A step, made ready.
 pub(super) enum Step {
-    Kernel(Box<dyn Kernel>),
+    /// A kernel, and whether its work is worth sharing out among threads.
+    Kernel(Box<dyn Kernel>, bool),
     Call(Call),
     Cond(Box<Branches>),
     Scan(Box<Loop>),
@@ -84,8 +85,10 @@ pub(super) fn ready(program: &Program, arena: usize, choice: Choice, counts: &mu
     let mut steps = Vec::with_capacity(program.steps.len());
     for step in &program.steps {
         steps.push(match &step.kind {
-            Kind::Nest(nest) => counts.kernel(of_nest(program, nest, choice)),
-            Kind::Contraction(contraction) => counts.kernel(of_contraction(program, contraction, choice)),
+            Kind::Nest(nest) => counts.kernel(of_nest(program, nest, choice), is_large(program, &step.kind)),
+            Kind::Contraction(contraction) => {
+                counts.kernel(of_contraction(program, contraction, choice), is_large(program, &step.kind))
+            }
             Kind::Call(call) => Step::Call(call.clone()),
             Kind::Cond(cond) => Step::Cond(Box::new(Branches {
                 condition: cond.condition,
@@ -127,14 +130,21 @@ fn of_contraction(program: &Program, contraction: &Contraction, choice: Choice) 
     code.unwrap_or_else(|| portable::contraction(program, contraction, choice.isa))
 }
 
+/// Whether the work of a step is worth waking threads for: tens of microseconds of it at least. On a busy machine a
+/// thread that is waited for may take longer than a small step. (Units give the same bits whoever runs them.)
+fn is_large(program: &Program, kind: &Kind) -> bool {
+    let work = kind.work(program);
+    work.flops >= 1 << 21 || work.bytes >= 1 << 20
+}
+
 /// What machine code is wanted for, if it is.
 fn native_isa(choice: Choice) -> Option<native::Isa> {
     native::Isa::of(choice.isa).filter(|_| choice.engine == Engine::Native)
 }
 
 impl Counts {
-    fn kernel(&mut self, kernel: Box<dyn Kernel>) -> Step {
+    fn kernel(&mut self, kernel: Box<dyn Kernel>, is_large: bool) -> Step {
         self.scratch = self.scratch.max(kernel.scratch_bytes().next_multiple_of(ALIGN));
-        Step::Kernel(kernel)
+        Step::Kernel(kernel, is_large)
     }
 }

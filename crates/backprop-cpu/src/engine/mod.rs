@@ -239,7 +239,7 @@ fn place(ready: &Ready, memory: &Memory, pointers: &mut Vec<*mut u8>) {
     }));
     for step in &ready.steps {
         match step {
-            compile::Step::Kernel(_) | compile::Step::Call(_) => {}
+            compile::Step::Kernel(..) | compile::Step::Call(_) => {}
             compile::Step::Cond(branches) => {
                 place(&branches.then, memory, pointers);
                 place(&branches.otherwise, memory, pointers);

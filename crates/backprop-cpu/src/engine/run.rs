@@ -50,8 +50,8 @@ unsafe fn steps(
         // SAFETY: the caller's, for each step in turn.
         unsafe {
             match step {
-                Step::Kernel(kernel) => {
-                    let met = of_kernel(&**kernel, ready, arena);
+                Step::Kernel(kernel, is_large) => {
+                    let met = of_kernel(&**kernel, *is_large, ready, arena);
                     outcome.is_faulty |= met.is_faulty;
                     outcome.is_not_finite |= met.is_not_finite;
                 }
@@ -80,12 +80,12 @@ impl Failure {
 
 /// # Safety
 /// As [`run`].
-unsafe fn of_kernel(kernel: &dyn Kernel, ready: &Ready, arena: &mut Arena) -> Outcome {
+unsafe fn of_kernel(kernel: &dyn Kernel, is_large: bool, ready: &Ready, arena: &mut Arena) -> Outcome {
     let Arena { memory, pointers, scratch, scratch_step, pool, .. } = arena;
     let bases = &pointers[ready.first..ready.first + ready.homes.len()];
     let scratch = memory.start().wrapping_add(*scratch);
     let n_units = kernel.n_units();
-    let Some(pool) = pool.as_mut().filter(|_| n_units > 1) else {
+    let Some(pool) = pool.as_mut().filter(|_| is_large && n_units > 1) else {
         // SAFETY: the program was verified and its pointers are set; the scratch is large enough for every
         // kernel.
         return unsafe { kernel.run(bases, scratch, 0..n_units) };
