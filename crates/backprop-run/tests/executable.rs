@@ -211,7 +211,7 @@ fn what_is_not_finite_is_told_of_a_fold_over_any_axes() {
             for (value, is_finite) in [(1.0f32, true), (f32::NAN, false), (f32::INFINITY, false)] {
                 let mut values = vec![1.0f32; 105];
                 values[52] = value;
-                let array = Array::new(&[3, 5, 7], values).unwrap();
+                let array = Array::new([3, 5, 7], values).unwrap();
                 let told = folds.run_watching(&[array], &mut Vec::new()).unwrap();
                 assert_eq!(told, is_finite, "output {at} over {axes:?} of {value}");
             }
