@@ -1,6 +1,10 @@
 //! What graphs become: the text of their programs.
 
+use backprop_core::DType;
 use backprop_core::text::{Registry, parse};
+use backprop_opt::loops::{
+    Access, Buffer, Code, Cond, Home, Instr, Kind, Nest, Place, Program, Stage, Step, Store, Strides,
+};
 use backprop_opt::lower::{Options, lower};
 
 /// Lowers a graph and compares the steps, without the list of buffers.
@@ -173,4 +177,34 @@ fn slices_are_views_and_concatenations_are_stores() {
              %0: f32 = z.3[3i + j]
              c.1[3i + j + 6] = %0",
     );
+}
+
+#[test]
+fn a_truth_value_is_one_byte_and_0_or_1() {
+    let bools = |len: usize, home: Home| Buffer { dtype: DType::Bool, len, home, label: "p".to_string() };
+    let (body, arena) = (Box::<Program>::default(), 0);
+    let (inputs, outputs, otherwise) = (Vec::new(), Vec::new(), body.clone());
+    let kind = Kind::Cond(Cond { condition: 0, inputs, outputs, then: body, otherwise, arena });
+    let nothing = Program {
+        buffers: vec![bools(0, Home::Input(0))],
+        steps: vec![Step { kind, nodes: Vec::new() }],
+        inputs: vec![0],
+        ..Program::default()
+    };
+    assert_eq!(nothing.verify(), Err("step 0: the condition is no bool".to_string()));
+    for (bits, holds) in [(0, true), (1, true), (2, false)] {
+        let mut code = Code::default();
+        let value = code.push(Instr::Literal(bits), DType::Bool);
+        let to = Access { place: Place::Buffer(0), offset: 0, rows: Strides::new(), columns: Strides::new() };
+        let stores = vec![Store { value, to, watched: false }];
+        let stage = Stage { code, stores, ..Stage::default() };
+        let kind = Kind::Nest(Nest { stages: vec![stage], ..Nest::default() });
+        let literal = Program {
+            buffers: vec![bools(1, Home::Output(0))],
+            steps: vec![Step { kind, nodes: Vec::new() }],
+            outputs: vec![0],
+            ..Program::default()
+        };
+        assert_eq!(literal.verify().is_ok(), holds);
+    }
 }

@@ -227,3 +227,24 @@ fn a_product_written_twice_less_itself_is_nothing() {
     let found = difference.run(&[[0.1, 0.2, 0.7].into(), [0.3, 0.7, 0.9].into()]).unwrap();
     assert_eq!(found[0].to_f64s(), [0.0; 3]);
 }
+
+#[test]
+fn a_fault_is_found_in_elements_that_nobody_reads() {
+    let g = Graph::new();
+    let (x, i, n) = (g.input("x", "f32[5]"), g.input("i", "i64[3]"), g.input("n", "i64[2, 0]"));
+    let (picked, quotient) = (x.gather(0, i), (i + 7) / i);
+    let outputs = [
+        picked.slice_axis(0, 0usize, 1usize),
+        picked.slice_axis(0, 0usize, 0usize),
+        quotient.slice_axis(0, 1usize, 2usize),
+        quotient.slice_axis(0, 0usize, 2usize).unsqueeze(1).broadcast_to([2usize, 0]) + n,
+    ];
+    for output in outputs {
+        let part = compile(&g, &[x, i, n], &[output]).unwrap();
+        let run = |i: [i64; 3]| {
+            part.run(&[ones(&[5]).cast(DType::F32), i.into(), Array::zeros(DType::I64, &[2, 0]).unwrap()])
+        };
+        assert_eq!(run([1, 2, 3]).unwrap().len(), 1);
+        says(run([1, 2, 5]).and(run([1, 2, 0])), &["executable.rs:"]);
+    }
+}

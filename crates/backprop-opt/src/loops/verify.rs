@@ -46,7 +46,9 @@ impl Program {
                     .into_iter()
                     .try_for_each(|body| self.verify_body(body, cond.arena, &cond.inputs, &cond.outputs))
                     .and_then(|()| {
-                        want(self.known(cond.condition)?.dtype == DType::Bool, || "the condition is no bool")
+                        let condition = self.known(cond.condition)?;
+                        let holds = (condition.dtype, condition.len) == (DType::Bool, 1);
+                        want(holds, || "the condition is no bool")
                     }),
                 Kind::Scan(scan) => self.verify_scan(scan),
             };
@@ -288,7 +290,7 @@ impl Around<'_> {
                 self.verify_access(&last, columns)?;
                 self.verify_access(first, columns)? == dtype && of(index).is_int()
             }
-            Instr::Literal(_) => true,
+            Instr::Literal(bits) => dtype != DType::Bool || bits <= 1,
             Instr::Count(number) => {
                 self.want_strides(access(number)?, columns)?;
                 dtype == DType::I64

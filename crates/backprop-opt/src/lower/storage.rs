@@ -3,6 +3,7 @@
 //! What one group computes and another reads is stored, unless it is cheap to compute from what is stored
 //! anyway: then the reader does it again, and the memory is not touched.
 
+use backprop_core::DType;
 use backprop_core::ops::{Binary, Unary};
 
 use super::group::{GroupKind, Groups, Level, contraction_of, loops_of, maker};
@@ -76,6 +77,9 @@ fn cost(
         Source::Made(_) => {}
     }
     let (point, operands) = expression(items, operand)?;
+    if point.may_fault(items.datum(operand.datum).dtype) && !reads_all(items, operand) {
+        return None;
+    }
     let mut total = (point.cost(), 0);
     // Each level costs something, so this ends after a few.
     for operand in operands {
@@ -84,6 +88,15 @@ fn cost(
         total = (total.0 + own, total.1 + leaves);
     }
     (total.0 <= limit).then_some(total)
+}
+
+/// Whether an operand reads every element of its datum: a fault of one that is not read would be lost.
+fn reads_all(items: &Items, operand: Operand) -> bool {
+    let view = items.views.get(operand.view);
+    let moved = view.sizes.iter().zip(&view.strides).filter(|(_, stride)| **stride != 0);
+    // Along axes that move it, a view names no element twice.
+    let n_read = moved.map(|(size, _)| size).product::<usize>();
+    n_read == items.datum(operand.datum).len && !view.sizes.contains(&0)
 }
 
 /// A datum that is made point by point, as its reader sees it: the operation, and the operands in the
@@ -104,6 +117,15 @@ pub fn expression(items: &mut Items, operand: Operand) -> Option<(Point, Vec<Ope
 }
 
 impl Point {
+    /// Whether data may be at fault in it: an index out of range, an integer divided by zero.
+    fn may_fault(self, dtype: DType) -> bool {
+        match self {
+            Point::Gather { .. } => true,
+            Point::Binary(Binary::Div) => dtype.is_int(),
+            _ => false,
+        }
+    }
+
     /// What it costs, in units of an addition.
     pub fn cost(self) -> u32 {
         match self {
