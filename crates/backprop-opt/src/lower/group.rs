@@ -284,8 +284,10 @@ impl Groups {
                 }
             }
         }
+        let own = &self.groups[group as usize];
+        let is_room = own.domain.rank() == 0 || own.members.len() + found.len() < MAX_MEMBERS;
         for next in found {
-            match levels.get(&next) {
+            match levels.get(&next).filter(|_| is_room) {
                 Some(&level) => self.put(next, group, level),
                 None => self.settle(items, next),
             }

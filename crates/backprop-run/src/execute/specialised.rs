@@ -40,7 +40,8 @@ impl Specialised {
         let how = lower_options(choice.isa, watched);
         let program = lowered(sized, options.rewrites, &how, None)?;
         let compiled =
-            Compiled::new(Arc::new(program), choice).expect("lowering keeps the rules of programs");
+            // SAFETY: the program is as lowering made it.
+            unsafe { Compiled::new(Arc::new(program), choice) }.expect("lowering keeps the rules of programs");
         let (bytes, threads) = (compiled.arena_bytes(options.threads), options.threads);
         if let Some(most) = options.max_bytes.filter(|&most| bytes > most) {
             let mut fault =
