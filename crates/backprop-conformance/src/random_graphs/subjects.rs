@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use backprop_core::{Array, Error, ValueId, interpret, replay};
-use backprop_opt::simplify::{Options, Rounding, simplify};
+use backprop_opt::simplify::{Options, Rounding, decompose, simplify};
 use backprop_run::{CompileOptions, Engine, Executable, Tape};
 
 use super::case::Case;
@@ -119,14 +119,18 @@ pub struct Simplified(pub Options);
 
 impl Simplified {
     fn case(&self, case: &Case) -> Result<Case, Error> {
-        let simplified = simplify(&case.records, &case.outputs, self.0)?;
-        let moved = |&(input, ref array): &(ValueId, Array)| Some((simplified.value(input)?, array.clone()));
-        Ok(Case {
-            outputs: simplified.roots.clone(),
-            runs: case.runs.iter().map(|inputs| inputs.iter().filter_map(moved).collect()).collect(),
-            records: simplified.records.clone(),
-            ..*case
-        })
+        Ok(moved(case, &simplify(&case.records, &case.outputs, self.0)?))
+    }
+}
+
+/// The case after a pass.
+fn moved(case: &Case, pass: &backprop_opt::simplify::Simplified) -> Case {
+    let input = |&(input, ref array): &(ValueId, Array)| Some((pass.value(input)?, array.clone()));
+    Case {
+        outputs: pass.roots.clone(),
+        runs: case.runs.iter().map(|inputs| inputs.iter().filter_map(input).collect()).collect(),
+        records: pass.records.clone(),
+        ..*case
     }
 }
 
@@ -182,7 +186,9 @@ impl Subject for Executed {
     }
 
     fn rewritten(&self, case: &Case) -> Result<Option<Case>, Error> {
-        Simplified(self.options.rewrites).rewritten(case)
+        // As executables do: constants are folded from what is spelt out, and round as it does.
+        let spelt_out = moved(case, &decompose(&case.records, &case.outputs)?);
+        Simplified(self.options.rewrites).rewritten(&spelt_out)
     }
 
     fn run(&self, case: &Case) -> Result<Vec<Vec<Array>>, Error> {

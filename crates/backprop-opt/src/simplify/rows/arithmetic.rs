@@ -323,22 +323,6 @@ pub(crate) const ARITHMETIC: &[Row] = &[
         }),
     },
     Row {
-        name: "over a constant",
-        equation: "x/c = x·(1/c), where 1/c is a normal number; two roundings more",
-        licence: Licence::Reassociate,
-        before: "x = input : f64[3]; c = full {value: 10.0} : f64[3]; y = div(x, c); return y",
-        after: "x = input : f64[3]; %1 = full {value: 0.1} : f64[3]; y = mul(x, %1); return y",
-        at: DIV,
-        apply: Apply::One(|b, _, x| {
-            let (ty, c) = (b.ty(x[1]), float(b, x[1])?);
-            if !is_normal(c, ty.dtype) || !is_normal(1.0 / c, ty.dtype) {
-                return None;
-            }
-            let inverse = b.full(ty, 1.0 / c)?;
-            b.emit(Binary::Mul, &[x[0], inverse])
-        }),
-    },
-    Row {
         name: "factors joined",
         equation: "(x·c)·e = x·(c·e), where c·e is a normal number",
         licence: Licence::Reassociate,
