@@ -362,8 +362,9 @@ impl Buffer {
 }
 
 impl Nest {
-    /// The largest prefix of the row loops along which every accumulator in a buffer and every store
-    /// moves: iterations of these loops do not meet, so threads may share them out as they like.
+    /// The number of first row loops that move every accumulator in a buffer. No two iterations store the same
+    /// element (see [`Store`]); so in the nests that lowering writes, whose accumulators are row-major, iterations of
+    /// these loops do not meet, and threads may share them out.
     pub fn n_independent_rows(&self) -> usize {
         let reduces = self.stages.iter().flat_map(|stage| &stage.reduces);
         let shared = reduces.filter(|reduce| matches!(reduce.into.place, Place::Buffer(_)));

@@ -314,8 +314,7 @@ impl Executable {
         Ok((passes, program))
     }
 
-    /// Runs `n_runs` times and measures each step of the program: the median of its times, its work, and where
-    /// in the graph it comes from.
+    /// Runs `n_runs` times and measures each step of the program: the median of its times, and its work.
     ///
     /// # Errors
     /// As [`Executable::run`].
