@@ -148,6 +148,21 @@ fn show_draws_and_prints() {
 }
 
 #[test]
+fn show_tells_what_is_compiled() {
+    let shown = Folder::new().line("show model.graph --passes --plan --asm --size B=7").good().out;
+    let parts =
+        ["-- sizes, ", "-- simplify, ", "-- plan\n", "-- what each step computes\n", "-- machine code\n"];
+    let places: Vec<Option<usize>> = parts.iter().map(|part| shown.find(part)).collect();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{shown}");
+    assert!(shown.contains("loss = mul"), "what the last step computes: {shown}");
+    let code = &shown[places[4].unwrap_or_default()..];
+    assert!(
+        code.contains("step 0  ") && (code.contains("ret\n") || code.contains("loops in plain Rust")),
+        "{code}"
+    );
+}
+
+#[test]
 fn check_compares_gradients_at_the_sizes_asked_for() {
     let folder = Folder::new();
     let done = folder.line("check model.graph --size B=3").good();

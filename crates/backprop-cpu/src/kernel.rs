@@ -4,6 +4,15 @@ use std::ops::Range;
 
 use backprop_opt::loops::Outcome;
 
+/// A function of a kernel, in machine code.
+#[derive(Clone, Debug)]
+pub struct Routine<'a> {
+    /// What it does.
+    pub name: String,
+    /// Its instructions.
+    pub code: &'a [u8],
+}
+
 /// A step of a program, made ready to run.
 ///
 /// Its work is cut into units that do not meet: they may run in any order, on any threads, and give the
@@ -18,8 +27,8 @@ pub trait Kernel: Send + Sync {
     }
 
     /// The instructions, for people to see; none of portable loops.
-    fn machine_code(&self) -> &[u8] {
-        &[]
+    fn machine_code(&self) -> Vec<Routine<'_>> {
+        Vec::new()
     }
 
     /// Runs some of the units.

@@ -28,10 +28,11 @@ pub fn command() -> Command {
         .arg(form("text", "As graph text"))
         .arg(form("passes", "The graph after each pass of the compiler, with the rewrites that were used"))
         .arg(form("plan", "What is compiled: loop nests, buffers and where they lie, the size of the arena"))
+        .arg(form("asm", "The machine code of each step, for this processor"))
         .group(ArgGroup::new("form").args(["svg", "dot", "text"]))
         .group(
             ArgGroup::new("shown")
-                .args(["svg", "dot", "text", "passes", "plan"])
+                .args(["svg", "dot", "text", "passes", "plan", "asm"])
                 .required(true)
                 .multiple(true),
         )
@@ -40,7 +41,7 @@ pub fn command() -> Command {
                 .long("size")
                 .value_name("NAME=N")
                 .action(ArgAction::Append)
-                .help("The size of a named dimension, for --passes and --plan"),
+                .help("The size of a named dimension, for --passes, --plan and --asm"),
         )
         .arg(file_option("out", "FILE", "Where it goes; without it, to standard output"))
         .arg(constants_option())
@@ -48,7 +49,7 @@ pub fn command() -> Command {
             "Examples:\n  backprop show model.graph --svg --out model.svg\n  \
              backprop show model.graph --text\n  \
              backprop show digits --dot\n  \
-             backprop show model.graph --passes --plan --size B=32",
+             backprop show model.graph --passes --plan --asm --size B=32",
         )
 }
 
@@ -65,7 +66,9 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         }
     };
     let text = match () {
-        () if matches.get_flag("passes") || matches.get_flag("plan") => compiled(matches, &graph, &outputs)?,
+        () if ["passes", "plan", "asm"].iter().any(|form| matches.get_flag(form)) => {
+            compiled(matches, &graph, &outputs)?
+        }
         () if matches.get_flag("text") => text_of(&graph, &outputs),
         () => {
             // In a picture there is no `return` that would name them.
@@ -83,7 +86,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     }
 }
 
-/// The passes and the plan, for the sizes that are given.
+/// The passes, the plan and the machine code, for the sizes that are given.
 fn compiled(matches: &ArgMatches, graph: &Graph, outputs: &[(String, ValueId)]) -> Result<String, Failure> {
     let mut sizes = Bindings::new();
     for given in matches.get_many::<String>("size").into_iter().flatten() {
@@ -105,10 +108,11 @@ fn compiled(matches: &ArgMatches, graph: &Graph, outputs: &[(String, ValueId)]) 
     }
     let outputs: Vec<Tensor> =
         shown_outputs(graph, outputs).into_iter().map(|value| graph.tensor(value)).collect();
-    let (passes, program) = compile(graph, &inputs, &outputs)?.passes(&arrays)?;
+    let executable = compile(graph, &inputs, &outputs)?;
+    let plan = executable.plan(&arrays)?;
     let mut text = String::new();
     if matches.get_flag("passes") {
-        for pass in passes {
+        for pass in &plan.passes {
             let rows: Vec<String> =
                 pass.applied.iter().map(|(row, count)| format!("{row} ×{count}")).collect();
             let applied = if rows.is_empty() { String::new() } else { format!(": {}", rows.join(", ")) };
@@ -116,7 +120,15 @@ fn compiled(matches: &ArgMatches, graph: &Graph, outputs: &[(String, ValueId)]) 
         }
     }
     if matches.get_flag("plan") {
-        text += &format!("-- plan\n{program}");
+        text += &format!("-- plan\n{}", plan.program);
+        text += "\n-- what each step computes\n";
+        for (position, computed) in plan.computed().iter().enumerate() {
+            text += &format!("step {position}  {computed}\n");
+        }
+        text.push('\n');
+    }
+    if matches.get_flag("asm") {
+        text += &format!("-- machine code\n{}", executable.assembly(&arrays)?);
     }
     Ok(format!("{}\n", text.trim_end()))
 }

@@ -1,12 +1,51 @@
 //! From a graph with known sizes to its program, pass by pass.
 
 use backprop_core::text::print;
-use backprop_core::{Error, Op, Records, ValueId};
-use backprop_opt::loops::Program;
+use backprop_core::{Error, NodeId, Op, Records, ValueId};
+use backprop_opt::loops::{Program, Step};
 use backprop_opt::lower;
 use backprop_opt::simplify::{Options as Rewrites, Simplified, decompose, simplify};
 
 use super::sized::Sized;
+
+/// How a graph is compiled for one set of sizes, for people.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The graph after each pass.
+    pub passes: Vec<Pass>,
+    /// The graph after the last one, whose nodes the program's steps name.
+    pub records: Records,
+    /// The loops that come of it.
+    pub program: Program,
+}
+
+impl Plan {
+    /// What each step of the program computes: `%4 = contract, logits = add`.
+    pub fn computed(&self) -> Vec<String> {
+        let of_node = |&id: &NodeId| {
+            let node = self.records.node(id);
+            let outputs: Vec<String> = node.outputs().map(|value| self.records.label(value)).collect();
+            format!("{} = {}", outputs.join(", "), node.op.name())
+        };
+        let of_step = |step: &Step| step.nodes.iter().map(of_node).collect::<Vec<_>>().join(", ");
+        self.program.steps.iter().map(of_step).collect()
+    }
+
+    /// The lines of the user's program that each step of the program comes from, each once.
+    pub fn places(&self) -> Vec<Vec<String>> {
+        let of_step = |step: &Step| {
+            let mut places: Vec<String> = Vec::new();
+            for &id in &step.nodes {
+                let place = self.records.place(self.records.node(id).place).to_string();
+                if !places.contains(&place) {
+                    places.push(place);
+                }
+            }
+            places
+        };
+        self.program.steps.iter().map(of_step).collect()
+    }
+}
 
 /// A graph after a pass, for people.
 #[derive(Clone, Debug)]
@@ -21,7 +60,7 @@ pub struct Pass {
     pub text: String,
 }
 
-/// Lowers a graph; `told` gets each pass.
+/// Lowers a graph: the graph after the last pass, and its program; `told` gets each pass.
 ///
 /// # Errors
 /// A fault that an output depends on.
@@ -30,7 +69,7 @@ pub fn lowered(
     rewrites: Rewrites,
     how: &lower::Options,
     mut told: Option<&mut Vec<Pass>>,
-) -> Result<Program, Error> {
+) -> Result<(Records, Program), Error> {
     let Sized { records, inputs, outputs } = sized;
     let n_inputs = inputs.len();
     let mut graph = (records, [inputs, outputs].concat());
@@ -53,7 +92,8 @@ pub fn lowered(
     graph = (records, roots);
     tell("simplify", &graph, applied);
     let (inputs, outputs) = graph.1.split_at(n_inputs);
-    Ok(lower::lower(&graph.0, inputs, outputs, how))
+    let program = lower::lower(&graph.0, inputs, outputs, how);
+    Ok((graph.0, program))
 }
 
 /// Whether `decompose` may have something to do with an op.

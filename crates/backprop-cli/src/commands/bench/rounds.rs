@@ -13,6 +13,8 @@ use super::{
     threads_option,
 };
 use crate::allocations;
+use crate::commands::show::write_text;
+use crate::commands::{file_option, path};
 use crate::failure::Failure;
 use crate::talk::print;
 
@@ -73,8 +75,13 @@ pub fn with_options(command: Command, engines: &'static [&'static str]) -> Comma
             Arg::new("profile")
                 .long("profile")
                 .action(ArgAction::SetTrue)
-                .help("Instead: what each loop nest takes, computes and moves"),
+                .help("Instead: what each loop nest takes, computes and moves, and where it comes from"),
         )
+        .arg(file_option(
+            "trace",
+            "TRACE.json",
+            "Instead: the same, for chrome://tracing and ui.perfetto.dev",
+        ))
         .arg(json_flag())
 }
 
@@ -91,8 +98,12 @@ pub fn run<W: Work>(
     if matches.get_flag("serve") {
         return serve::serve(&mut work, n_threads(matches), first_us, loss);
     }
-    if matches.get_flag("profile") {
-        return print(profile(&work.profile()?));
+    if matches.get_flag("profile") || path(matches, "trace").is_some() {
+        let steps = work.profile()?;
+        if let Some(file) = path(matches, "trace") {
+            write_text(file, &trace(&steps))?;
+        }
+        return if matches.get_flag("profile") { print(profile(&steps)) } else { Ok(()) };
     }
     let measured = Measured::of(&mut work, first_us, matches)?;
     match matches.get_flag("json") {
@@ -109,15 +120,34 @@ fn profile(steps: &[StepProfile]) -> String {
         let seconds = step.time.as_secs_f64();
         let rate = |amount: u64| amount as f64 / seconds.max(1e-9) / 1e9;
         text += &format!(
-            "{:6.1}%  {:8.2}  {:7.1}  {:7.1}  {}\n",
+            "{:6.1}%  {:8.2}  {:7.1}  {:7.1}  {}  {}\n",
             100.0 * seconds / total,
             1e6 * seconds,
             rate(step.work.flops),
             rate(step.work.bytes),
-            step.what
+            step.what,
+            step.places.join(", ")
         );
     }
     text + &format!("100.0%  {:8.2}                    all steps\n", 1e6 * total)
+}
+
+/// The steps one after another, as the trace events of Chrome: times are in microseconds.
+fn trace(steps: &[StepProfile]) -> String {
+    let mut start = 0.0;
+    let events = steps.iter().enumerate().map(|(number, step)| {
+        let duration = 1e6 * step.time.as_secs_f64();
+        let event = json!({
+            "name": step.what, "cat": "step", "ph": "X", "pid": 1, "tid": 1, "ts": start, "dur": duration,
+            "args": {
+                "step": number, "flops": step.work.flops, "bytes": step.work.bytes, "places": step.places,
+            },
+        });
+        start += duration;
+        event
+    });
+    let events: Vec<Value> = events.collect();
+    format!("{}\n", json!({ "traceEvents": events, "displayTimeUnit": "ns" }))
 }
 
 fn microseconds(begun: Instant) -> f64 {
