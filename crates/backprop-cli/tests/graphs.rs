@@ -73,10 +73,9 @@ fn the_derivative_is_printed_as_a_graph_and_as_formulas() {
         "graph {\n  w = input : f64\n  x = input : f64\n  u = mul(w, x)\n  y = tanh(u)\n  return y\n}\n",
     );
     let done = folder.line("grad t.graph --of y --wrt w --print").good();
-    let (graph, formulas) = done.out.split_once("\n\n").expect("the formulas stand apart");
-    assert!(formulas.contains("dy/dw = (1 − y²)·x"), "{formulas}");
-    // The printed graph is a graph: its gradient is one of its outputs.
-    folder.write("d.graph", format!("{graph}\n"));
+    assert!(done.out.contains("# dy/dw = (1 − y²)·x"), "{}", done.out);
+    // What is printed is a graph: its gradient is one of its outputs.
+    folder.write("d.graph", &done.out);
     folder.npz("wx.npz", &[("w", &Array::scalar(0.0)), ("x", &Array::scalar(3.0))]);
     let done = folder.line("eval d.graph --in wx.npz").good();
     assert_eq!(done.out, "y = 0.0\ndy/dw = 3.0\n");
@@ -160,6 +159,26 @@ fn show_tells_what_is_compiled() {
         code.contains("step 0  ") && (code.contains("ret\n") || code.contains("loops in plain Rust")),
         "{code}"
     );
+}
+
+#[test]
+fn show_refuses_sizes_of_no_dimension_and_a_picture_of_a_plan() {
+    let folder = Folder::new();
+    let said = |line: &str| folder.line(line).err;
+    let unknown = said("show model.graph --plan --size b=7");
+    assert!(unknown.contains("no dimension `b`") && unknown.contains("`B`"), "{unknown}");
+    let both = said("show model.graph --svg --plan");
+    assert!(both.contains("--svg") && both.contains("cannot be used with"), "{both}");
+}
+
+#[test]
+fn values_may_have_any_names_when_gradients_are_checked() {
+    let folder = Folder::new();
+    folder.write(
+        "named.graph",
+        "graph {\n  x0 = input : f64[3]\n  t0 = exp(x0)\n  d0 = sum(t0)\n  return d0\n}\n",
+    );
+    folder.line("check named.graph").good();
 }
 
 #[test]

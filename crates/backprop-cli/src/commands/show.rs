@@ -4,13 +4,14 @@ use std::path::Path;
 
 use backprop::picture;
 use backprop_core::text::print as print_graph;
-use backprop_core::{Array, Bindings, Graph, Op, Tensor, ValueId};
+use backprop_core::{Array, Graph, Op, Tensor, ValueId};
 use backprop_io::IoError;
 use backprop_io::atomic::write_atomically;
-use backprop_run::compile;
+use backprop_run::{Applied, compile};
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
 
-use super::{constants_option, file_option, path, path_arg};
+use super::sizes::Sizes;
+use super::{constants_option, file_option, path, path_arg, sizes};
 use crate::failure::Failure;
 use crate::graph_file::{GraphFile, name_if_free};
 use crate::run_dir::Run;
@@ -29,7 +30,8 @@ pub fn command() -> Command {
         .arg(form("passes", "The graph after each pass of the compiler, with the rewrites that were used"))
         .arg(form("plan", "What is compiled: loop nests, buffers and where they lie, the size of the arena"))
         .arg(form("asm", "The machine code of each step, for this processor"))
-        .group(ArgGroup::new("form").args(["svg", "dot", "text"]))
+        .group(ArgGroup::new("form").args(["svg", "dot", "text"]).conflicts_with("compiled"))
+        .group(ArgGroup::new("compiled").args(["passes", "plan", "asm"]).multiple(true))
         .group(
             ArgGroup::new("shown")
                 .args(["svg", "dot", "text", "passes", "plan", "asm"])
@@ -37,11 +39,8 @@ pub fn command() -> Command {
                 .multiple(true),
         )
         .arg(
-            Arg::new("size")
-                .long("size")
-                .value_name("NAME=N")
-                .action(ArgAction::Append)
-                .help("The size of a named dimension, for --passes, --plan and --asm"),
+            sizes::option("The size of a named dimension: --passes, --plan and --asm want all")
+                .requires("compiled"),
         )
         .arg(file_option("out", "FILE", "Where it goes; without it, to standard output"))
         .arg(constants_option())
@@ -88,14 +87,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
 
 /// The passes, the plan and the machine code, for the sizes that are given.
 fn compiled(matches: &ArgMatches, graph: &Graph, outputs: &[(String, ValueId)]) -> Result<String, Failure> {
-    let mut sizes = Bindings::new();
-    for given in matches.get_many::<String>("size").into_iter().flatten() {
-        let pair = given.split_once('=').and_then(|(name, size)| Some((name, size.parse().ok()?)));
-        let Some((name, size)) = pair else {
-            return Err(Failure::usage(format!("--size: `{given}` is not like B=32")));
-        };
-        sizes.insert(name.to_string(), size);
-    }
+    let sizes = Sizes::read(matches, graph)?.asked;
     let records = graph.records();
     let mut inputs = Vec::new();
     let mut arrays = Vec::new();
@@ -113,10 +105,9 @@ fn compiled(matches: &ArgMatches, graph: &Graph, outputs: &[(String, ValueId)]) 
     let mut text = String::new();
     if matches.get_flag("passes") {
         for pass in &plan.passes {
-            let rows: Vec<String> =
-                pass.applied.iter().map(|(row, count)| format!("{row} ×{count}")).collect();
-            let applied = if rows.is_empty() { String::new() } else { format!(": {}", rows.join(", ")) };
-            text += &format!("-- {}, {} nodes{applied}\n{}\n", pass.name, pass.n_nodes, pass.text);
+            text += &format!("-- {}, {} nodes\n", pass.name, pass.n_nodes);
+            pass.applied.iter().for_each(|applied| text += &rewrite(applied));
+            text += &format!("{}\n", pass.text);
         }
     }
     if matches.get_flag("plan") {
@@ -131,6 +122,15 @@ fn compiled(matches: &ArgMatches, graph: &Graph, outputs: &[(String, ValueId)]) 
         text += &format!("-- machine code\n{}", executable.assembly(&arrays)?);
     }
     Ok(format!("{}\n", text.trim_end()))
+}
+
+/// A line: what a rewrite does, and what it may change.
+fn rewrite(applied: &Applied) -> String {
+    let Applied { name, count, rule } = applied;
+    match rule {
+        None => format!("# {name} ×{count}\n"),
+        Some((equation, licence)) => format!("# {name} ×{count}: {equation}; {licence}\n"),
+    }
 }
 
 /// Graph text; what it refers to by name is remarked, as text cannot hold it.

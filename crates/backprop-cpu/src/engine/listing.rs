@@ -18,7 +18,7 @@ pub(super) fn assembly(program: &Program, ready: &Ready, indent: usize, text: &m
                 }
                 for routine in routines {
                     *text += &format!("{pad}  {}, {} bytes:\n", routine.name, routine.code.len());
-                    *text += &listing(routine.code, &format!("{pad}    "));
+                    *text += &listing(&routine, &format!("{pad}    "));
                 }
             }
             Step::Call(_) => *text += &format!("{pad}  by its own definition\n"),

@@ -21,10 +21,15 @@ impl CodePages {
         self.start
     }
 
+    /// Instructions, and behind them the numbers that they read.
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: the pages are readable, initialised this far, and unchanged while `self` lives.
+        unsafe { std::slice::from_raw_parts(self.start, self.bytes) }
+    }
+
     /// The instructions.
     pub fn code(&self) -> &[u8] {
-        // SAFETY: the pages are readable, initialised this far, and unchanged while `self` lives.
-        unsafe { std::slice::from_raw_parts(self.start, self.code_bytes) }
+        &self.bytes()[..self.code_bytes]
     }
 }
 

@@ -21,7 +21,7 @@ use backprop_cpu::isa::Isa;
 use backprop_opt::loops::{Outcome, Work};
 use backprop_opt::simplify::Options as Rewrites;
 
-pub use passes::{Pass, Plan};
+pub use passes::{Applied, Pass, Plan};
 use sized::Sized;
 use specialised::Specialised;
 use walk::Walk;
@@ -52,6 +52,8 @@ impl Default for CompileOptions {
 pub struct StepProfile {
     /// What it does: `contraction f32 [128, 512] = [128, 784]·[784, 512]`.
     pub what: String,
+    /// The operations that it does, each once.
+    pub ops: Vec<String>,
     /// The lines of the user's program that it comes from.
     pub places: Vec<String>,
     /// How long it took.
@@ -336,9 +338,10 @@ impl Executable {
         let times = specialised.profile(inputs, &mut outputs, n_runs);
         let times = times.map_err(|why| Fault::new("profile", why))?;
         let plan = self.plan(inputs)?;
-        let steps = plan.program.steps.iter().zip(plan.places()).zip(times);
-        let steps = steps.map(|((step, places), time)| StepProfile {
+        let steps = plan.program.steps.iter().zip(plan.ops()).zip(plan.places()).zip(times);
+        let steps = steps.map(|(((step, ops), places), time)| StepProfile {
             what: step.kind.to_string(),
+            ops: ops.into_iter().map(str::to_string).collect(),
             places,
             time,
             work: step.kind.work(&plan.program),

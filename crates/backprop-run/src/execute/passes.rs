@@ -4,7 +4,7 @@ use backprop_core::text::print;
 use backprop_core::{Error, NodeId, Op, Records, ValueId};
 use backprop_opt::loops::{Program, Step};
 use backprop_opt::lower;
-use backprop_opt::simplify::{Options as Rewrites, Simplified, decompose, simplify};
+use backprop_opt::simplify::{Licence, Options as Rewrites, Simplified, decompose, rows, simplify};
 
 use super::sized::Sized;
 
@@ -31,6 +31,21 @@ impl Plan {
         self.program.steps.iter().map(of_step).collect()
     }
 
+    /// The operations that each step of the program does, each once.
+    pub fn ops(&self) -> Vec<Vec<&str>> {
+        let of_step = |step: &Step| {
+            let mut ops: Vec<&str> = Vec::new();
+            for &id in &step.nodes {
+                let op = self.records.node(id).op.name();
+                if !ops.contains(&op) {
+                    ops.push(op);
+                }
+            }
+            ops
+        };
+        self.program.steps.iter().map(of_step).collect()
+    }
+
     /// The lines of the user's program that each step of the program comes from, each once.
     pub fn places(&self) -> Vec<Vec<String>> {
         let of_step = |step: &Step| {
@@ -52,12 +67,31 @@ impl Plan {
 pub struct Pass {
     /// What the pass is called.
     pub name: &'static str,
-    /// How often each rewrite was used.
-    pub applied: Vec<(&'static str, usize)>,
+    /// The rewrites that were used.
+    pub applied: Vec<Applied>,
     /// The number of nodes now.
     pub n_nodes: usize,
     /// The graph now, as text.
     pub text: String,
+}
+
+/// A rewrite that was used.
+#[derive(Clone, Copy, Debug)]
+pub struct Applied {
+    /// What it is called.
+    pub name: &'static str,
+    /// How often it was used.
+    pub count: usize,
+    /// The rewrite as an equation, and what it may change; `None` for what is done without a rule: constants are
+    /// computed, equal calls merged. That keeps each bit.
+    pub rule: Option<(&'static str, Licence)>,
+}
+
+impl Applied {
+    fn new((name, count): (&'static str, usize)) -> Applied {
+        let rule = rows().find(|row| row.name == name).map(|row| (row.equation, row.licence));
+        Applied { name, count, rule }
+    }
 }
 
 /// Lowers a graph: the graph after the last pass, and its program; `told` gets each pass.
@@ -79,6 +113,7 @@ pub fn lowered(
                 let named: Vec<(String, ValueId)> =
                     graph.1[n_inputs..].iter().map(|&value| (graph.0.label(value), value)).collect();
                 let text = print(&graph.0, &named).text;
+                let applied = applied.into_iter().map(Applied::new).collect();
                 told.push(Pass { name, applied, n_nodes: graph.0.n_nodes(), text });
             }
         };

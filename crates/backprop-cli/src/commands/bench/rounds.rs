@@ -16,7 +16,7 @@ use crate::allocations;
 use crate::commands::show::write_text;
 use crate::commands::{file_option, path};
 use crate::failure::Failure;
-use crate::talk::print;
+use crate::talk::{print, say};
 
 /// Something that can be done again and again.
 pub trait Work {
@@ -75,6 +75,7 @@ pub fn with_options(command: Command, engines: &'static [&'static str]) -> Comma
             Arg::new("profile")
                 .long("profile")
                 .action(ArgAction::SetTrue)
+                .conflicts_with("json")
                 .help("Instead: what each loop nest takes, computes and moves, and where it comes from"),
         )
         .arg(file_option(
@@ -102,6 +103,11 @@ pub fn run<W: Work>(
         let steps = work.profile()?;
         if let Some(file) = path(matches, "trace") {
             write_text(file, &trace(&steps))?;
+            say(format!(
+                "{}: {} steps; chrome://tracing and ui.perfetto.dev show it",
+                file.display(),
+                steps.len()
+            ));
         }
         return if matches.get_flag("profile") { print(profile(&steps)) } else { Ok(()) };
     }
@@ -112,24 +118,25 @@ pub fn run<W: Work>(
     }
 }
 
-/// A table: one line for each step, the share of its time first.
+/// A table: one line for each step, with the share of its time.
 fn profile(steps: &[StepProfile]) -> String {
     let total: f64 = steps.iter().map(|step| step.time.as_secs_f64()).sum();
-    let mut text = String::from("  share        µs  GFLOP/s     GB/s  step\n");
-    for step in steps {
+    let mut text = String::from("step   share        µs  GFLOP/s     GB/s  what it does; from where\n");
+    for (number, step) in steps.iter().enumerate() {
         let seconds = step.time.as_secs_f64();
         let rate = |amount: u64| amount as f64 / seconds.max(1e-9) / 1e9;
         text += &format!(
-            "{:6.1}%  {:8.2}  {:7.1}  {:7.1}  {}  {}\n",
+            "{number:4}  {:5.1}%  {:8.2}  {:7.1}  {:7.1}  {}: {}; {}\n",
             100.0 * seconds / total,
             1e6 * seconds,
             rate(step.work.flops),
             rate(step.work.bytes),
             step.what,
+            step.ops.join(", "),
             step.places.join(", ")
         );
     }
-    text + &format!("100.0%  {:8.2}                    all steps\n", 1e6 * total)
+    text + &format!(" all  100.0%  {:8.2}\n", 1e6 * total)
 }
 
 /// The steps one after another, as the trace events of Chrome: times are in microseconds.
@@ -140,7 +147,8 @@ fn trace(steps: &[StepProfile]) -> String {
         let event = json!({
             "name": step.what, "cat": "step", "ph": "X", "pid": 1, "tid": 1, "ts": start, "dur": duration,
             "args": {
-                "step": number, "flops": step.work.flops, "bytes": step.work.bytes, "places": step.places,
+                "step": number, "flops": step.work.flops, "bytes": step.work.bytes, "ops": step.ops,
+                "places": step.places,
             },
         });
         start += duration;

@@ -24,6 +24,7 @@ use std::ops::Range;
 
 use backprop_core::DType;
 use backprop_opt::loops::{Contraction, Outcome, Program};
+use iced_x86::Register;
 
 use self::assembly::Assembly;
 use self::call::Call;
@@ -160,7 +161,15 @@ impl Kernel for MachineCode {
         let ends = begun[1..].iter().map(|&(start, _)| start).chain([code.len()]);
         let ends: Vec<usize> = ends.collect();
         let routines = begun.into_iter().zip(ends);
-        let routines = routines.map(|((start, name), end)| Routine { name, code: &code[start..end] });
+        let all = self.pages.bytes();
+        let words = call::words(&self.plan);
+        let routines = routines.map(|((start, name), end)| Routine {
+            name,
+            code: &all[start..end],
+            constants: &all[end..],
+            frame: Register::RDI,
+            words: words.clone(),
+        });
         let nests = self.nests.iter().flatten().flat_map(|nest| nest.machine_code());
         routines.filter(|routine| !routine.code.is_empty()).chain(nests).collect()
     }

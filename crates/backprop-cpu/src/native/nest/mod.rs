@@ -248,7 +248,28 @@ impl Kernel for NestKernel {
     }
 
     fn machine_code(&self) -> Vec<Routine<'_>> {
-        vec![Routine { name: "nest".to_string(), code: self.pages.code() }]
+        let pointers = self.pointers.iter().filter_map(|start| match start.base {
+            Base::Buffer(id) => Some((start.at, format!("into buffer {id}"))),
+            Base::Frame(_) => Some((start.at, "into a local".to_string())),
+            Base::Nothing => None,
+        });
+        let loops = self.unit_loops.iter().map(|&(size, at)| (at, format!("rows left, of {size}")));
+        let known = [
+            (frame::UNITS_LEFT, "units left"),
+            (frame::FIRST_COLUMN, "the first column"),
+            (frame::END_COLUMN, "the end of the columns"),
+            (frame::FAULT, "faults"),
+            (frame::NOT_FINITE[0], "what is not finite"),
+            (frame::NOT_FINITE[1], "what is not finite"),
+        ];
+        let known = known.into_iter().map(|(at, name)| (at, name.to_string()));
+        vec![Routine {
+            name: "nest".to_string(),
+            code: self.pages.code(),
+            constants: &self.pages.bytes()[self.pages.code().len()..],
+            frame: FRAME,
+            words: known.chain(loops).chain(pointers).collect(),
+        }]
     }
 
     unsafe fn run(&self, bases: &[*mut u8], scratch: *mut u8, units: Range<usize>) -> Outcome {
