@@ -47,22 +47,77 @@ fn softmax_is_one_nest_of_three_stages() {
          step 0  nest
            local1 starts at -inf
            local2 starts at 0
-           for r < 5
-             for i < 7
-               %0: f32 = x.0[7r + i]
-               local1[0] max= %0  (64 lanes)
-             for i < 7
-               %0: f32 = x.0[7r + i]
-               %1: f32 = local1[0]
-               %2: f32 = sub %0 %1
-               %3: f32 = exp %2
-               local0[i] = %3
-               local2[0] += %3  (64 lanes)
-             for i < 7
+           for i < 5, j < 7
+             %0: f32 = x.0[7i + j]
+             local1[i] max= %0  (64 lanes)
+           for i < 5, j < 7
+             %0: f32 = x.0[7i + j]
+             %1: f32 = local1[i]
+             %2: f32 = sub %0 %1
+             %3: f32 = exp %2
+             local0[7i + j] = %3
+             local2[i] += %3  (64 lanes)
+           for i < 5, j < 7
+             %0: f32 = local0[7i + j]
+             %1: f32 = local2[i]
+             %2: f32 = div %0 %1
+             y.1[7i + j] = %2",
+    );
+}
+
+#[test]
+fn few_columns_of_many_rows_are_vectors_of_rows() {
+    check(
+        "graph {
+           x = input : f32[17, 2]
+           s = sum(x) {axes: [1]} : f32[17]
+           r = reciprocal(s) : f32[17]
+           t = reshape(r) {shape: [17, 1]} : f32[17, 1]
+           b = broadcast(t) {shape: [17, 2]} : f32[17, 2]
+           y = mul(x, b) : f32[17, 2]
+           return y
+         }",
+        "
+         step 0  nest
+           local1 starts at 0
+           for i < 2, j < 17
+             %0: f32 = x.0[i + 2j]
+             local1[j] += %0
+           for i < 17
+             %0: f32 = local1[i]
+             %1: f32 = reciprocal %0
+             local0[i] = %1
+           for i < 2, j < 17
+             %0: f32 = x.0[i + 2j]
+             %1: f32 = local0[j]
+             %2: f32 = mul %0 %1
+             y.1[i + 2j] = %2",
+    );
+}
+
+#[test]
+fn a_matrix_times_a_vector_takes_a_block_of_rows_at_once() {
+    check(
+        "graph {
+           w = input : f32[22, 37]
+           x = input : f32[37]
+           h = contract(w, x) {lhs_contract: [1], rhs_contract: [0]} : f32[22]
+           y = exp(h) : f32[22]
+           return y
+         }",
+        "
+         step 0  nest
+           local0 starts at 0
+           for r < 2
+             for i < 11, j < 37
+               %0: f32 = w.0[407r + 37i + j]
+               %1: f32 = x.1[j]
+               %2: f32 = mul %0 %1
+               local0[i] += %2  (64 lanes)
+             for i < 11
                %0: f32 = local0[i]
-               %1: f32 = local2[0]
-               %2: f32 = div %0 %1
-               y.1[7r + i] = %2",
+               %1: f32 = exp %0
+               y.2[11r + i] = %1",
     );
 }
 
@@ -128,18 +183,16 @@ fn cheap_values_are_computed_again_rather_than_stored() {
          }",
         "
          step 0  nest
+           s.1 starts at 0
            for i < 5, j < 3
              %0: f64 = x.0[i + 5j]
              %1: f64 = neg %0
              %2: f64 = exp %1
              u.2[3i + j] = %2
-         step 1  nest
-           s.1 starts at 0
-           for r < 3
-             for i < 5
-               %0: f64 = x.0[5r + i]
-               %1: f64 = neg %0
-               s.1[i] += %1",
+           for i < 3, j < 5
+             %0: f64 = x.0[5i + j]
+             %1: f64 = neg %0
+             s.1[j] += %1",
     );
 }
 
@@ -160,19 +213,17 @@ fn slices_are_views_and_concatenations_are_stores() {
              %0: f32 = x.0[12i + 2j + 1]
              %1: f32 = tanh %0
              q.2[3i + j] = %1
-         step 1  nest
            for i < 9
              %0: f32 = 0
              z.3[i] = %0
-         step 2  nest
+         step 1  nest
            for i < 2, j < 3
              %0: f32 = q.2[3i + j]
              z.3[3i + j + 3] = %0
-         step 3  nest
            for i < 2, j < 3
              %0: f32 = x.0[12i + 2j + 1]
              c.1[3i + j] = %0
-         step 4  nest
+         step 2  nest
            for i < 3, j < 3
              %0: f32 = z.3[3i + j]
              c.1[3i + j + 6] = %0",
