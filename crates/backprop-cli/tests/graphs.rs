@@ -153,7 +153,7 @@ fn show_tells_what_is_compiled() {
         ["-- sizes, ", "-- simplify, ", "-- plan\n", "-- what each step computes\n", "-- machine code\n"];
     let places: Vec<Option<usize>> = parts.iter().map(|part| shown.find(part)).collect();
     assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{shown}");
-    assert!(shown.contains("loss = mul"), "what the last step computes: {shown}");
+    assert!(shown.contains("loss = div"), "what the last step computes: {shown}");
     let code = &shown[places[4].unwrap_or_default()..];
     assert!(
         code.contains("step 0  ") && (code.contains("ret\n") || code.contains("loops in plain Rust")),

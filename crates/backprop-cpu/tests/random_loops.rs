@@ -294,25 +294,25 @@ fn nest(random: &mut Random) -> Program {
                 DType::Bool => Fold::Any,
                 _ => random.one(&[Fold::Sum, Fold::Max]),
             };
-            let is_of_rows = random.chance(60);
-            let own = if is_of_rows { &[][..] } else { &columns[..] };
-            let (mut into, is_local) = if random.chance(40) && n_columns > 0 {
+            // None of the column loops, all of them, or some.
+            let (none, all) = (random.chance(50), random.chance(50));
+            let is_moved: Vec<bool> = columns.iter().map(|_| !none && (all || random.chance(50))).collect();
+            let own: Vec<usize> =
+                columns.iter().zip(&is_moved).map(|(&size, &moved)| if moved { size } else { 1 }).collect();
+            let mut into = if random.chance(40) && n_columns > 0 {
                 let local = Local { dtype, len: own.iter().product() };
                 nest.locals.push(local);
                 added.push((nest.locals.len() as u32 - 1, local));
-                (in_local(nest.locals.len() as u32 - 1, packed(random, own, false)), true)
+                in_local(nest.locals.len() as u32 - 1, packed(random, &own, false))
             } else {
                 let kept: Vec<bool> = rows.iter().map(|_| random.chance(60)).collect();
                 let sizes: Vec<usize> =
                     rows.iter().zip(&kept).map(|(&size, &kept)| if kept { size } else { 1 }).collect();
-                let mut into = draft.written(random, dtype, &sizes, own);
+                let mut into = draft.written(random, dtype, &sizes, &own);
                 into.rows.iter_mut().zip(&kept).for_each(|(stride, &kept)| *stride *= kept as isize);
-                (into, false)
+                into
             };
-            let _ = is_local;
-            if is_of_rows {
-                into.columns = columns.iter().map(|_| 0).collect();
-            }
+            into.columns.iter_mut().zip(&is_moved).for_each(|(stride, &moved)| *stride *= moved as isize);
             nest.accumulators.push((into.place, fold));
             stage.reduces.push(Reduce { fold, value, into, lanes: random.one(&[1, 2, 4, 8, 16, 32, 64]) });
         }

@@ -33,6 +33,14 @@ impl<T: HasName> Named<T> {
         self.positions.get(name).copied()
     }
 
+    /// As [`Named::position`]. A name that was shared with this list is mostly the same text in memory, and of a few
+    /// that is found before one is hashed.
+    pub fn position_of(&self, name: &Arc<str>) -> Option<usize> {
+        const FEW: usize = 8;
+        let few = &self.items[..self.items.len().min(FEW)];
+        few.iter().position(|item| Arc::ptr_eq(item.name(), name)).or_else(|| self.position(name))
+    }
+
     pub fn find(&self, name: &str) -> Option<&T> {
         self.position(name).map(|position| &self.items[position])
     }

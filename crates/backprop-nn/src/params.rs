@@ -39,8 +39,21 @@ pub(crate) struct Kind {
 impl Parameter {
     pub(crate) fn kind(&self) -> Kind {
         let Parameter { path, array, trainable, lr_multiplier, .. } = self;
-        let ty = Type::new(array.dtype(), array.sizes());
+        let ty = Type::new(array.dtype(), array.shape());
         Kind { path: path.clone(), ty, trainable: *trainable, lr_multiplier: *lr_multiplier }
+    }
+
+    /// Whether it is of this kind.
+    pub(crate) fn is(&self, kind: &Kind) -> bool {
+        let Kind { path, ty, trainable, lr_multiplier } = kind;
+        self.has_name_and_type(path, *ty)
+            && (self.trainable, self.lr_multiplier) == (*trainable, *lr_multiplier)
+    }
+
+    /// Whether it has this path and this type.
+    pub(crate) fn has_name_and_type(&self, path: &Arc<str>, ty: Type) -> bool {
+        let is_name = Arc::ptr_eq(&self.path, path) || self.path == *path;
+        is_name && (self.array.dtype(), self.array.shape()) == (ty.dtype, ty.shape)
     }
 
     /// The path: `0.weight`.
@@ -315,18 +328,17 @@ impl Params {
     }
 
     /// Writes new numbers, known to fit.
-    pub(crate) fn write(&mut self, parameters: Vec<(usize, Array)>, states: Vec<NewState>) {
-        for (position, mut array) in parameters {
-            self.swap(position, &mut array);
-        }
+    pub(crate) fn write(&mut self, mut parameters: Vec<(usize, Array)>, states: Vec<NewState>) {
+        self.swap(parameters.iter_mut().map(|(position, array)| (*position, array)));
         for NewState { name, slot_of, mut array } in states {
             self.swap_state(&name, slot_of, &mut array);
         }
     }
 
-    /// Exchanges the numbers of a parameter for others that fit.
-    pub(crate) fn swap(&mut self, position: usize, array: &mut Array) {
-        std::mem::swap(&mut Arc::make_mut(&mut self.entries)[position].array, array);
+    /// Exchanges the numbers of parameters, by position, for others that fit.
+    pub(crate) fn swap<'a>(&mut self, others: impl Iterator<Item = (usize, &'a mut Array)>) {
+        let entries = Arc::make_mut(&mut self.entries);
+        others.for_each(|(position, array)| std::mem::swap(&mut entries[position].array, array));
     }
 
     /// Exchanges the numbers of a state for others that fit; of a new one, takes a copy.
@@ -337,7 +349,7 @@ impl Params {
         array: &mut Array,
     ) {
         let known = slot_of.and_then(|(position, slot)| self.slot(position, slot));
-        let at = match known.or_else(|| self.states.position(name)) {
+        let at = match known.or_else(|| self.states.position_of(name)) {
             Some(at) => {
                 std::mem::swap(&mut Arc::make_mut(&mut self.states).at_mut(at).array, array);
                 at

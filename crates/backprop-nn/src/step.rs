@@ -170,10 +170,13 @@ impl TrainStep {
         // What the store held becomes the room of the next step's results.
         room.inputs.clear();
         let first = room.outputs.len() - self.new.len();
+        params.swap(self.new.iter().zip(&mut room.outputs[first..]).filter_map(|(target, array)| {
+            let StepTarget::Parameter(position) = target else { return None };
+            Some((*position, array))
+        }));
         for (target, array) in self.new.iter().zip(&mut room.outputs[first..]) {
-            match target {
-                StepTarget::Parameter(position) => params.swap(*position, array),
-                StepTarget::State { name, slot_of } => params.swap_state(name, *slot_of, array),
+            if let StepTarget::State { name, slot_of } = target {
+                params.swap_state(name, *slot_of, array);
             }
         }
         Ok(())
@@ -221,7 +224,8 @@ impl TrainStep {
     fn state(&self, params: &Params, state: &StepState) -> Result<Array, Error> {
         let StepState { name, slot_of, ty } = state;
         let at = slot_of.and_then(|(position, slot)| params.slot(position, slot));
-        let stored = at.map(|at| &params.states[at].array).or_else(|| params.state(name));
+        let at = at.or_else(|| params.states.position_of(name));
+        let stored = at.map(|at| &params.states[at].array);
         match stored {
             Some(array) => Ok(array.clone()),
             None => {

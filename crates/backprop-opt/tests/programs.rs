@@ -44,25 +44,80 @@ fn softmax_is_one_nest_of_three_stages() {
            return y
          }",
         "
-         step 0  nest
-           local1 starts at -inf
-           local2 starts at 0
-           for r < 5
-             for i < 7
-               $0: f32 = x.0[7r + i]
-               local1[0] max= $0  (64 partial results)
-             for i < 7
-               $0: f32 = x.0[7r + i]
-               $1: f32 = local1[0]
-               $2: f32 = sub $0 $1
-               $3: f32 = exp $2
-               local0[i] = $3
-               local2[0] += $3  (64 partial results)
-             for i < 7
+         step 0  nest [] × [5, 7] [5, 7] [5, 7]
+           local1 = -inf
+           local2 = 0
+           for i < 5, j < 7
+             $0: f32 = x.0[7i + j]
+             local1[i] max= $0  (64 partial results)
+           for i < 5, j < 7
+             $0: f32 = x.0[7i + j]
+             $1: f32 = local1[i]
+             $2: f32 = sub $0 $1
+             $3: f32 = exp $2
+             local0[7i + j] = $3
+             local2[i] += $3  (64 partial results)
+           for i < 5, j < 7
+             $0: f32 = local0[7i + j]
+             $1: f32 = local2[i]
+             $2: f32 = div $0 $1
+             y.1[7i + j] = $2",
+    );
+}
+
+#[test]
+fn few_columns_of_many_rows_are_vectors_of_rows() {
+    check(
+        "graph {
+           x = input : f32[17, 2]
+           s = sum(x) {axes: [1]} : f32[17]
+           r = reciprocal(s) : f32[17]
+           t = reshape(r) {shape: [17, 1]} : f32[17, 1]
+           b = broadcast(t) {shape: [17, 2]} : f32[17, 2]
+           y = mul(x, b) : f32[17, 2]
+           return y
+         }",
+        "
+         step 0  nest [] × [2, 17] [17] [2, 17]
+           local1 = 0
+           for i < 2, j < 17
+             $0: f32 = x.0[i + 2j]
+             local1[j] += $0
+           for i < 17
+             $0: f32 = local1[i]
+             $1: f32 = reciprocal $0
+             local0[i] = $1
+           for i < 2, j < 17
+             $0: f32 = x.0[i + 2j]
+             $1: f32 = local0[j]
+             $2: f32 = mul $0 $1
+             y.1[i + 2j] = $2",
+    );
+}
+
+#[test]
+fn a_matrix_times_a_vector_takes_a_block_of_rows_at_once() {
+    check(
+        "graph {
+           w = input : f32[22, 37]
+           x = input : f32[37]
+           h = contract(w, x) {lhs_contract: [1], rhs_contract: [0]} : f32[22]
+           y = exp(h) : f32[22]
+           return y
+         }",
+        "
+         step 0  nest [2] × [11, 37] [11]
+           for r < 2
+             local0 = 0
+             for i < 11, j < 37
+               $0: f32 = w.0[407r + 37i + j]
+               $1: f32 = x.1[j]
+               $2: f32 = mul $0 $1
+               local0[i] += $2  (64 partial results)
+             for i < 11
                $0: f32 = local0[i]
-               $1: f32 = local2[0]
-               $2: f32 = div $0 $1
-               y.1[7r + i] = $2",
+               $1: f32 = exp $0
+               y.2[11r + i] = $1",
     );
 }
 
@@ -86,7 +141,7 @@ fn bias_and_relu_are_done_on_the_products_and_branches_of_a_slope_too() {
            return y, db, dw
          }",
         "
-         step 0  contraction f32: [] [3, 7] = [3, 5]·[5, 7], 5 products in a block
+         step 0  contraction f32 [3, 7] = [3, 5]·[5, 7], 5 products in a block
            a = x.0, strides [] 5 1
            b = w.1, strides [] 1 5
            for i < 7
@@ -100,13 +155,13 @@ fn bias_and_relu_are_done_on_the_products_and_branches_of_a_slope_too() {
              $7: f32 = select $4 $3 $6
              y.4[7r + i] = $5
              da.7[7r + i] = $7
-         step 1  nest
-           db.5 starts at 0
+         step 1  nest [3] × [7]
+           db.5 = 0
            for r < 3
              for i < 7
                $0: f32 = da.7[7r + i]
                db.5[i] += $0
-         step 2  contraction f32: [] [7, 5] = [7, 3]·[3, 5], 3 products in a block
+         step 2  contraction f32 [7, 5] = [7, 3]·[3, 5], 3 products in a block
            a = da.7, strides [] 1 7
            b = x.0, strides [] 5 1
            for i < 5
@@ -127,19 +182,17 @@ fn cheap_values_are_computed_again_rather_than_stored() {
            return s, u
          }",
         "
-         step 0  nest
+         step 0  nest [] × [5, 3] [3, 5]
+           s.1 = 0
            for i < 5, j < 3
              $0: f64 = x.0[i + 5j]
              $1: f64 = neg $0
              $2: f64 = exp $1
              u.2[3i + j] = $2
-         step 1  nest
-           s.1 starts at 0
-           for r < 3
-             for i < 5
-               $0: f64 = x.0[5r + i]
-               $1: f64 = neg $0
-               s.1[i] += $1",
+           for i < 3, j < 5
+             $0: f64 = x.0[5i + j]
+             $1: f64 = neg $0
+             s.1[j] += $1",
     );
 }
 
@@ -155,24 +208,22 @@ fn slices_are_views_and_concatenations_are_stores() {
            return c
          }",
         "
-         step 0  nest
+         step 0  nest [] × [2, 3] [9]
            for i < 2, j < 3
              $0: f32 = x.0[12i + 2j + 1]
              $1: f32 = tanh $0
              q.2[3i + j] = $1
-         step 1  nest
            for i < 9
              $0: f32 = 0
              z.3[i] = $0
-         step 2  nest
+         step 1  nest [] × [2, 3] [2, 3]
            for i < 2, j < 3
              $0: f32 = q.2[3i + j]
              z.3[3i + j + 3] = $0
-         step 3  nest
            for i < 2, j < 3
              $0: f32 = x.0[12i + 2j + 1]
              c.1[3i + j] = $0
-         step 4  nest
+         step 2  nest [] × [3, 3]
            for i < 3, j < 3
              $0: f32 = z.3[3i + j]
              c.1[3i + j + 6] = $0",

@@ -5,7 +5,6 @@ use backprop_opt::loops::{Access, Instr, Nest, Place, Program, Reduce, Stage};
 use smallvec::SmallVec;
 
 use super::place::Along;
-use super::tape::is_of_rows;
 
 /// The nest with as few loops as possible.
 pub(super) fn settled(nest: &Nest) -> Nest {
@@ -102,7 +101,8 @@ fn merge_columns(stage: &mut Stage) {
         let size = stage.columns[outer + 1];
         // Of the last two, column c of the one goes on in the lanes of the other.
         let is_last = outer + 2 == stage.columns.len();
-        let keeps_lanes = |reduce: &Reduce| !is_of_rows(reduce) || size.is_multiple_of(reduce.lanes);
+        let folds = |reduce: &Reduce| reduce.folds_columns(&stage.columns);
+        let keeps_lanes = |reduce: &Reduce| !folds(reduce) || size.is_multiple_of(reduce.lanes);
         let can = !is_last || stage.reduces.iter().all(keeps_lanes);
         if can && accesses(stage).all(|access| goes_on(&access.columns, outer, size)) {
             stage.columns[outer] *= size;

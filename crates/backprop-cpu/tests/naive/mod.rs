@@ -3,7 +3,7 @@
 use backprop_core::DType;
 use backprop_core::ops::{Binary, Compare, Logic, Unary};
 use backprop_opt::loops::{
-    Access, Code, Contraction, Factor, Fold, Home, Instr, Kind, Nest, Outcome, Place, Program, Stage,
+    Access, Code, Contraction, Factor, Fold, Home, Instr, Kind, Nest, Outcome, Place, Program, Reduce, Stage,
 };
 
 /// A number; bools are integers.
@@ -226,49 +226,35 @@ impl<'a> Machine<'a> {
 
     fn stage(&mut self, stage: &Stage, rows: &[usize], locals: &mut Vec<(DType, Vec<u8>)>) {
         let dtype = |value| stage.code.dtype(value);
-        let starts = stage
-            .reduces
-            .iter()
-            .map(|r| vec![Value::start(r.fold, dtype(r.value)); r.lanes])
-            .collect::<Vec<_>>();
-        let mut partial = starts;
-        let mut last = None;
+        let start = |r: &Reduce| vec![Value::start(r.fold, dtype(r.value)); r.lanes];
+        let mut partial: Vec<Vec<Value>> = stage.reduces.iter().map(start).collect();
         each(&stage.columns, |columns| {
             let mut around = Around { locals: std::mem::take(locals), rows, columns, product: None };
             let values = self.code(&stage.code, &mut around);
             self.stores(stage, &values, &mut around);
             for (reduce, partial) in stage.reduces.iter().zip(&mut partial) {
-                let value = values[reduce.value as usize];
-                if is_of_rows(&reduce.into, &stage.columns) {
+                let (value, dtype) = (values[reduce.value as usize], dtype(reduce.value));
+                let mut folded = value;
+                if reduce.folds_columns(&stage.columns) {
                     let lane = columns.last().copied().unwrap_or(0) % reduce.lanes;
-                    partial[lane] = partial[lane].fold(reduce.fold, value, dtype(reduce.value));
-                } else {
-                    let at = around.at(&reduce.into);
-                    let acc = self.get(reduce.into.place, &mut around, at);
-                    let acc = acc.fold(reduce.fold, value, dtype(reduce.value));
-                    self.set(reduce.into.place, &mut around, at, acc);
-                }
-            }
-            last = Some(columns.to_vec());
-            *locals = around.locals;
-        });
-        let Some(columns) = last else { return };
-        let mut around = Around { locals: std::mem::take(locals), rows, columns: &columns, product: None };
-        for (reduce, mut partial) in stage.reduces.iter().zip(partial) {
-            if is_of_rows(&reduce.into, &stage.columns) {
-                while partial.len() > 1 {
-                    let upper = partial.split_off(partial.len() / 2);
-                    for (p, x) in partial.iter_mut().zip(upper) {
-                        *p = p.fold(reduce.fold, x, dtype(reduce.value));
+                    partial[lane] = partial[lane].fold(reduce.fold, value, dtype);
+                    let inner = columns.iter().zip(&stage.columns).skip(reduce.n_around(&stage.columns));
+                    if inner.clone().any(|(&at, &size)| at + 1 < size) {
+                        continue;
                     }
+                    let mut all = std::mem::replace(partial, start(reduce));
+                    while all.len() > 1 {
+                        let upper = all.split_off(all.len() / 2);
+                        all.iter_mut().zip(upper).for_each(|(p, x)| *p = p.fold(reduce.fold, x, dtype));
+                    }
+                    folded = all[0];
                 }
                 let at = around.at(&reduce.into);
                 let acc = self.get(reduce.into.place, &mut around, at);
-                let acc = acc.fold(reduce.fold, partial[0], dtype(reduce.value));
-                self.set(reduce.into.place, &mut around, at, acc);
+                self.set(reduce.into.place, &mut around, at, acc.fold(reduce.fold, folded, dtype));
             }
-        }
-        *locals = around.locals;
+            *locals = around.locals;
+        });
     }
 
     fn contraction(&mut self, contraction: &Contraction) {
@@ -407,10 +393,6 @@ impl Around<'_> {
         let steps = rows.chain(access.columns.iter().zip(self.columns));
         access.offset + steps.map(|(stride, &at)| stride * at as isize).sum::<isize>()
     }
-}
-
-fn is_of_rows(into: &Access, columns: &[usize]) -> bool {
-    into.columns.iter().zip(columns).all(|(&stride, &size)| stride == 0 || size == 1)
 }
 
 fn unary(op: Unary, x: Value, dtype: DType) -> Value {

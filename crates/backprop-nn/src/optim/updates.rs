@@ -161,14 +161,14 @@ pub(crate) fn same_parameters(bound: &[Kind], params: &Params) -> Result<(), Err
         return refuse(format!("there were {then} parameters when the step was built, now there are {now}"));
     }
     for (old, new) in bound.iter().zip(params.entries.iter()) {
-        let new = new.kind();
-        if old.path != new.path || old.ty != new.ty {
+        if new.is(old) {
+            continue;
+        }
+        if !new.has_name_and_type(&old.path, old.ty) {
             return refuse(format!("`{}` is not the parameter that the step was built for", new.path));
         }
-        if *old != new {
-            let what = "was frozen, unfrozen or given another learning-rate multiplier";
-            return refuse(format!("`{}` {what} after the step was built", new.path));
-        }
+        let what = "was frozen, unfrozen or given another learning-rate multiplier";
+        return refuse(format!("`{}` {what} after the step was built", new.path));
     }
     Ok(())
 }

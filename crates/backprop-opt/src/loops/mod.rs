@@ -166,13 +166,14 @@ pub struct Reduce {
     pub fold: Fold,
     /// The value.
     pub value: Reg,
-    /// An accumulator. Either no column loop moves it: then all columns of a row are folded, in the order
-    /// that `lanes` says. Or every column has its own element: `acc = fold(acc, value)`.
+    /// An accumulator. The column loops after the last one that moves it are folded, in the order that `lanes`
+    /// says, once for each iteration of the loops around them ([`Reduce::n_around`]). Where the last column loop
+    /// moves it, `acc = fold(acc, value)` in the order of the loops.
     pub into: Access,
-    /// Where no column loop moves `into`: the number of partial results, a power of two. Each starts as the
-    /// fold does; column (.., c) of the last loop, in the order of the loops, goes to partial result
-    /// c mod lanes; at the end the upper half is folded onto the lower half, `p[i] = fold(p[i], p[i + n/2])`,
-    /// until one is left, and that onto the accumulator: `acc = fold(acc, p[0])`.
+    /// Where loops are folded: the number of partial results, a power of two. Each starts as the fold does; column
+    /// (.., c) of the last loop, in the order of the loops, goes to partial result c mod lanes; at the end the upper
+    /// half is folded onto the lower half, `p[i] = fold(p[i], p[i + n/2])`, until one is left, and that onto the
+    /// accumulator: `acc = fold(acc, p[0])`.
     pub lanes: usize,
 }
 
@@ -297,6 +298,19 @@ pub struct Outcome {
     pub is_not_finite: bool,
 }
 
+impl Reduce {
+    /// The number of column loops, of these sizes, around those that are folded.
+    pub fn n_around(&self, columns: &[usize]) -> usize {
+        let moves = |&loop_: &usize| self.into.columns[loop_] != 0 && columns[loop_] > 1;
+        (0..columns.len()).rev().find(moves).map_or(0, |last| last + 1)
+    }
+
+    /// Whether columns are folded through partial results; else each is folded onto its element of the accumulator.
+    pub fn folds_columns(&self, columns: &[usize]) -> bool {
+        columns.is_empty() || self.n_around(columns) < columns.len()
+    }
+}
+
 impl Program {
     /// A buffer.
     pub fn buffer(&self, id: BufferId) -> &Buffer {
@@ -354,6 +368,13 @@ impl Stage {
         }
         self.stores.iter().for_each(|store| store.to.place.visit(visit));
         self.reduces.iter().for_each(|reduce| reduce.into.place.visit(visit));
+    }
+
+    /// Every access.
+    pub(crate) fn accesses_mut(&mut self) -> impl Iterator<Item = &mut Access> {
+        let stores = self.stores.iter_mut().map(|store| &mut store.to);
+        let reduces = self.reduces.iter_mut().map(|reduce| &mut reduce.into);
+        self.code.accesses.iter_mut().chain(stores).chain(reduces)
     }
 }
 

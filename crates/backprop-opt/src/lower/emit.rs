@@ -6,6 +6,8 @@ use super::Options;
 use super::group::{GroupId, GroupKind, Groups, contraction_of, maker};
 use super::item::{DatumId, ItemId, ItemKind, Items, Operand, Product, Source};
 use super::nest::{Loops, NestWriter};
+use super::turn::Turns;
+use super::view::View;
 use crate::loops::{
     Access, Buffer, BufferId, Call, Code, Cond, Contraction, Factor, Home, Instr, Kind, Nest, Place, Program,
     Scan, Stage, Step, Store, Strides,
@@ -16,6 +18,7 @@ pub struct Emitter<'a> {
     pub items: &'a mut Items,
     pub groups: &'a Groups,
     pub stored: &'a [bool],
+    turns: &'a Turns,
     pub options: &'a Options,
     records: &'a Records,
     /// For each datum, the output that it is, and whether that is watched.
@@ -36,6 +39,7 @@ impl<'a> Emitter<'a> {
         items: &'a mut Items,
         groups: &'a Groups,
         stored: &'a [bool],
+        turns: &'a Turns,
         outputs: &[DatumId],
         options: &'a Options,
     ) -> Emitter<'a> {
@@ -50,6 +54,7 @@ impl<'a> Emitter<'a> {
             items,
             groups,
             stored,
+            turns,
             options,
             records,
             outputs: places,
@@ -103,6 +108,11 @@ impl<'a> Emitter<'a> {
         self.program.buffers.len() as BufferId - 1
     }
 
+    /// What a view of a datum is of its buffer.
+    pub fn seen(&self, id: DatumId, view: &View) -> View {
+        self.turns.seen(id, view)
+    }
+
     /// Whether a value of a datum that is not finite is told.
     pub fn is_watched(&self, id: DatumId) -> bool {
         self.outputs[id as usize].is_some_and(|(_, is_watched)| is_watched)
@@ -118,7 +128,11 @@ impl<'a> Emitter<'a> {
 
     fn nest(&mut self, id: GroupId) {
         let group = &self.groups.groups[id as usize];
-        let nest = NestWriter::new(self, id, Loops::Split(group.split.unwrap_or(0))).run();
+        let loops = match self.turns.groups[id as usize] {
+            Some(block) => Loops::Block(block),
+            None => Loops::Split(group.split.unwrap_or(0)),
+        };
+        let nest = NestWriter::new(self, id, loops).run();
         if let Some(nest) = nest {
             self.push(Kind::Nest(nest), &group.members);
         }
@@ -149,7 +163,12 @@ impl<'a> Emitter<'a> {
 
     fn factor(&mut self, operand: Operand, product: Product, k_stride: isize, is_left: bool) -> Factor {
         let buffer = self.buffer(operand.datum);
-        let view = self.items.views.get(operand.view);
+        let mut view = self.items.views.get(operand.view).clone();
+        view.sizes.push(product.k);
+        view.strides.push(k_stride);
+        let mut view = self.seen(operand.datum, &view);
+        view.sizes.pop();
+        let k_stride = view.strides.pop().expect("that of k was put there");
         let (batch, free) = view.strides.split_at(product.n_batch);
         let free =
             super::view::collapsed(&view.sizes[product.n_batch..], free).expect("checked when it was made");

@@ -144,10 +144,18 @@ impl Groups {
         self.open(items, id, kind, false);
     }
 
-    /// Whether an item of the group reads what this item reads, or makes it.
+    /// Whether an item of the group reads what this item, or a floating one that makes an operand of it, reads; or
+    /// makes it.
     fn shares_operand(&self, items: &Items, id: ItemId, group: GroupId) -> bool {
-        let own = &items.item(id).operands;
-        let is_own = |datum: DatumId| own.iter().any(|operand| operand.datum == datum);
+        let is_floating = |maker: &ItemId| self.level[*maker as usize] == Level::Floating;
+        let brought = makers(items, id).filter(is_floating);
+        let own: Vec<DatumId> = [id]
+            .into_iter()
+            .chain(brought)
+            .flat_map(|id| &items.item(id).operands)
+            .map(|operand| operand.datum)
+            .collect();
+        let is_own = |datum: DatumId| own.contains(&datum);
         self.groups[group as usize].members.iter().any(|&member| {
             let member = items.item(member);
             is_own(member.first) || member.operands.iter().any(|operand| is_own(operand.datum))

@@ -2,17 +2,20 @@
 //!
 //! ```text
 //! Records ──► item: ops seen through views ──► group: which share loops ──► storage: what is kept in memory
-//!         ──► emit, nest: steps ──► plan: the arena
+//!         ──► turn: which loops are inside ──► emit, nest: steps
+//!         ──► join: small nests made one ──► plan: the arena
 //! ```
 
 mod contract;
 mod emit;
 mod group;
 mod item;
+mod join;
 mod nest;
 mod plan;
 mod scalar;
 mod storage;
+mod turn;
 mod view;
 
 use backprop_core::{Body, Records, ValueId};
@@ -49,7 +52,10 @@ pub fn lower(records: &Records, inputs: &[ValueId], outputs: &[ValueId], options
     let outputs = items.outputs(records, outputs, &options.watched);
     let groups = group::Groups::new(&mut items, &outputs);
     let stored = storage::stored(&mut items, &groups, &outputs);
-    let mut program = emit::Emitter::new(records, &mut items, &groups, &stored, &outputs, options).run();
+    let turns = turn::Turns::new(&items, &groups, &stored, |datum| outputs.contains(&datum));
+    let mut program =
+        emit::Emitter::new(records, &mut items, &groups, &stored, &turns, &outputs, options).run();
+    program.steps = join::joined(program.steps);
     plan::plan(&mut program);
     debug_assert_eq!(program.verify(), Ok(()));
     program

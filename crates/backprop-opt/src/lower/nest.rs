@@ -6,9 +6,14 @@
 //!         1    row items of their results              (odd: once per row)
 //!         2    full items of those ...
 //! ```
+//!
+//! Where that pays, a [`Block`] of rows is one of the column loops: the innermost one, so that vectors hold neighbouring
+//! rows and a sum over columns adds vectors; or the outermost one, so that sums across lanes are made of many rows at
+//! once. Then also what is done once per row is done for the whole block.
 
 use std::collections::HashMap;
 
+use backprop_core::array::Sizes;
 use backprop_core::{DType, Shape};
 
 use super::emit::Emitter;
@@ -23,8 +28,40 @@ use crate::loops::{Access, Fold, Instr, Local, Nest, Place, Reduce, Reg, Stage, 
 pub enum Loops {
     /// The first axes are rows, the others columns.
     Split(usize),
+    /// The same, but a block of rows is a column loop.
+    Block(Block),
     /// Batch loops and rows of a contraction, and its columns.
     Product(Product),
+}
+
+/// Rows as a column loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// How many axes are rows.
+    pub split: usize,
+    /// How many iterations of the last of them make a block.
+    pub n_rows: usize,
+    /// Which column loop they are.
+    pub side: Side,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Around the columns.
+    Outside,
+    /// Inside of the columns: the loop that vectors are made of.
+    Inside,
+}
+
+impl Block {
+    /// What belongs to the columns, with what belongs to the rows at its side.
+    fn beside<T: Copy>(self, columns: &[T], rows: T) -> impl Iterator<Item = T> {
+        let [before, after] = match self.side {
+            Side::Outside => [Some(rows), None],
+            Side::Inside => [None, Some(rows)],
+        };
+        before.into_iter().chain(columns.iter().copied()).chain(after)
+    }
 }
 
 /// What a full value costs to compute again in a later stage, at most; beyond that it is kept.
@@ -109,9 +146,11 @@ impl<'e, 'a> NestWriter<'e, 'a> {
             self.now = time;
             self.known.clear();
             self.write(&needed.pop().expect("one list for each time"));
-            if time % 2 == 0 {
-                self.stage.columns = columns.as_slice().into();
-            }
+            self.stage.columns = match self.loops {
+                _ if time % 2 == 0 => columns.as_slice().into(),
+                Loops::Block(block) => [block.n_rows][..].into(),
+                _ => Sizes::new(),
+            };
             if !self.stage.stores.is_empty() || !self.stage.reduces.is_empty() {
                 self.nest.stages.push(std::mem::take(&mut self.stage));
             }
@@ -123,6 +162,15 @@ impl<'e, 'a> NestWriter<'e, 'a> {
     fn extents(&self) -> (Vec<usize>, Vec<usize>) {
         match self.loops {
             Loops::Split(split) => (self.sizes[..split].to_vec(), self.sizes[split..].to_vec()),
+            Loops::Block(block) => {
+                let (rows, columns) = self.sizes.split_at(block.split);
+                let (&last, rows) = rows.split_last().expect("a block is of rows");
+                let n_blocks = Some(last / block.n_rows).filter(|&n_blocks| n_blocks > 1);
+                (
+                    rows.iter().copied().chain(n_blocks).collect(),
+                    block.beside(columns, block.n_rows).collect(),
+                )
+            }
             Loops::Product(product) => {
                 let cut = product.n_batch + product.n_left;
                 let mut rows = self.sizes[..product.n_batch].to_vec();
@@ -194,8 +242,11 @@ impl<'e, 'a> NestWriter<'e, 'a> {
                 } else if needed.is_full && needed.cost <= MAX_COST {
                     needed.wanted = time;
                 } else if needed.local.is_none() {
-                    let columns = self.extents().1;
-                    let len = if self.members[at].is_full { columns.iter().product() } else { 1 };
+                    let len = if self.members[at].is_full {
+                        self.extents().1.iter().product()
+                    } else {
+                        self.n_rows_at_once()
+                    };
                     let datum = self.members[at].datum;
                     self.members[at].local = Some(self.new_local(datum, len));
                 }
@@ -203,6 +254,11 @@ impl<'e, 'a> NestWriter<'e, 'a> {
         }
         list.reverse();
         list
+    }
+
+    /// How many rows the column loops cover.
+    fn n_rows_at_once(&self) -> usize {
+        if let Loops::Block(block) = self.loops { block.n_rows } else { 1 }
     }
 
     fn new_local(&mut self, datum: DatumId, len: usize) -> u32 {
@@ -236,7 +292,7 @@ impl<'e, 'a> NestWriter<'e, 'a> {
                     && self.emitter.stored[datum as usize]
                 {
                     let local = self.members[position].local.expect("a row's result has an accumulator");
-                    let access = self.local(local, &[]);
+                    let access = self.local(local, false);
                     let value = self.load(access, datum);
                     self.store(datum, value);
                 }
@@ -255,8 +311,7 @@ impl<'e, 'a> NestWriter<'e, 'a> {
                 self.store(datum, value);
             }
             if let Some(local) = local.filter(|_| ready == time) {
-                let columns = if self.members[position].is_full { self.extents().1 } else { Vec::new() };
-                let to = self.local(local, &columns);
+                let to = self.local(local, self.members[position].is_full);
                 self.stage.stores.push(Store { value, to, watched: false });
             }
         }
@@ -267,11 +322,10 @@ impl<'e, 'a> NestWriter<'e, 'a> {
         let operand = self.emitter.items.item(item).operands[0];
         let value = self.value(operand);
         let dtype = self.emitter.items.datum(datum).dtype;
-        let n_columns = if is_full { self.extents().1.len() } else { 0 };
         let into = if ready != time {
-            let local = self.new_local(datum, 1);
+            let local = self.new_local(datum, self.n_rows_at_once());
             self.members[position].local = Some(local);
-            Access { columns: Strides::from_elem(0, n_columns), ..self.local(local, &[]) }
+            self.local(local, false)
         } else {
             let buffer = self.emitter.buffer(datum);
             let sizes = self.emitter.items.item(item).domain.sizes().expect("a domain is of numbers");
@@ -281,14 +335,14 @@ impl<'e, 'a> NestWriter<'e, 'a> {
             let strides: Strides = (0..sizes.len())
                 .map(|axis| if is_kept(&axis) { own.next().unwrap_or(0) } else { 0 })
                 .collect();
-            let (rows, columns) = strides.split_at(strides.len() - n_columns);
-            Access { place: Place::Buffer(buffer), offset: 0, rows: rows.into(), columns: columns.into() }
+            let (rows, columns) = self.split(&strides, is_full);
+            Access { place: Place::Buffer(buffer), offset: 0, rows, columns }
         };
         let accumulator = (into.place, fold);
         if !self.nest.accumulators.contains(&accumulator) {
             self.nest.accumulators.push(accumulator);
         }
-        let is_folded = into.columns.iter().all(|&stride| stride == 0) && n_columns > 0;
+        let is_folded = into.columns.last() == Some(&0);
         let vector = self.emitter.options.vector_bytes / dtype.size();
         let lanes = if is_folded { CHAINS * vector } else { 1 };
         self.stage.reduces.push(Reduce { fold, value, into, lanes });
@@ -296,8 +350,13 @@ impl<'e, 'a> NestWriter<'e, 'a> {
 
     fn store(&mut self, datum: DatumId, value: Reg) {
         let buffer = self.emitter.buffer(datum);
-        let sizes = if self.now % 2 == 0 { self.sizes } else { &self.sizes[..self.nest.rows.len()] };
-        let view = View::whole(sizes);
+        let sizes = match self.loops {
+            Loops::Split(split) | Loops::Block(Block { split, .. }) if self.now % 2 != 0 => {
+                &self.sizes[..split]
+            }
+            _ => self.sizes,
+        };
+        let view = self.emitter.seen(datum, &View::whole(sizes));
         let to = self.access(Place::Buffer(buffer), &view);
         let watched = self.emitter.is_watched(datum);
         self.stage.stores.push(Store { value, to, watched });
@@ -311,7 +370,7 @@ impl<'e, 'a> NestWriter<'e, 'a> {
     fn point(&mut self, point: Point, operands: &[Operand], datum: DatumId) -> Reg {
         if let Point::Gather { stride, bound } = point {
             let buffer = self.emitter.buffer(operands[0].datum);
-            let view = self.emitter.items.views.get(operands[0].view).clone();
+            let view = self.emitter.seen(operands[0].datum, self.emitter.items.views.get(operands[0].view));
             let access = self.access(Place::Buffer(buffer), &view);
             let access = self.stage.code.access(access);
             let index = self.value(operands[1]);
@@ -344,14 +403,8 @@ impl<'e, 'a> NestWriter<'e, 'a> {
                 return reg;
             }
             let datum = member.datum;
-            let access = match member.local {
-                Some(local) if member.is_full && member.ready == member.time => {
-                    let columns = self.extents().1;
-                    Some(self.local(local, &columns))
-                }
-                Some(local) => Some(self.local(local, &[])),
-                None => None,
-            };
+            let is_full = member.is_full && member.ready == member.time;
+            let access = member.local.map(|local| self.local(local, is_full));
             if let Some(access) = access {
                 let reg = self.load(access, datum);
                 self.known.insert(operand, reg);
@@ -387,7 +440,7 @@ impl<'e, 'a> NestWriter<'e, 'a> {
             }
         }
         let buffer = self.emitter.buffer(operand.datum);
-        let view = self.emitter.items.views.get(operand.view).clone();
+        let view = self.emitter.seen(operand.datum, self.emitter.items.views.get(operand.view));
         let access = self.access(Place::Buffer(buffer), &view);
         self.load(access, operand.datum)
     }
@@ -400,19 +453,41 @@ impl<'e, 'a> NestWriter<'e, 'a> {
     /// The access of a view over the loops of this stage.
     fn access(&self, place: Place, view: &View) -> Access {
         let (rows, columns) = match &self.loops {
-            _ if self.now % 2 != 0 => (view.strides.clone(), Strides::new()),
-            Loops::Split(split) => (view.strides[..*split].into(), view.strides[*split..].into()),
             Loops::Product(product) => {
                 super::group::loops_of(view, product).expect("checked when the item joined")
             }
+            _ => self.split(&view.strides, self.now % 2 == 0),
         };
         Access { place, offset: view.offset, rows, columns }
     }
 
-    fn local(&self, local: u32, columns: &[usize]) -> Access {
-        let n_columns = if self.now % 2 == 0 { self.extents().1.len() } else { 0 };
-        let mut strides = row_major(columns);
-        strides.resize(n_columns, 0);
+    /// Strides along the axes of the domain, or of its rows, as those of row and column loops.
+    fn split(&self, strides: &[isize], is_full: bool) -> (Strides, Strides) {
+        match self.loops {
+            Loops::Block(block) => {
+                let (rows, columns) = strides.split_at(block.split);
+                let (&last, rows) = rows.split_last().expect("a block is of rows");
+                // Where there is one block only, it takes no row loop.
+                let of_blocks = (self.nest.rows.len() == block.split).then(|| last * block.n_rows as isize);
+                (rows.iter().copied().chain(of_blocks).collect(), block.beside(columns, last).collect())
+            }
+            Loops::Split(split) if is_full => (strides[..split].into(), strides[split..].into()),
+            _ => (strides.into(), Strides::new()),
+        }
+    }
+
+    /// Where a value of this iteration lies in a local: of this column, or of this row.
+    fn local(&self, local: u32, is_full: bool) -> Access {
+        let columns = self.extents().1;
+        let strides = match self.loops {
+            _ if is_full => row_major(&columns),
+            Loops::Block(block) if self.now % 2 == 0 => {
+                block.beside(&Strides::from_elem(0, columns.len() - 1), 1).collect()
+            }
+            Loops::Block(_) => [1][..].into(),
+            _ if self.now % 2 == 0 => Strides::from_elem(0, columns.len()),
+            _ => Strides::new(),
+        };
         let rows = Strides::from_elem(0, self.nest.rows.len());
         Access { place: Place::Local(local), offset: 0, rows, columns: strides }
     }

@@ -168,6 +168,23 @@ impl View {
         let strides = self.strides.iter().zip(&self.sizes).map(stride).collect::<Option<Strides>>()?;
         Some(View { offset: inner.offset, sizes: self.sizes.clone(), strides })
     }
+
+    /// What a view of a row-major matrix is of the same matrix column by column; `None` where no strides say so.
+    pub fn turned(&self, n_rows: usize, n_columns: usize) -> Option<View> {
+        let (width, height) = (n_columns as isize, n_rows as isize);
+        // The last column that is named; an axis must not run from one row into the next.
+        let mut last = self.offset.rem_euclid(width);
+        let stride = |(&stride, &size): (&isize, &usize)| {
+            if stride % width == 0 || size <= 1 {
+                return Some(stride / width);
+            }
+            last += stride * (size as isize - 1);
+            (stride > 0 && last < width).then_some(stride * height)
+        };
+        let strides = self.strides.iter().zip(&self.sizes).map(stride).collect::<Option<Strides>>()?;
+        let offset = self.offset.div_euclid(width) + self.offset.rem_euclid(width) * height;
+        Some(View { offset, sizes: self.sizes.clone(), strides })
+    }
 }
 
 /// The stride of the one axis that adjacent axes make together, if they do.
@@ -213,6 +230,20 @@ mod tests {
         let part = View::whole(&[5, 7]).sliced(&[1, 2], &[2, 3], &[2, 2]);
         assert_eq!(part, view(9, &[2, 2], &[14, 3]));
         assert_eq!(View::whole(&[5]).sliced(&[5], &[1], &[0]), view(0, &[0], &[1]));
+    }
+
+    #[test]
+    fn a_view_of_a_matrix_is_one_of_its_transpose_if_no_axis_runs_from_row_to_row() {
+        let whole = View::whole(&[3, 5]);
+        assert_eq!(whole.turned(3, 5), Some(view(0, &[3, 5], &[1, 3])));
+        assert_eq!(whole.reshaped(&[15]).and_then(|view| view.turned(3, 5)), None);
+        // Every other row, from column 2 on, backwards along rows.
+        assert_eq!(view(12, &[2, 3], &[-10, 1]).turned(3, 5), Some(view(8, &[2, 3], &[-2, 3])));
+        assert_eq!(view(12, &[2, 4], &[-10, 1]).turned(3, 5), None);
+        assert_eq!(view(3, &[2], &[-1]).turned(3, 5), None);
+        assert_eq!(View::one(&[7]).turned(3, 5), Some(View::one(&[7])));
+        assert_eq!(View::whole(&[]).turned(1, 1), Some(View::whole(&[])));
+        assert_eq!(view(0, &[0, 5], &[5, 1]).turned(3, 5), Some(view(0, &[0, 5], &[1, 3])));
     }
 
     #[test]

@@ -265,44 +265,32 @@ fn run_nest(program: &Program, nest: &Nest, memory: &mut Memory) {
 use backprop_opt::loops::Local;
 
 fn run_stage(stage: &Stage, row: &[usize], product: Option<&[Value]>, state: &mut State) {
-    let mut partial: Vec<Vec<Value>> = stage
-        .reduces
-        .iter()
-        .map(|reduce| vec![start(reduce.fold, stage.code.dtype(reduce.value)); reduce.lanes])
-        .collect();
-    let is_moved = |reduce: &Reduce| {
-        reduce.into.columns.iter().zip(&stage.columns).any(|(&stride, &size)| stride != 0 && size > 1)
-    };
+    let started = |reduce: &Reduce| vec![start(reduce.fold, stage.code.dtype(reduce.value)); reduce.lanes];
+    let mut partial: Vec<Vec<Value>> = stage.reduces.iter().map(started).collect();
     for column in indices(&stage.columns) {
         let regs = run_code(&stage.code, row, &column, product, state);
         for store in &stage.stores {
             *state.at(&store.to, row, &column) = regs[store.value as usize];
         }
         for (reduce, partial) in stage.reduces.iter().zip(&mut partial) {
-            let (x, dtype) = (regs[reduce.value as usize], stage.code.dtype(reduce.value));
-            if is_moved(reduce) {
-                let acc = state.at(&reduce.into, row, &column);
-                *acc = folded(reduce.fold, *acc, x, dtype);
-            } else {
+            let (mut x, dtype) = (regs[reduce.value as usize], stage.code.dtype(reduce.value));
+            if reduce.folds_columns(&stage.columns) {
                 let lane = column.last().copied().unwrap_or(0) % reduce.lanes;
                 partial[lane] = folded(reduce.fold, partial[lane], x, dtype);
+                let mut inner = column.iter().zip(&stage.columns).skip(reduce.n_around(&stage.columns));
+                if inner.any(|(&at, &size)| at + 1 < size) {
+                    continue;
+                }
+                let mut all = std::mem::replace(partial, started(reduce));
+                while all.len() > 1 {
+                    let upper = all.split_off(all.len() / 2);
+                    all.iter_mut().zip(upper).for_each(|(p, x)| *p = folded(reduce.fold, *p, x, dtype));
+                }
+                x = all[0];
             }
+            let acc = state.at(&reduce.into, row, &column);
+            *acc = folded(reduce.fold, *acc, x, dtype);
         }
-    }
-    for (reduce, mut partial) in stage.reduces.iter().zip(partial) {
-        if is_moved(reduce) {
-            continue;
-        }
-        let dtype = stage.code.dtype(reduce.value);
-        while partial.len() > 1 {
-            let upper = partial.split_off(partial.len() / 2);
-            for (lower, upper) in partial.iter_mut().zip(upper) {
-                *lower = folded(reduce.fold, *lower, upper, dtype);
-            }
-        }
-        let zeros = vec![0; stage.columns.len()];
-        let acc = state.at(&reduce.into, row, &zeros);
-        *acc = folded(reduce.fold, *acc, partial[0], dtype);
     }
 }
 

@@ -19,6 +19,7 @@ mod stage;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod whole;
 
 use std::ops::Range;
 
@@ -31,6 +32,7 @@ use self::call::Call;
 use self::plan::{Handover, Plan};
 use self::run::Run;
 use self::stage::Axis;
+use self::whole::Whole;
 use super::Isa;
 use super::assembler::Finished;
 use super::memory::CodePages;
@@ -99,6 +101,8 @@ struct MachineCode {
     /// The parts of scratch memory: [`Plan::scratch`].
     scratch: [usize; 4],
     pages: CodePages,
+    /// What is known of a contraction of one unit.
+    whole: Option<Whole>,
     tiles: [usize; Plan::N_KINDS],
     stage: usize,
     /// The stage where it runs elsewhere, for each width of panels.
@@ -126,7 +130,8 @@ impl MachineCode {
         }
         let n_batches = plan.roles.batch.iter().product();
         let scratch = plan.scratch();
-        Some(MachineCode { plan, n_batches, scratch, pages, tiles, stage, nests })
+        let whole = Whole::new(&plan, &tiles);
+        Some(MachineCode { plan, whole, n_batches, scratch, pages, tiles, stage, nests })
     }
 
     /// Runs the code that begins at `entry`.
@@ -175,6 +180,14 @@ impl Kernel for MachineCode {
     }
 
     unsafe fn run(&self, bases: &[*mut u8], scratch: *mut u8, units: Range<usize>) -> Outcome {
+        if let Some(whole) = &self.whole {
+            // SAFETY: as this function's.
+            return if units.is_empty() {
+                Outcome::default()
+            } else {
+                unsafe { whole.run(self, bases, scratch) }
+            };
+        }
         let mut outcome = Outcome::default();
         let mut run = Run::new(self, bases, scratch, units.start);
         for _ in units {

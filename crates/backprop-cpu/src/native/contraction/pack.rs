@@ -188,7 +188,7 @@ transposition! {
     transpose_f32_avx2, "avx2", f32, 8, __m256,
     load |from, count| match count {
         8 => _mm256_loadu_ps(from),
-        _ => _mm256_maskload_ps(from, _mm256_loadu_si256(mask(count * 4).cast())),
+        _ => _mm256_maskload_ps(from, _mm256_loadu_si256(mask(count * 4).as_ptr().cast())),
     },
     store |to, x| _mm256_storeu_ps(to, x), zero _mm256_setzero_ps(), turn turn_8
 }
@@ -198,13 +198,13 @@ transposition! {
     transpose_f64_avx2, "avx2", f64, 4, __m256d,
     load |from, count| match count {
         4 => _mm256_loadu_pd(from),
-        _ => _mm256_maskload_pd(from, _mm256_loadu_si256(mask(count * 8).cast())),
+        _ => _mm256_maskload_pd(from, _mm256_loadu_si256(mask(count * 8).as_ptr().cast())),
     },
     store |to, x| _mm256_storeu_pd(to, x), zero _mm256_setzero_pd(), turn turn_4
 }
 
 /// 32 bytes, of which the first `bytes` have all bits set and the others none.
-pub(super) fn mask(bytes: usize) -> *const u8 {
+pub(super) fn mask(bytes: usize) -> &'static [u8] {
     static BITS: [u8; 64] = {
         let mut bits = [0; 64];
         let mut at = 0;
@@ -214,7 +214,7 @@ pub(super) fn mask(bytes: usize) -> *const u8 {
         }
         bits
     };
-    BITS[32 - bytes.min(32)..].as_ptr()
+    &BITS[32 - bytes.min(32)..]
 }
 
 // In each turn, pairs of vectors trade halves, first of neighbours, then of ever larger groups.

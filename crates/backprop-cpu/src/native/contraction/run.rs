@@ -252,7 +252,7 @@ impl<'a> Run<'a> {
 
 fn set_tail(call: &mut Call, plan: &Plan, n_lanes: usize) {
     call.tail_bits = (1 << n_lanes) - 1;
-    call.tail_bytes = pack::mask(n_lanes * plan.vectors.dtype.size());
+    call.tail_bytes = pack::mask(n_lanes * plan.vectors.dtype.size()).as_ptr();
 }
 
 fn told(call: &Call) -> Outcome {

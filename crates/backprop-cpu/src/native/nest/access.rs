@@ -74,15 +74,17 @@ impl Body<'_> {
             (*pointer.columns.last().expect("there is a column loop"), pointer.unit)
         };
         let base = self.base(pointer);
+        let moved = self.moved(pointer);
         let step = stride.checked_mul(unit as isize);
         let far = step.and_then(|step| step.checked_mul((self.at.column + self.lanes) as isize));
+        let far = far.and_then(|far| far.checked_add(moved as isize));
         let (Some(Ok(step)), Some(Ok(_))) = (step.map(i32::try_from), far.map(i32::try_from)) else {
             self.machine.asm.fail();
             return Lanes::Same(Mem::at(base, 0));
         };
-        let displacement = step * self.at.column as i32;
+        let displacement = moved + step * self.at.column as i32;
         match stride {
-            0 => Lanes::Same(Mem::at(base, 0)),
+            0 => Lanes::Same(Mem::at(base, moved)),
             1 => {
                 let index = if self.at.is_indexed { COLUMN } else { Name::None };
                 Lanes::Next(Mem { index, scale: unit as u32, ..Mem::at(base, displacement) })

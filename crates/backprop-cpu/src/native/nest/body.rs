@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 use super::fold::Folding;
 use super::forms::{self, Form, Fused};
 use super::machine::{Machine, POINTERS, lane_bytes, vector_register};
+use super::plan::Pointer;
 use super::rare::Aside;
 use super::registers::{Home, MASKS, NEVER, Register, Registers};
 use super::schedule::Schedule;
@@ -39,6 +40,10 @@ pub struct Body<'a> {
     /// Where what is not finite is gathered, for words and doubles.
     pub(super) not_finite: [Option<Register>; 2],
     pub(super) at: At,
+    /// Where the outer column loops stand, if they are written out.
+    pub(super) outer: Vec<usize>,
+    /// Loads that stay in registers, one for each vector of columns.
+    pub(super) kept: Vec<(Value, Vec<Register>)>,
     pub(super) asides: Vec<Aside>,
 }
 
@@ -61,12 +66,28 @@ impl<'a> Body<'a> {
             foldings: Vec::new(),
             not_finite: [None; 2],
             at: At { is_indexed: false, column: 0, n: lanes },
+            outer: Vec::new(),
+            kept: Vec::new(),
             asides: Vec::new(),
         }
     }
 
     pub(super) fn isa(&self) -> Isa {
         self.machine.isa
+    }
+
+    /// How far outer loops that are written out have moved a pointer, in bytes.
+    pub(super) fn moved(&mut self, pointer: u32) -> i32 {
+        let Pointer { columns, unit, .. } = self.machine.pointer(pointer);
+        let steps = self.outer.iter().zip(columns).map(|(&at, &stride)| stride.checked_mul(at as isize));
+        let moved = steps.sum::<Option<isize>>().and_then(|elements| elements.checked_mul(*unit as isize));
+        match moved.map(i32::try_from) {
+            Some(Ok(bytes)) => bytes,
+            _ => {
+                self.machine.asm.fail();
+                0
+            }
+        }
     }
 
     pub(super) fn put(&mut self, code: Code, operands: &[Operand]) {
@@ -191,6 +212,10 @@ impl<'a> Body<'a> {
         match (op, operands) {
             (Op::Literal(_) | Op::Ramp(_), _) => {}
             (Op::Load(pointer, dtype), _) => {
+                if let Some(register) = self.kept_load(number) {
+                    self.registers.hold(register);
+                    return self.registers.put(number, register);
+                }
                 let to = self.define(number);
                 self.load(to, pointer, dtype);
             }

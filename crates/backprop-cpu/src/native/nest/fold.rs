@@ -9,6 +9,7 @@ use super::forms;
 use super::machine::{FRAME, is_byte, lane_bytes, vector_register};
 use super::registers::{MASKS, Register, TAIL};
 use super::vector::{Kind, kind_of, of_kind, predicate};
+use super::written_out::starts_with_first;
 use crate::native::Isa;
 use crate::native::assembler::{Masking, Mem, Operand};
 
@@ -21,8 +22,15 @@ pub struct Folding {
     pub dtype: DType,
     /// The accumulator.
     pub pointer: u32,
+    /// The first column loop that is folded through partial results, if any is.
+    pub from: Option<usize>,
     /// Partial results, each as many as there are lanes; empty where every column has its own accumulator.
     pub partials: Vec<Partial>,
+    /// Where every column has its own: registers for those of each vector of columns, if they stay there while outer
+    /// loops go round.
+    pub resident: Vec<Register>,
+    /// Of partial results, those that nothing was folded into yet, and that hold anything.
+    pub fresh: Vec<bool>,
 }
 
 /// Where a vector of partial results lies.
@@ -53,11 +61,23 @@ pub fn start_bits(fold: Fold, dtype: DType) -> u64 {
 }
 
 impl Body<'_> {
-    /// Partial results start as their fold does.
-    pub(super) fn start_folds(&mut self) {
-        for Folding { fold, dtype, partials, .. } in self.foldings.clone() {
+    /// The foldings through partial results whose first loop this is.
+    fn foldings_from(&self, position: usize) -> Vec<Folding> {
+        self.foldings.iter().filter(|folding| folding.from == Some(position)).cloned().collect()
+    }
+
+    /// Partial results of what is folded from a column loop on start as their fold does.
+    pub(super) fn start_folds(&mut self, position: usize) {
+        let is_written_out = !self.outer.is_empty();
+        for folding in self.foldings.iter_mut().filter(|folding| folding.from == Some(position)) {
+            let is_fresh = is_written_out && starts_with_first(folding.dtype);
+            folding.fresh = vec![is_fresh; folding.partials.len()];
+        }
+        for Folding { fold, dtype, partials, fresh, .. } in self.foldings_from(position) {
             let kind = kind_of(dtype);
-            for partial in partials {
+            for partial in
+                partials.into_iter().zip(fresh).filter(|(_, is_fresh)| !is_fresh).map(|(partial, _)| partial)
+            {
                 let register = match partial {
                     Partial::Register(register) => register,
                     Partial::Frame(_) => self.take(self.is_mask(kind)),
@@ -69,7 +89,7 @@ impl Body<'_> {
         self.registers.done();
     }
 
-    fn start_of(&mut self, to: Register, fold: Fold, dtype: DType) {
+    pub(super) fn start_of(&mut self, to: Register, fold: Fold, dtype: DType) {
         let kind = kind_of(dtype);
         let operand = self.reg(to, kind);
         let bits = start_bits(fold, dtype);
@@ -85,7 +105,7 @@ impl Body<'_> {
     }
 
     /// A partial result in a register that the instruction at hand uses.
-    fn partial_in_register(&mut self, partial: Partial, kind: Kind) -> Register {
+    pub(super) fn partial_in_register(&mut self, partial: Partial, kind: Kind) -> Register {
         match partial {
             Partial::Register(register) => register,
             Partial::Frame(room) => {
@@ -105,17 +125,31 @@ impl Body<'_> {
 
     /// Folds a vector into a reduction.
     pub(super) fn fold_in(&mut self, number: usize, x: Register) {
-        let Folding { fold, dtype, pointer, partials } = self.foldings[number].clone();
+        let Folding { fold, dtype, pointer, partials, resident, .. } = self.foldings[number].clone();
         let kind = kind_of(dtype);
         let width = self.width(kind);
+        if let Some(&acc) = resident.get(self.at.column / self.lanes) {
+            // Lanes that no column has are not written back.
+            return self.combine(fold, dtype, width, acc, acc, x);
+        }
         if partials.is_empty() {
             let acc = self.take(self.is_mask(kind));
             self.load(acc, pointer, dtype);
             self.combine(fold, dtype, width, acc, acc, x);
             return self.store(acc, pointer, dtype);
         }
-        let partial = partials[self.at.column / self.lanes % partials.len()];
+        let position = self.at.column / self.lanes % partials.len();
+        let partial = partials[position];
         let acc = self.partial_in_register(partial, kind);
+        let is_fresh = std::mem::take(&mut self.foldings[number].fresh[position]);
+        if is_fresh && self.at.n == self.lanes {
+            let operands = [acc, x].map(|register| self.reg(register, kind));
+            self.put_form(forms::MOVE[0], width, &operands, Masking::All);
+            return self.write_back(partial, acc, kind);
+        }
+        if is_fresh {
+            self.start_of(acc, fold, dtype);
+        }
         if self.at.n == self.lanes {
             self.combine(fold, dtype, width, acc, acc, x);
         } else {
@@ -147,7 +181,15 @@ impl Body<'_> {
     }
 
     /// to = fold(acc, x), in registers of `width` bytes. `to` may be `acc`, not x.
-    fn combine(&mut self, fold: Fold, dtype: DType, width: usize, to: Register, acc: Register, x: Register) {
+    pub(super) fn combine(
+        &mut self,
+        fold: Fold,
+        dtype: DType,
+        width: usize,
+        to: Register,
+        acc: Register,
+        x: Register,
+    ) {
         let kind = kind_of(dtype);
         if self.is_mask(kind) {
             let operands = [to, acc, x].map(|register| self.reg(register, kind));
@@ -198,29 +240,13 @@ impl Body<'_> {
         }
     }
 
-    /// Folds partial results together, the upper half onto the lower half, and the last one onto its
-    /// accumulator.
-    pub(super) fn finish_folds(&mut self) {
+    /// Folds partial results of what is folded from a column loop on together, the upper half onto the lower half,
+    /// and the last one onto its accumulator.
+    pub(super) fn finish_folds(&mut self, position: usize) {
         self.cached.clear();
-        for Folding { fold, dtype, pointer, partials } in self.foldings.clone() {
+        for Folding { fold, dtype, pointer, partials, .. } in self.foldings_from(position) {
             let kind = kind_of(dtype);
-            let width = self.width(kind);
-            if partials.is_empty() {
-                continue;
-            }
-            // Partial results that no column went to are as at the start: folding them changes nothing.
-            let mut half = partials.len().next_power_of_two() / 2;
-            while half > 0 {
-                for upper in half..partials.len().min(2 * half) {
-                    let x = self.partial_in_register(partials[upper], kind);
-                    let to = partials[upper - half];
-                    let acc = self.partial_in_register(to, kind);
-                    self.combine(fold, dtype, width, acc, acc, x);
-                    self.write_back(to, acc, kind);
-                    self.registers.done();
-                }
-                half /= 2;
-            }
+            self.halve(fold, dtype, &partials);
             let whole = self.partial_in_register(partials[0], kind);
             if fold == Fold::Any {
                 self.finish_any(whole, pointer);
@@ -228,11 +254,36 @@ impl Body<'_> {
                 self.finish_lanes(fold, dtype, whole, pointer);
             }
             self.registers.done();
-            for partial in partials {
-                if let Partial::Register(register) = partial {
-                    self.registers.unpin(register);
-                }
+        }
+    }
+
+    /// Folds vectors of partial results together, the upper half onto the lower half, until one is left.
+    pub(super) fn halve(&mut self, fold: Fold, dtype: DType, partials: &[Partial]) {
+        let kind = kind_of(dtype);
+        let width = self.width(kind);
+        // Partial results that no column went to are as at the start: folding them changes nothing.
+        let mut half = partials.len().next_power_of_two() / 2;
+        while half > 0 {
+            for upper in half..partials.len().min(2 * half) {
+                let x = self.partial_in_register(partials[upper], kind);
+                let to = partials[upper - half];
+                let acc = self.partial_in_register(to, kind);
+                self.combine(fold, dtype, width, acc, acc, x);
+                self.write_back(to, acc, kind);
+                self.registers.done();
             }
+            half /= 2;
+        }
+    }
+
+    /// Lets go of the registers of all reductions.
+    pub(super) fn end_folds(&mut self) {
+        for Folding { partials, resident, .. } in self.foldings.clone() {
+            let registers = partials.into_iter().filter_map(|partial| match partial {
+                Partial::Register(register) => Some(register),
+                Partial::Frame(_) => None,
+            });
+            registers.chain(resident).for_each(|register| self.registers.unpin(register));
         }
     }
 
@@ -250,7 +301,7 @@ impl Body<'_> {
         self.put(Code::Setne_rm8, &[Operand::Reg(Name::AL)]);
         let home = Operand::Mem(self.machine.pointer_home(pointer));
         self.put(Code::Mov_r64_rm64, &[Operand::Reg(Name::RCX), home]);
-        let acc = Operand::Mem(Mem::at(Name::RCX, 0));
+        let acc = Operand::Mem(Mem::at(Name::RCX, self.moved(pointer)));
         self.put(Code::Or_rm8_r8, &[acc, Operand::Reg(Name::AL)]);
     }
 
@@ -289,9 +340,10 @@ impl Body<'_> {
         self.put(Code::Mov_r64_rm64, &[Operand::Reg(Name::RDX), home]);
         let acc = self.take(false);
         self.at.n = 1;
-        self.load_element(acc, Mem::at(Name::RDX, 0), dtype);
+        let home = Mem::at(Name::RDX, self.moved(pointer));
+        self.load_element(acc, home, dtype);
         self.combine(fold, dtype, 16, acc, acc, whole);
-        self.store_element(acc, Mem::at(Name::RDX, 0), dtype);
+        self.store_element(acc, home, dtype);
     }
 
     /// What is not finite, as far as it was found before.
@@ -314,6 +366,22 @@ impl Body<'_> {
                 self.registers.unpin(register);
             }
         }
+    }
+
+    /// Pins registers for the accumulators of `n` vectors, if `spare` lasts for all.
+    pub(super) fn residents(&mut self, n: usize, spare: &mut [usize; 2]) -> Vec<Register> {
+        if n > spare[0] {
+            return Vec::new();
+        }
+        spare[0] -= n;
+        let registers = (0..n).map(|_| {
+            let register = self.take(false);
+            self.registers.pin(register);
+            register
+        });
+        let registers = registers.collect();
+        self.registers.done();
+        registers
     }
 
     /// Pins registers for the partial results of a reduction, as long as `spare` lasts.

@@ -35,7 +35,8 @@ impl Body<'_> {
                 Err(_) => self.machine.asm.fail(),
             }
         }
-        match stride.checked_mul(self.at.column as i64).map(i32::try_from) {
+        let moved = i64::from(self.moved(pointer));
+        match stride.checked_mul(self.at.column as i64).map(|further| i32::try_from(further + moved)) {
             Some(Ok(0)) => {}
             Some(Ok(further)) => self.put(Code::Add_rm64_imm32, &[RAX, Operand::Imm32To64(further)]),
             _ => self.machine.asm.fail(),
@@ -132,6 +133,10 @@ impl Body<'_> {
         self.put(Code::Imul_r64_rm64_imm32, &[RCX, RCX, Operand::Imm32To64(stride as i32)]);
         let [from, home] = [pointer, to].map(|pointer| Operand::Mem(self.machine.pointer_home(pointer)));
         self.put(Code::Add_r64_rm64, &[RCX, from]);
+        let moved = self.moved(pointer);
+        if moved != 0 {
+            self.put(Code::Add_rm64_imm32, &[RCX, Operand::Imm32To64(moved)]);
+        }
         self.put(Code::Mov_rm64_r64, &[home, RCX]);
     }
 }

@@ -4,6 +4,7 @@
 //! Nest ─► plan        loops merged; accesses are pointers that loops move
 //!      ─► translate   for each stage, scalar code as vector code (vector, cast)
 //!      ─► stage       column loops, around
+//!           written_out   few columns without a loop
 //!           body      node by node (schedule, registers, values; access, bytes, gather, fold, rare)
 //!      ─► assembler   (forms: the instructions)
 //! ```
@@ -30,6 +31,7 @@ mod stage;
 mod translate;
 mod values;
 mod vector;
+mod written_out;
 
 #[cfg(all(test, unix))]
 mod tests;
@@ -57,31 +59,30 @@ const MOST_UNIT_LOOPS: usize = 16;
 pub struct NestKernel {
     pages: CodePages,
     frame_bytes: usize,
-    /// For each pointer: where it starts, and where it lies in the frame.
-    pointers: Vec<Start>,
+    /// Pointers into buffers, pointers into the frame, and numbers: where each starts.
+    in_buffers: Vec<Start>,
+    in_frame: Vec<Start>,
+    numbers: Vec<Start>,
+    /// For pointers that unit loops move: where they lie in the frame, and by how much each loop moves them.
+    moved: Vec<(i32, Vec<isize>)>,
     /// The loops that are units: their sizes, and where the frame counts them.
     unit_loops: Vec<(usize, i32)>,
     units: Units,
     accumulators: Vec<Accumulator>,
+    /// Whether stores of words, and of doubles, are watched.
+    is_watching: [bool; 2],
     /// Whether there is anything to run.
     is_empty: bool,
 }
 
 /// Where a pointer starts.
 struct Start {
-    /// A buffer, a place in the frame, or nothing.
-    base: Base,
+    /// Its buffer, if it has one.
+    buffer: u32,
+    /// Where it lies in the frame.
+    at: i32,
     /// In bytes, or a number.
     offset: isize,
-    /// For each unit loop, by how much it is moved.
-    strides: Vec<isize>,
-    at: i32,
-}
-
-enum Base {
-    Buffer(usize),
-    Frame(isize),
-    Nothing,
 }
 
 /// How the work is cut.
@@ -133,17 +134,31 @@ impl NestKernel {
             _ => Units::Rows(plan.rows[..plan.n_unit_loops].iter().product()),
         };
         let is_empty = plan.rows.contains(&0);
-        let pointers = machine.pointers().map(|(pointer, at)| {
+        let (mut in_buffers, mut in_frame, mut numbers, mut moved) = (vec![], vec![], vec![], vec![]);
+        for (pointer, at) in machine.pointers() {
             let unit = pointer.unit as isize;
-            let base = match pointer.origin {
-                Origin::Buffer(id) => Base::Buffer(id as usize),
-                Origin::Local(number) => Base::Frame(locals[number as usize] as isize),
-                Origin::Number | Origin::Computed => Base::Nothing,
-            };
-            let strides = pointer.rows.iter().take(plan.n_unit_loops).map(|stride| stride * unit).collect();
-            Start { base, offset: pointer.offset * unit, strides, at }
+            let offset = pointer.offset * unit;
+            match pointer.origin {
+                Origin::Buffer(buffer) => in_buffers.push(Start { buffer, at, offset }),
+                Origin::Local(number) => {
+                    let offset = offset + locals[number as usize] as isize;
+                    in_frame.push(Start { buffer: 0, at, offset });
+                }
+                Origin::Number => numbers.push(Start { buffer: 0, at, offset }),
+                Origin::Computed => {}
+            }
+            let strides = pointer.rows.iter().take(plan.n_unit_loops).map(|stride| stride * unit);
+            let strides: Vec<isize> = strides.collect();
+            if strides.iter().any(|&stride| stride != 0) {
+                moved.push((at, strides));
+            }
+        }
+        let watched = nest.stages.iter().flat_map(|stage| {
+            let watched = stage.stores.iter().filter(|store| store.watched);
+            watched.map(|store| stage.code.dtype(store.value)).filter(|dtype| dtype.is_float())
         });
-        let pointers = pointers.collect();
+        let watched: Vec<DType> = watched.collect();
+        let is_watching = [DType::F32, DType::F64].map(|dtype| watched.contains(&dtype));
         let accumulators = nest.accumulators.iter().filter_map(|&(place, fold)| {
             let Place::Buffer(id) = place else { return None };
             Some(accumulator(program, nest, &plan, id, fold))
@@ -151,7 +166,19 @@ impl NestKernel {
         let accumulators = accumulators.collect();
         let frame_bytes = machine.frame_bytes();
         let pages = CodePages::new(&machine.asm.finish()?)?;
-        Some(NestKernel { pages, frame_bytes, pointers, unit_loops, units, accumulators, is_empty })
+        Some(NestKernel {
+            pages,
+            frame_bytes,
+            in_buffers,
+            in_frame,
+            numbers,
+            moved,
+            unit_loops,
+            units,
+            accumulators,
+            is_watching,
+            is_empty,
+        })
     }
 }
 
@@ -248,11 +275,8 @@ impl Kernel for NestKernel {
     }
 
     fn machine_code(&self) -> Vec<Routine<'_>> {
-        let pointers = self.pointers.iter().filter_map(|start| match start.base {
-            Base::Buffer(id) => Some((start.at, format!("into buffer {id}"))),
-            Base::Frame(_) => Some((start.at, "into a local".to_string())),
-            Base::Nothing => None,
-        });
+        let into = self.in_buffers.iter().map(|start| (start.at, format!("into buffer {}", start.buffer)));
+        let pointers = into.chain(self.in_frame.iter().map(|start| (start.at, "into a local".to_string())));
         let loops = self.unit_loops.iter().map(|&(size, at)| (at, format!("rows left, of {size}")));
         let known = [
             (frame::UNITS_LEFT, "units left"),
@@ -288,7 +312,9 @@ impl Kernel for NestKernel {
             unsafe { scratch.offset(at as isize).cast::<u64>().write(value) }
         };
         set(frame::FAULT, 0);
-        (0..16).for_each(|word| set(frame::NOT_FINITE[0] + 8 * word, 0));
+        for (kind, _) in self.is_watching.iter().enumerate().filter(|(_, watches)| **watches) {
+            (0..8).for_each(|word| set(frame::NOT_FINITE[kind] + 8 * word, 0));
+        }
         match self.units {
             Units::Rows(_) => set(frame::UNITS_LEFT, units.len() as u64),
             Units::Blocks { block, end } => {
@@ -296,22 +322,33 @@ impl Kernel for NestKernel {
                 set(frame::END_COLUMN, (units.end * block).min(end) as u64);
             }
         }
-        // Where the unit loops stand at the first unit.
-        let mut at = [0isize; MOST_UNIT_LOOPS];
-        let mut rest = units.start;
-        for (position, &(size, counter)) in self.unit_loops.iter().enumerate().rev() {
-            set(counter, (size - rest % size) as u64);
-            at[position] = (rest % size) as isize;
-            rest /= size;
+        for &Start { buffer, at, offset } in &self.in_buffers {
+            set(at, bases[buffer as usize].wrapping_offset(offset) as u64);
         }
-        for Start { base, offset, strides, at: home } in &self.pointers {
-            let start = match base {
-                Base::Buffer(id) => bases[*id] as isize,
-                Base::Frame(offset) => scratch as isize + offset,
-                Base::Nothing => 0,
-            };
-            let moved: isize = strides.iter().zip(at).map(|(stride, at)| stride * at).sum();
-            set(*home, (start.wrapping_add(*offset).wrapping_add(moved)) as u64);
+        for &Start { at, offset, .. } in &self.in_frame {
+            set(at, scratch.wrapping_offset(offset) as u64);
+        }
+        for &Start { at, offset, .. } in &self.numbers {
+            set(at, offset as u64);
+        }
+        self.unit_loops.iter().for_each(|&(size, counter)| set(counter, size as u64));
+        if units.start > 0 {
+            // Where the unit loops stand at the first unit.
+            let mut at = [0isize; MOST_UNIT_LOOPS];
+            let mut rest = units.start;
+            for (position, &(size, counter)) in self.unit_loops.iter().enumerate().rev() {
+                set(counter, (size - rest % size) as u64);
+                at[position] = (rest % size) as isize;
+                rest /= size;
+            }
+            for (home, strides) in &self.moved {
+                let moved: isize = strides.iter().zip(at).map(|(stride, at)| stride * at).sum();
+                // SAFETY: as for `set`, which has written it.
+                unsafe {
+                    let home = scratch.offset(*home as isize).cast::<isize>();
+                    home.write(home.read().wrapping_add(moved));
+                }
+            }
         }
         // SAFETY: the code is a function of this type. It reads and writes the frame, and the elements that
         // the nest names, all within their buffers as the program was verified.
@@ -323,13 +360,14 @@ impl Kernel for NestKernel {
             // SAFETY: as for `set`; the code, or `set`, has written it.
             unsafe { scratch.offset(at as isize).cast::<u64>().read() }
         };
-        let words = (0..8).map(|word| told(frame::NOT_FINITE[0] + 8 * word));
-        let is_nan =
-            |word: u64| f32::from_bits(word as u32).is_nan() || f32::from_bits((word >> 32) as u32).is_nan();
-        let mut doubles = (0..8).map(|word| told(frame::NOT_FINITE[1] + 8 * word));
+        let [of_words, of_doubles] = self.is_watching;
+        let words = |kind: usize| (0..8).map(move |word| told(frame::NOT_FINITE[kind] + 8 * word));
+        // What was gathered is 0, or NaN: with an exponent of ones.
+        let is_nan = |word: u64| [word, word >> 32].iter().any(|word| word & 0x7f80_0000 == 0x7f80_0000);
         Outcome {
             is_faulty: told(frame::FAULT) != 0,
-            is_not_finite: words.into_iter().any(is_nan) || doubles.any(|word| f64::from_bits(word).is_nan()),
+            is_not_finite: of_words && words(0).fold(false, |found, word| found | is_nan(word))
+                || of_doubles && words(1).any(|word| f64::from_bits(word).is_nan()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The loops of a nest as machine code runs them: what may be merged is merged, the innermost loop is the
 //! one along which memory is contiguous, and each access is a pointer that loops move.
 
-use backprop_opt::loops::{Access, Instr, Nest, Place, Program, Stage};
+use backprop_opt::loops::{Access, Instr, Nest, Place, Program, Reduce, Stage};
 
 /// Where a pointer starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +46,9 @@ pub struct PlannedStage<'a> {
     pub stores: Vec<u32>,
     /// For each reduction, its pointer.
     pub reduces: Vec<u32>,
-    /// For each reduction, whether all columns of a row are folded.
-    pub folds_columns: Vec<bool>,
+    /// For each reduction, the first column loop that is folded through partial results; none where each column has
+    /// its element of the accumulator.
+    pub folded_from: Vec<Option<usize>>,
 }
 
 /// A nest.
@@ -107,6 +108,13 @@ impl<'a> Plan<'a> {
             let strides = numbers[..n_accesses].iter().map(stride).collect();
             let (accesses, written) = numbers.split_at(n_accesses);
             let (stores, reduces) = written.split_at(draft.stage.stores.len());
+            let columns = &draft.columns;
+            let folded_from = reduces.iter().map(|&reduce| {
+                let strides = &plan.pointers[reduce as usize].columns;
+                let last = (0..columns.len()).rev().find(|&at| strides[at] != 0 && columns[at] > 1);
+                Some(last.map_or(0, |last| last + 1)).filter(|&from| from < columns.len())
+            });
+            let folded_from = folded_from.collect();
             plan.stages.push(PlannedStage {
                 stage: draft.stage,
                 columns: draft.columns,
@@ -114,7 +122,7 @@ impl<'a> Plan<'a> {
                 strides,
                 stores: stores.to_vec(),
                 reduces: reduces.to_vec(),
-                folds_columns: draft.folds_columns,
+                folded_from,
             });
         }
         plan
@@ -137,7 +145,6 @@ struct Draft<'a> {
     columns: Vec<usize>,
     /// Those of accesses, of stores, of reductions.
     pointers: Vec<Pointer>,
-    folds_columns: Vec<bool>,
 }
 
 impl<'a> Draft<'a> {
@@ -162,11 +169,7 @@ impl<'a> Draft<'a> {
         let written = stage.stores.iter().map(|store| &store.to);
         let written = written.chain(stage.reduces.iter().map(|reduce| &reduce.into));
         let pointers = read.chain(written.map(|access| pointer(access, false))).collect();
-        let is_moved = |access: &Access| {
-            access.columns.iter().zip(&stage.columns).any(|(&stride, &size)| stride != 0 && size > 1)
-        };
-        let folds_columns = stage.reduces.iter().map(|reduce| !is_moved(&reduce.into)).collect();
-        Draft { stage, columns: stage.columns.to_vec(), pointers, folds_columns }
+        Draft { stage, columns: stage.columns.to_vec(), pointers }
     }
 
     /// Leaves out loops of one iteration, puts the loop innermost along which memory is contiguous, and makes
@@ -174,8 +177,19 @@ impl<'a> Draft<'a> {
     /// in which order.
     fn tidy(&mut self) {
         // With these, the place in the last loop says which partial result a column goes to.
-        let reduces = self.stage.reduces.iter().zip(&self.folds_columns);
-        let lanes = reduces.filter(|(_, folds)| **folds).map(|(reduce, _)| reduce.lanes).max();
+        let reduces = &self.stage.reduces;
+        let folding = reduces.iter().filter(|reduce| reduce.folds_columns(&self.stage.columns));
+        let lanes = folding.map(|reduce| reduce.lanes).max();
+        // Folded onto one element, iterations keep their order.
+        let is_moved_by_all = |reduce: &Reduce| {
+            reduce
+                .into
+                .columns
+                .iter()
+                .zip(&self.stage.columns)
+                .all(|(&stride, &size)| stride != 0 || size == 1)
+        };
+        let keeps_order = !reduces.iter().all(is_moved_by_all);
         let n_columns: usize = self.columns.iter().product();
         let lanes = lanes.filter(|_| n_columns > 1);
         let last = self.columns.len().wrapping_sub(1);
@@ -188,7 +202,7 @@ impl<'a> Draft<'a> {
             self.columns.push(1);
             self.pointers.iter_mut().for_each(|pointer| pointer.columns.push(1));
         }
-        if lanes.is_none() {
+        if lanes.is_none() && !keeps_order {
             let best = (0..self.columns.len()).max_by_key(|&position| self.worth(position));
             self.move_last(best.expect("there is a loop"));
         }

@@ -1,12 +1,12 @@
 //! A stage: its column loops around vector code.
 //!
 //! ```text
-//! partial results start
 //! for each outer column loop:
+//!     partial results start, of what is folded from the next loop on
 //!     what the innermost loop does not move
 //!     for column in steps of unroll · lanes:  the code, `unroll` times
 //!     the columns that are left
-//! partial results folded together
+//!     partial results folded together
 //! ```
 
 use backprop_core::DType;
@@ -15,16 +15,20 @@ use iced_x86::Code;
 
 use super::body::{At, Body};
 use super::fold::Folding;
-use super::machine::{COLUMN, FRAME, Machine, frame};
+use super::machine::{COLUMN, FRAME, Machine, frame, is_byte};
 use super::plan::{Origin, Plan, PlannedStage, Pointer};
 use super::schedule::Schedule;
 use super::translate::{Target, narrowed, translate};
 use super::vector::{Kind, Op, Value, VectorCode, kind_of};
+use super::written_out::{self, Schedules};
 use crate::native::Isa;
 use crate::native::assembler::{Mem, Operand};
 
 /// More nodes than this are left to others: registers and caches are of no use to such code.
 const MOST_NODES: usize = 5_000;
+/// Up to so many nodes, times columns, are written out without a loop: some kilobytes of code, in which accumulators stay
+/// in registers and no pointer moves.
+const WRITTEN_OUT: usize = 1_000;
 /// Registers, for vectors and for masks, that one instruction may need beyond what lives across it.
 const SPARE: [usize; 2] = [6, 3];
 
@@ -76,8 +80,8 @@ fn folding_all<'a>(stage: &'a PlannedStage) -> impl Iterator<Item = &'a Reduce> 
         .stage
         .reduces
         .iter()
-        .zip(&stage.folds_columns)
-        .filter(|(_, folds)| **folds)
+        .zip(&stage.folded_from)
+        .filter(|(_, from)| from.is_some())
         .map(|(reduce, _)| reduce)
 }
 
@@ -142,24 +146,53 @@ pub fn put_stage(machine: &mut Machine, plan: &Plan, planned: &PlannedStage) -> 
         })
     };
     let mut left = spare(&body);
-    for (reduce, (&pointer, &folds)) in
-        stage.reduces.iter().zip(planned.reduces.iter().zip(&planned.folds_columns))
+    let outer = &planned.columns[..planned.columns.len() - 1];
+    let n_copies: usize = outer.iter().product();
+    let is_written_out = n_copies > 1 && n_copies * n_vectors * body.code.nodes.len() <= WRITTEN_OUT;
+    for (reduce, (&pointer, &from)) in
+        stage.reduces.iter().zip(planned.reduces.iter().zip(&planned.folded_from))
     {
         let dtype = stage.code.dtype(reduce.value);
-        let partials =
-            if folds { body.partials(n_partials(reduce), kind_of(dtype), &mut left) } else { Vec::new() };
-        body.foldings.push(Folding { fold: reduce.fold, dtype, pointer, partials });
+        let still = body.machine.pointer(pointer).columns[..outer.len()].iter().all(|&stride| stride == 0);
+        let is_resident = from.is_none() && is_written_out && still && !is_byte(dtype);
+        let partials = match from {
+            Some(_) => body.partials(n_partials(reduce), kind_of(dtype), &mut left),
+            None => Vec::new(),
+        };
+        let resident = if is_resident { body.residents(n_vectors, &mut left) } else { Vec::new() };
+        body.foldings.push(Folding {
+            fold: reduce.fold,
+            dtype,
+            pointer,
+            from,
+            partials,
+            resident,
+            fresh: Vec::new(),
+        });
     }
-    body.start_folds();
+    if is_written_out {
+        let schedules = Schedules { before: &before, inside: &inside, all: &all };
+        let is_marked = is_watched.contains(&true) && lanes < 4;
+        written_out::put(&mut body, planned, schedules, is_marked, left);
+        body.end_folds();
+        body.finish_watch();
+        body.put_asides();
+        return Some(());
+    }
 
-    let outer = &planned.columns[..planned.columns.len() - 1];
-    let loops: Vec<_> = outer.iter().map(|&size| body.machine.open_loop(size)).collect();
+    let mut loops = Vec::new();
+    for (position, &size) in outer.iter().enumerate() {
+        body.start_folds(position);
+        loops.push(body.machine.open_loop(size));
+    }
+    body.start_folds(outer.len());
     body.cache_pointers(&all);
     if is_watched.contains(&true) && lanes < 4 {
         body.mark_lanes(lanes);
     }
     body.put_nodes(&before, At { is_indexed: false, column: 0, n: lanes.min(n) });
     put_columns(&mut body, cut, &inside, uses, plan.is_in_blocks, spare);
+    body.finish_folds(outer.len());
     for (position, open) in loops.into_iter().enumerate().rev() {
         let mine = |number| {
             [&planned.accesses, &planned.stores, &planned.reduces]
@@ -169,11 +202,20 @@ pub fn put_stage(machine: &mut Machine, plan: &Plan, planned: &PlannedStage) -> 
         };
         body.machine
             .close_loop(open, |number, pointer| if mine(number) { pointer.columns[position] } else { 0 });
+        body.finish_folds(position);
     }
-    body.finish_folds();
+    body.end_folds();
     body.finish_watch();
     body.put_asides();
     Some(())
+}
+
+/// The code of one vector, of which some lanes may not be in use.
+pub(super) fn put_vector(body: &mut Body, inside: &Schedule, at: At) {
+    if at.n < body.lanes {
+        body.mark_lanes(at.n);
+    }
+    body.put_nodes(inside, at);
 }
 
 /// The nodes of a stage: code, stores, reductions.
@@ -278,10 +320,7 @@ fn put_columns(
     let mut left = n - looped;
     while left > 0 {
         let in_use = left.min(lanes);
-        if in_use < lanes {
-            body.mark_lanes(in_use);
-        }
-        body.put_nodes(inside, At { is_indexed: is_loop, column, n: in_use });
+        put_vector(body, inside, At { is_indexed: is_loop, column, n: in_use });
         column += in_use;
         left -= in_use;
     }

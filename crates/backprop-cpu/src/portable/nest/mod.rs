@@ -176,15 +176,15 @@ impl NestKernel {
             frame.at.resize(n_rows + stage.columns.len(), 0);
             // SAFETY: the caller's; the frame stands at an iteration of the stage's loops.
             unsafe {
-                stage.tape.start_folds(frame, along_rows);
                 loop {
+                    stage.tape.start_folds(frame, &frame.at[n_rows..], along_rows);
                     let column = along_rows.then(|| frame.at[n_rows..].last().copied().unwrap_or(0));
                     stage.tape.line(frame, first, n, column, met);
+                    stage.tape.finish_folds(frame, &frame.at[n_rows..], &stage.columns, along_rows, n);
                     if !advance(&mut frame.at[n_rows..], &stage.columns) {
                         break;
                     }
                 }
-                stage.tape.finish_folds(frame, along_rows, n);
             }
         }
         frame.at.truncate(n_rows);

@@ -9,7 +9,6 @@ use crate::portable::block::Run;
 use crate::portable::fold::Folding;
 use crate::portable::loops::{covers, n_split_rows, reads};
 use crate::portable::place::Along;
-use crate::portable::tape::is_of_rows;
 
 /// The instructions times elements that make a unit worth sharing out.
 const UNIT: usize = 1 << 16;
@@ -106,7 +105,7 @@ fn parts_columns(program: &Program, nest: &Nest) -> bool {
         && nest.accumulators.len() == stage.reduces.len()
         && stage.reduces.iter().all(|reduce| {
             let Place::Buffer(id) = reduce.into.place else { return false };
-            !is_of_rows(reduce)
+            !reduce.folds_columns(&stage.columns)
                 && lane(&reduce.into) != 0
                 && alone(reduce.into.place)
                 && reads(nest, reduce.into.place).next().is_none()

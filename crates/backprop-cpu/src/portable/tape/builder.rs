@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use backprop_core::DType;
-use backprop_opt::loops::{Instr, Reduce, Reg, Stage};
+use backprop_opt::loops::{Instr, Reg, Stage};
 
 use super::survey::{Level, Survey};
 use super::{Entry, Folded, Reach, Step, Store, Tape};
@@ -64,7 +64,7 @@ impl Builder<'_> {
             let dtype = stage.code.dtype(reduce.value);
             let into = self.layout.moving(&reduce.into, dtype.size());
             let value = draft.blockwise(&mut self, reduce.value);
-            let partial = is_of_rows(reduce).then(|| {
+            let partial = reduce.folds_columns(&stage.columns).then(|| {
                 let lanes = if along_rows { reduce.lanes * width } else { reduce.lanes };
                 (self.take(lanes * dtype.size()), reduce.lanes)
             });
@@ -76,6 +76,7 @@ impl Builder<'_> {
                 into,
                 size: dtype.size(),
                 partial,
+                n_around: reduce.n_around(&stage.columns),
             });
         }
         let mut tape = draft.tape;
@@ -91,11 +92,6 @@ impl Builder<'_> {
         *self.scratch += bytes.next_multiple_of(unit);
         start
     }
-}
-
-/// Whether a reduction folds all columns of a row.
-pub(in crate::portable) fn is_of_rows(reduce: &Reduce) -> bool {
-    reduce.into.columns.iter().all(|&stride| stride == 0)
 }
 
 /// A chain in the making.

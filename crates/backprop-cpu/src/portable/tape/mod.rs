@@ -19,7 +19,7 @@ use super::chain::{self, Link, RunChain};
 use super::fold::Folding;
 use super::place::{Frame, Moving};
 
-pub(super) use builder::{Builder, is_of_rows};
+pub(super) use builder::Builder;
 
 /// A number in the table of pointers.
 pub(super) type Entry = u32;
@@ -82,8 +82,10 @@ struct Folded {
     into: Entry,
     stride: isize,
     size: usize,
-    /// Where the partial results of a row start in the scratch, and how many there are.
+    /// Where partial results start in the scratch, and how many there are.
     partial: Option<(usize, usize)>,
+    /// The number of column loops around those that are folded.
+    n_around: usize,
 }
 
 /// The code of a stage, made ready.
@@ -144,13 +146,15 @@ impl Tape {
         }
     }
 
-    /// Sets the partial results of the stage to their start.
+    /// Sets partial results to their start where the column loops at `columns` begin what they fold.
     ///
     /// # Safety
     /// As [`Tape::prepare`].
-    pub unsafe fn start_folds(&self, frame: &Frame, along_rows: bool) {
+    pub unsafe fn start_folds(&self, frame: &Frame, columns: &[usize], along_rows: bool) {
         for fold in &self.folds {
-            if let Some((start, lanes)) = fold.partial {
+            if let Some((start, lanes)) = fold.partial
+                && columns.iter().skip(fold.n_around).all(|&at| at == 0)
+            {
                 let mut block = Block::new(if along_rows { lanes * self.width } else { lanes });
                 block.out = frame.scratch.wrapping_add(start);
                 // SAFETY: the partial results are the tape's part of the scratch.
@@ -159,13 +163,24 @@ impl Tape {
         }
     }
 
-    /// Folds the partial results of the stage into their accumulators.
+    /// Folds partial results into their accumulators where the column loops, `sizes`, end at `columns` what they
+    /// fold.
     ///
     /// # Safety
     /// As [`Tape::prepare`]; a line was run, of `n` rows if blocks run along rows.
-    pub unsafe fn finish_folds(&self, frame: &Frame, along_rows: bool, n: usize) {
+    pub unsafe fn finish_folds(
+        &self,
+        frame: &Frame,
+        columns: &[usize],
+        sizes: &[usize],
+        along_rows: bool,
+        n: usize,
+    ) {
         for fold in &self.folds {
             let Some((start, lanes)) = fold.partial else { continue };
+            if !columns.iter().zip(sizes).skip(fold.n_around).all(|(&at, &size)| at + 1 == size) {
+                continue;
+            }
             let width = if along_rows { self.width } else { 1 };
             let mut block = Block::new(if along_rows { n } else { 1 });
             let partial = frame.scratch.wrapping_add(start);

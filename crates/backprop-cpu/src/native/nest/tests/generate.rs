@@ -394,13 +394,14 @@ impl Generator<'_> {
             let still = columns.iter().map(|_| 0).collect();
             Access { place: Place::Local(local), offset: 0, rows, columns: still }
         } else {
-            let of_columns = self.random.one_in(2);
+            let (of_columns, of_all) = (self.random.one_in(2), self.random.one_in(2));
+            let moved: Vec<bool> = columns.iter().map(|_| of_all || self.random.one_in(2)).collect();
             let n_moved = self.random.below(n_rows + 1);
             let mut into = self.distinct_from(1, columns, |position| {
                 if position < n_rows {
                     position < n_moved
                 } else {
-                    of_columns && columns[position - n_rows] > 0
+                    of_columns && moved[position - n_rows] && columns[position - n_rows] > 0
                 }
             });
             let id = self.buffer(dtype, &mut into, columns, true);

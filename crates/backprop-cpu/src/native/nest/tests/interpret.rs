@@ -255,16 +255,10 @@ impl State<'_> {
     }
 
     fn stage(&mut self, stage: &Stage, row: &[usize]) {
-        let folds = |reduce: &Reduce| {
-            !reduce.into.columns.iter().zip(&stage.columns).any(|(&stride, &size)| stride != 0 && size > 1)
-        };
-        let mut partials: Vec<Vec<u64>> = stage
-            .reduces
-            .iter()
-            .map(|reduce| vec![start(reduce.fold, stage.code.dtype(reduce.value)); reduce.lanes])
-            .collect();
-        let columns = indices(&stage.columns);
-        for column in &columns {
+        let started =
+            |reduce: &Reduce| vec![start(reduce.fold, stage.code.dtype(reduce.value)); reduce.lanes];
+        let mut partials: Vec<Vec<u64>> = stage.reduces.iter().map(started).collect();
+        for column in &indices(&stage.columns) {
             let values = self.code(&stage.code, row, column);
             for Store { value, to, watched } in &stage.stores {
                 let (bits, dtype) = (values[*value as usize], stage.code.dtype(*value));
@@ -273,31 +267,27 @@ impl State<'_> {
                 self.set(to.place, Self::element(to, row, column), bits);
             }
             for (reduce, partials) in stage.reduces.iter().zip(&mut partials) {
-                let (x, dtype) = (values[reduce.value as usize], stage.code.dtype(reduce.value));
-                if folds(reduce) {
+                let (mut x, dtype) = (values[reduce.value as usize], stage.code.dtype(reduce.value));
+                if reduce.folds_columns(&stage.columns) {
                     let lane = column.last().copied().unwrap_or(0) % reduce.lanes;
                     partials[lane] = fold(reduce.fold, dtype, partials[lane], x);
-                } else {
-                    let element = Self::element(&reduce.into, row, column);
-                    let acc = self.get(reduce.into.place, element);
-                    self.set(reduce.into.place, element, fold(reduce.fold, dtype, acc, x));
+                    let mut inner = column.iter().zip(&stage.columns).skip(reduce.n_around(&stage.columns));
+                    if inner.any(|(&at, &size)| at + 1 < size) {
+                        continue;
+                    }
+                    let mut all = std::mem::replace(partials, started(reduce));
+                    while all.len() > 1 {
+                        let upper = all.split_off(all.len() / 2);
+                        all.iter_mut()
+                            .zip(upper)
+                            .for_each(|(acc, x)| *acc = fold(reduce.fold, dtype, *acc, x));
+                    }
+                    x = all[0];
                 }
+                let element = Self::element(&reduce.into, row, column);
+                let acc = self.get(reduce.into.place, element);
+                self.set(reduce.into.place, element, fold(reduce.fold, dtype, acc, x));
             }
-        }
-        for (reduce, mut partials) in stage.reduces.iter().zip(partials) {
-            if !folds(reduce) || columns.is_empty() {
-                continue;
-            }
-            let dtype = stage.code.dtype(reduce.value);
-            while partials.len() > 1 {
-                let upper = partials.split_off(partials.len() / 2);
-                for (acc, x) in partials.iter_mut().zip(upper) {
-                    *acc = fold(reduce.fold, dtype, *acc, x);
-                }
-            }
-            let element = Self::element(&reduce.into, row, &vec![0; stage.columns.len()]);
-            let acc = self.get(reduce.into.place, element);
-            self.set(reduce.into.place, element, fold(reduce.fold, dtype, acc, partials[0]));
         }
     }
 }
