@@ -152,7 +152,7 @@ fn compare(
     pairs: usize,
     mut other: impl FnMut(usize),
 ) {
-    let choice = Choice { isa, engine: Engine::Portable };
+    let choice = Choice { isa, engine: Engine::Portable, ..Choice::default() };
     let compiled = Compiled::new(Arc::new(program), choice).expect("the program is sound");
     let mut arena = compiled.arena(1).expect("there is memory");
     let mut outputs = [Array::zeros(DType::F32, &[n]).expect("there is memory")];
