@@ -41,7 +41,7 @@ fn widen_op(op: &Op) -> Result<Op, String> {
         Op::Cond(cond) => {
             Cond { then: widen_body(&cond.then)?, otherwise: widen_body(&cond.otherwise)? }.into()
         }
-        Op::Scan(scan) => Scan { body: widen_body(&scan.body)?, ..scan.clone() }.into(),
+        Op::Scan(scan) => Scan { body: widen_body(&scan.body)?, ..(**scan).clone() }.into(),
         // These take the type of their operands.
         other => other.clone(),
     })

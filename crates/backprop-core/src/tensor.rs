@@ -26,7 +26,7 @@ pub struct Tensor {
 }
 
 const _: () = assert!(size_of::<Tensor>() <= 16);
-const _: () = assert!(size_of::<Op>() <= 48);
+const _: () = assert!(size_of::<Op>() <= 32);
 
 /// The outputs of one operation.
 #[derive(Clone, Copy)]

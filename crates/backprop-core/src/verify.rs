@@ -379,10 +379,13 @@ mod tests {
             r.names.clear();
             r.by_name.clear();
         });
-        check(4, "the records say", |r| r.values[2].ty = r.values[0].ty.map(|ty| Type::new(ty.dtype, [7])));
-        check(4, "operand is ill", |r| r.values[0].ty = None);
+        check(4, "the records say", |r| {
+            let ty = r.ty(0).map(|ty| Type::new(ty.dtype, [7]));
+            r.values[2].set_ty(ty);
+        });
+        check(4, "operand is ill", |r| r.values[0].set_ty(None));
         check(4, "shapes differ", |r| r.assumed_from[0] = 3);
-        check(5, "for no reason", |r| r.values[2].ty = None);
+        check(5, "for no reason", |r| r.values[2].set_ty(None));
         check(5, "though something is wrong", |r| {
             let fault = r.faults.values().next().cloned().expect("the matmul has one");
             r.faults.insert(2, fault);
@@ -410,7 +413,7 @@ mod tests {
         check(9, "batch size", |r| {
             let ty = Type::new(crate::DType::F32, [Dim::named("batch size")]);
             r.nodes[0].op = crate::ops::Input { ty }.into();
-            r.values[0].ty = Some(ty);
+            r.values[0].set_ty(Some(ty));
         });
         check(9, "loop length", |r| {
             let mut inner = Records::default();

@@ -39,9 +39,7 @@ fn steps() {
     let kind = Kind::Nest(Nest { stages: vec![stage], ..Nest::default() });
     let mut program = program(&[8], 8, kind);
     program.steps = vec![program.steps[0].clone(); N];
-    // SAFETY: written by hand to keep the rules.
-    let compiled =
-        unsafe { Compiled::new(Arc::new(program), Choice::default()) }.expect("the program is sound");
+    let compiled = Compiled::new(Arc::new(program), Choice::default()).expect("the program is sound");
     let mut arena = compiled.arena(1).expect("there is memory");
     let x = Array::vector(vec![1f32; 8]);
     let mut y = [Array::vector(vec![0f32; 8])];
@@ -155,8 +153,7 @@ fn compare(
     mut other: impl FnMut(usize),
 ) {
     let choice = Choice { isa, engine: Engine::Portable, ..Choice::default() };
-    // SAFETY: written by hand to keep the rules.
-    let compiled = unsafe { Compiled::new(Arc::new(program), choice) }.expect("the program is sound");
+    let compiled = Compiled::new(Arc::new(program), choice).expect("the program is sound");
     let mut arena = compiled.arena(1).expect("there is memory");
     let mut outputs = [Array::zeros(DType::F32, &[n]).expect("there is memory")];
     let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());

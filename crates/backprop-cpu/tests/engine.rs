@@ -79,8 +79,7 @@ fn binary(code: &mut Code, op: Binary, a: Reg, b: Reg) -> Reg {
 fn run(draft: Draft, inputs: &[Array], n_threads: usize) -> (Vec<Array>, Outcome) {
     let program = Arc::new(draft.0);
     let choice = Choice { sharing: Sharing::All, ..Choice::default() };
-    // SAFETY: written by hand to keep the rules.
-    let compiled = unsafe { Compiled::new(program.clone(), choice) }.unwrap();
+    let compiled = Compiled::new(program.clone(), choice).unwrap();
     let mut arena = compiled.arena(n_threads).unwrap();
     let output = |&id: &BufferId| Array::zeros(program.buffer(id).dtype, &[program.buffer(id).len]).unwrap();
     let mut outputs: Vec<Array> = program.outputs.iter().map(output).collect();
@@ -247,8 +246,7 @@ fn a_call_runs_the_ops_own_definition() {
 
 #[test]
 fn a_fault_in_a_call_ends_the_run_and_names_the_step() {
-    // SAFETY: written by hand to keep the rules.
-    let compiled = unsafe { Compiled::new(Arc::new(calls(Binary::Div).0), Choice::default()) }.unwrap();
+    let compiled = Compiled::new(Arc::new(calls(Binary::Div).0), Choice::default()).unwrap();
     let mut arena = compiled.arena(1).unwrap();
     let (a, b) = (Array::vector(vec![1i32; 5]), Array::vector(vec![1i32, 1, 0, 1, 1]));
     let mut outputs = [Array::zeros(DType::I32, &[5]).unwrap()];
@@ -258,8 +256,7 @@ fn a_fault_in_a_call_ends_the_run_and_names_the_step() {
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    // SAFETY: written by hand to keep the rules.
-    let compiled = unsafe { Compiled::new(Arc::new(calls(Binary::Add).0), Choice::default()) }.unwrap();
+    let compiled = Compiled::new(Arc::new(calls(Binary::Add).0), Choice::default()).unwrap();
     let mut arena = compiled.arena(1).unwrap();
     let (fits, short) = (Array::vector(vec![1i32; 5]), Array::vector(vec![1i32; 3]));
     let other = Array::vector(vec![1f32; 5]);
@@ -393,8 +390,7 @@ fn a_long_scalar_chain_runs_in_little_memory() {
         let literal = 0.5 / (1 + i) as f64;
         if i % 2 == 0 { x + literal } else { x - literal }
     });
-    // SAFETY: written by hand to keep the rules.
-    let compiled = unsafe { Compiled::new(Arc::new(draft.0.clone()), Choice::default()) }.unwrap();
+    let compiled = Compiled::new(Arc::new(draft.0.clone()), Choice::default()).unwrap();
     assert!(compiled.arena_bytes(1) < 4096, "{} bytes", compiled.arena_bytes(1));
     let (outputs, _) = run(draft, &[Array::vector(vec![3.0f64])], 1);
     assert_eq!(outputs[0].slice::<f64>().unwrap(), [expect]);
@@ -402,8 +398,7 @@ fn a_long_scalar_chain_runs_in_little_memory() {
 
 #[test]
 fn an_arena_of_another_program_is_refused() {
-    // SAFETY: written by hand to keep the rules.
-    let compile = || unsafe { Compiled::new(Arc::new(calls(Binary::Add).0), Choice::default()) }.unwrap();
+    let compile = || Compiled::new(Arc::new(calls(Binary::Add).0), Choice::default()).unwrap();
     let (one, other) = (compile(), compile());
     let mut arena = other.arena(1).unwrap();
     let array = Array::vector(vec![1i32; 5]);

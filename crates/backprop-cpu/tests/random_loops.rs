@@ -473,8 +473,7 @@ fn check(program: Program, seed: u64, random: &mut Random) {
         compare(&outputs, outcome, &format!("{name}, cut at {cuts:?}"));
     }
     let compiled =
-        // SAFETY: written by hand to keep the rules.
-        unsafe { Compiled::new(Arc::new(program.clone()), Choice { engine: Engine::Portable, ..Choice::default() }) };
+        Compiled::new(Arc::new(program.clone()), Choice { engine: Engine::Portable, ..Choice::default() });
     let compiled = compiled.unwrap();
     let n_threads = random.one(&[1, 2, 7]);
     let mut arena = compiled.arena(n_threads).unwrap();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use backprop_core::{Array, DType, Error, Fault, Seed, Type};
+use backprop_core::{Array, DType, Error, Fault, Seed, Type, with_data};
 use backprop_run::Bind;
 
 use crate::bound::Bound;
@@ -354,7 +354,14 @@ impl Params {
                 std::mem::swap(&mut Arc::make_mut(&mut self.states).at_mut(at).array, array);
                 at
             }
-            None => self.push_state(name.clone(), array.clone()),
+            None => {
+                // Numbers of its own, so that the next step finds the array's room unshared.
+                let mut own = array.clone();
+                with_data!(own.data_mut(), |values| {
+                    Arc::make_mut(values);
+                });
+                self.push_state(name.clone(), own)
+            }
         };
         if let Some((position, slot)) = slot_of
             && known.is_none()

@@ -206,6 +206,16 @@ impl TrainStep {
         self.executable.plan(&all)
     }
 
+    /// The bytes that a step on these inputs takes beside them, the parameters and the new parameters.
+    ///
+    /// # Errors
+    /// As [`TrainStep::run`], of types and sizes alone.
+    pub fn arena_bytes(&self, params: &Params, inputs: &[Array]) -> Result<usize, Error> {
+        let mut all = Vec::new();
+        self.gather(params, inputs, &mut all)?;
+        self.executable.arena_bytes(&all)
+    }
+
     /// Measures each step of the program; `params` stays as it is.
     ///
     /// # Errors

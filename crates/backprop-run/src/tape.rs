@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::panic::Location;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use backprop_core::array::pool;
 use backprop_core::graph::context::{self, Closed, Cursor, Emitted};
@@ -98,7 +99,7 @@ impl Tape {
     }
 
     /// What has been recorded.
-    pub fn records(&self) -> Rc<Records> {
+    pub fn records(&self) -> Arc<Records> {
         self.context.shared.records.snapshot()
     }
 

@@ -246,8 +246,7 @@ impl Subject for Guarded {
             // Arrays of the outputs' types, to be overwritten.
             let mut outputs = executable.run(&inputs)?;
             let program = Arc::new(executable.plan(&inputs)?.program);
-            // SAFETY: the program is as lowering made it.
-            let compiled = unsafe { Compiled::new(program, choice) }.expect("lowering keeps the rules");
+            let compiled = Compiled::new(program, choice).expect("lowering keeps the rules");
             let told = compiled.run_guarded(3, self.side, &inputs, &mut outputs);
             told.map_err(|failure| Fault::new("run", failure.ill.rule))?;
             Ok(outputs)

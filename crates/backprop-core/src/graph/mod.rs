@@ -169,7 +169,7 @@ impl Graph {
     }
 
     /// What has been recorded.
-    pub fn records(&self) -> Rc<Records> {
+    pub fn records(&self) -> Arc<Records> {
         self.context.records.snapshot()
     }
 

@@ -5,7 +5,6 @@
 
 use std::cell::{Ref, RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -13,8 +12,9 @@ use smallvec::SmallVec;
 use super::context::Emitted;
 use super::fault::{Error, Fault, Ill, Operand};
 use super::place::{Line, Module, Place, PlaceText};
+use crate::array::DType;
 use crate::ops::{Op, Types};
-use crate::types::{Dim, Type};
+use crate::types::{Dim, Shape, Type};
 
 /// A value's number in its records.
 pub type ValueId = u32;
@@ -64,12 +64,32 @@ impl Node {
     }
 }
 
-/// Of a value: the node that computes it and its type; `None` for a value that is ill.
+/// Of a value: the node that computes it and its type; `None` for a value that is ill. The parts of the type
+/// stand by themselves, so that a value takes 16 bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Value {
+    shape: Option<Shape>,
     pub node: NodeId,
-    pub ty: Option<Type>,
+    dtype: DType,
 }
+
+impl Value {
+    fn new(node: NodeId, ty: Option<Type>) -> Value {
+        let (shape, dtype) = ty.map_or((None, DType::F32), |ty| (Some(ty.shape), ty.dtype));
+        Value { shape, node, dtype }
+    }
+
+    fn ty(self) -> Option<Type> {
+        self.shape.map(|shape| Type { dtype: self.dtype, shape })
+    }
+
+    pub(crate) fn set_ty(&mut self, ty: Option<Type>) {
+        *self = Value::new(self.node, ty);
+    }
+}
+
+// A graph may have millions of each.
+const _: () = assert!(size_of::<Value>() == 16 && size_of::<Node>() <= 96);
 
 /// The types of an operation's outputs.
 pub(crate) enum Inferred {
@@ -140,16 +160,16 @@ pub struct Records {
 /// The records of a context. Whoever reads them gets a snapshot, which stays as it is: the next
 /// operation copies them first if a snapshot is still held.
 #[derive(Debug, Default)]
-pub struct RecordsCell(RefCell<Rc<Records>>);
+pub struct RecordsCell(RefCell<Arc<Records>>);
 
 impl RecordsCell {
     /// A cell of these records.
     pub fn new(records: Records) -> RecordsCell {
-        RecordsCell(RefCell::new(Rc::new(records)))
+        RecordsCell(RefCell::new(Arc::new(records)))
     }
 
     /// The records as they are now.
-    pub fn snapshot(&self) -> Rc<Records> {
+    pub fn snapshot(&self) -> Arc<Records> {
         self.0.borrow().clone()
     }
 
@@ -162,7 +182,7 @@ impl RecordsCell {
     /// Changes the records; for code that calls no operation meanwhile.
     #[inline]
     pub fn borrow_mut(&self) -> RefMut<'_, Records> {
-        RefMut::map(self.0.borrow_mut(), Rc::make_mut)
+        RefMut::map(self.0.borrow_mut(), Arc::make_mut)
     }
 }
 
@@ -223,7 +243,7 @@ impl Records {
     /// The type of `value`; `None` when it is ill.
     #[inline]
     pub fn ty(&self, value: ValueId) -> Option<Type> {
-        self.values[value as usize].ty
+        self.values[value as usize].ty()
     }
 
     /// The name that the user gave to `value`.
@@ -285,7 +305,7 @@ impl Records {
     #[inline]
     pub fn push_typed(&mut self, op: Op, inputs: Inputs, ty: Type, place: &Place, part: Part) -> ValueId {
         let (node, first) = (self.nodes.len() as NodeId, self.values.len() as ValueId);
-        self.values.push(Value { node, ty: Some(ty) });
+        self.values.push(Value::new(node, Some(ty)));
         self.nodes.push(Node { op, inputs, first, n_outputs: 1, place: *place, part });
         first
     }
@@ -314,9 +334,9 @@ impl Records {
         let (node, first) = (self.nodes.len() as NodeId, self.values.len() as ValueId);
         match types {
             Some(types) => {
-                self.values.extend(types.types().iter().map(|&ty| Value { node, ty: Some(ty) }));
+                self.values.extend(types.types().iter().map(|&ty| Value::new(node, Some(ty))));
             }
-            None => self.values.extend((0..n_outputs).map(|_| Value { node, ty: None })),
+            None => self.values.extend((0..n_outputs).map(|_| Value::new(node, None))),
         }
         if let Some(fault) = fault {
             self.faults.insert(node, *fault);
@@ -379,7 +399,7 @@ impl Records {
         let (node, value) = (self.nodes.len() as NodeId, self.values.len() as ValueId);
         let place = Place { line: Line::Code(std::panic::Location::caller()), module: 0 };
         let op = Op::from(crate::ops::Missing);
-        self.values.push(Value { node, ty: None });
+        self.values.push(Value::new(node, None));
         self.nodes.push(Node {
             op,
             inputs: Inputs::new(),
@@ -394,7 +414,7 @@ impl Records {
     /// Marks a node's outputs as ill because of `fault` (a fault in data, or in a handle).
     pub fn poison(&mut self, node: NodeId, fault: Fault) {
         for output in self.nodes[node as usize].outputs() {
-            self.values[output as usize].ty = None;
+            self.values[output as usize].set_ty(None);
         }
         self.faults.insert(node, fault);
     }

@@ -37,25 +37,27 @@ pub type Attributes = Vec<(&'static str, Attribute)>;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Axes {
     n: u8,
-    axes: [u8; MAX_RANK],
+    /// Two in a byte.
+    axes: [u8; MAX_RANK / 2],
 }
 
 impl Axes {
     /// A list of axes, in the order given.
     ///
     /// # Panics
-    /// There are more than eight, or one is above 255: callers check against the rank first.
+    /// There are more than eight, or one is above 15: callers check against the rank first.
     pub fn new(axes: &[usize]) -> Axes {
-        let mut list = Axes { n: axes.len() as u8, axes: [0; MAX_RANK] };
-        for (to, &axis) in list.axes[..axes.len()].iter_mut().zip(axes) {
-            *to = u8::try_from(axis).expect("an axis is below the rank");
+        let mut list = Axes { n: axes.len() as u8, axes: [0; MAX_RANK / 2] };
+        for (position, &axis) in axes.iter().enumerate() {
+            assert!(axis < 16, "axis {axis} is below no rank");
+            list.axes[position / 2] |= (axis as u8) << (position % 2 * 4);
         }
         list
     }
 
     /// The axes.
     pub fn iter(self) -> impl DoubleEndedIterator<Item = usize> + ExactSizeIterator {
-        (0..self.n as usize).map(move |position| self.axes[position] as usize)
+        (0..self.len()).map(move |position| self.get(position))
     }
 
     /// The axes as a list.
@@ -80,7 +82,8 @@ impl Axes {
 
     /// The axis at `position`.
     pub fn get(self, position: usize) -> usize {
-        self.axes[..self.len()][position] as usize
+        assert!(position < self.len(), "axis {position} of {self:?}");
+        usize::from(self.axes[position / 2] >> (position % 2 * 4) & 15)
     }
 
     /// The same axes, the smallest first.

@@ -27,6 +27,7 @@ mod select;
 mod shape;
 mod unary;
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -123,14 +124,14 @@ pub trait Rule: fmt::Debug {
 /// Builds an op of a name from what a text gives for it.
 pub(crate) type FromText = fn(&str, &Given) -> Result<Op, String>;
 
-/// Writes the enum of ops from the list of their types.
+/// Writes the enum of ops from the list of their types. What takes many bytes stands `in Box`.
 macro_rules! registry {
-    ($($variant:ident)*) => {
+    ($($variant:ident $(in $home:ident)?;)*) => {
         /// An operation with its parameters.
         #[derive(Clone, Debug, PartialEq, Eq, Hash)]
         #[allow(missing_docs)]
         pub enum Op {
-            $($variant($variant),)*
+            $($variant(registry!(@held $variant $($home)?)),)*
         }
 
         impl Op {
@@ -155,29 +156,31 @@ macro_rules! registry {
             /// The op's own rules.
             pub fn rule(&self) -> &dyn Rule {
                 match self {
-                    $(Op::$variant(op) => op,)*
+                    $(Op::$variant(op) => Borrow::<$variant>::borrow(op),)*
                 }
             }
         }
 
         $(impl From<$variant> for Op {
             fn from(op: $variant) -> Op {
-                Op::$variant(op)
+                Op::$variant(op.into())
             }
         })*
     };
+    (@held $variant:ident) => { $variant };
+    (@held $variant:ident $home:ident) => { $home<$variant> };
 }
 
 registry! {
-    Input Constant Full Iota DimValue Missing IllCall
-    Unary Binary Fma Compare Logic Select Cast StopGradient Identity
-    Reshape Transpose Broadcast Slice Pad Concat
-    Gather ScatterAdd OneHot ArgMax MaxWithIndex
-    Sum Max Any LogSumExp LogSoftmax Norm
-    Contract
-    Uniform Normal
-    Cond Scan
-    Custom
+    Input; Constant; Full; Iota; DimValue; Missing; IllCall;
+    Unary; Binary; Fma; Compare; Logic; Select; Cast; StopGradient; Identity;
+    Reshape; Transpose; Broadcast; Slice; Pad; Concat;
+    Gather; ScatterAdd; OneHot; ArgMax; MaxWithIndex;
+    Sum; Max; Any; LogSumExp; LogSoftmax; Norm;
+    Contract;
+    Uniform; Normal;
+    Cond; Scan in Box;
+    Custom;
 }
 
 impl Op {

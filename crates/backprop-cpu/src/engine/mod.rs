@@ -92,14 +92,9 @@ pub struct Failure {
 impl Compiled {
     /// Verifies a program and makes its kernels.
     ///
-    /// # Safety
-    /// The program is what [`lower`](backprop_opt::lower::lower) made of a graph, or keeps what `verify` does not
-    /// check: no two iterations of a nest store the same element; buffers that are in use together lie apart, or one
-    /// overwrites what the same iteration has read; nothing is read that was not written.
-    ///
     /// # Errors
     /// The rule of [`Program::verify`] that is broken, or an instruction set that the processor has not.
-    pub unsafe fn new(program: Arc<Program>, choice: Choice) -> Result<Compiled, String> {
+    pub fn new(program: Arc<Program>, choice: Choice) -> Result<Compiled, String> {
         static IDS: AtomicU64 = AtomicU64::new(0);
         program.verify()?;
         if !choice.isa.is_available() {

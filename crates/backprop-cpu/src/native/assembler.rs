@@ -100,7 +100,8 @@ impl Assembler {
     /// No code.
     pub fn new() -> Assembler {
         Assembler {
-            encoder: Encoder::new(64),
+            // Most functions fit: the buffer seldom moves.
+            encoder: Encoder::try_with_capacity(64, 1 << 13).expect("code has 64 bits"),
             len: 0,
             n_instructions: 0,
             labels: Vec::new(),

@@ -13,7 +13,7 @@ pub type Reg = u32;
 pub type Strides = SmallVec<[isize; 4]>;
 
 /// Where elements lie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Place {
     /// In a buffer of the program.
     Buffer(BufferId),

@@ -16,6 +16,8 @@
 //! which the unsafe code of backends rests.
 
 mod code;
+mod elements;
+mod flow;
 mod print;
 mod verify;
 mod work;

@@ -9,10 +9,13 @@
 //!    A contraction's stage has no reduction and no local.
 //! 6. A factor stays inside its buffer; `k_block` is at least 1.
 //! 7. Calls, bodies and their arenas agree with their buffers in type, number and size.
+//!
+//! The rest, of memory, is in [`flow`].
 
 use backprop_core::ops::Logic;
 use backprop_core::{DType, Type};
 
+use super::flow;
 use super::{
     ALIGN, Access, BufferId, Call, Code, Contraction, Factor, Fold, Home, Instr, Kind, Local, Nest, Place,
     Program, Reg, Stage,
@@ -30,11 +33,20 @@ struct Around<'a> {
 }
 
 impl Program {
-    /// Checks every rule above.
+    /// Checks every rule above, and those of memory.
     ///
     /// # Errors
     /// The first rule that is broken, and where.
     pub fn verify(&self) -> Result<(), String> {
+        self.verify_accesses()?;
+        flow::verify(self)
+    }
+
+    /// Checks rules 1 to 7: what a kernel by itself rests on, whatever its memory holds and shares.
+    ///
+    /// # Errors
+    /// The first rule that is broken, and where.
+    pub fn verify_accesses(&self) -> Result<(), String> {
         self.verify_buffers()?;
         for (position, step) in self.steps.iter().enumerate() {
             let told = match &step.kind {

@@ -483,7 +483,7 @@ impl Items {
         let outputs: Vec<Type> = node.outputs().map(|value| type_of(records, value)).collect();
         let kind = match &node.op {
             Op::Cond(op) => ItemKind::Cond(Box::new([op.then.clone(), op.otherwise.clone()])),
-            Op::Scan(op) => ItemKind::Scan(Box::new(op.clone())),
+            Op::Scan(op) => ItemKind::Scan(op.clone()),
             op => {
                 let inputs = node.inputs.iter().map(|&input| type_of(records, input)).collect();
                 ItemKind::Call(Box::new(Call { op: op.clone(), inputs, outputs: outputs.clone() }))

@@ -122,7 +122,7 @@ impl Sweeper<'_> {
             Op::Cond(cond) => {
                 Cond { then: self.body(&cond.then), otherwise: self.body(&cond.otherwise) }.into()
             }
-            Op::Scan(scan) => Scan { body: self.body(&scan.body), ..scan.clone() }.into(),
+            Op::Scan(scan) => Scan { body: self.body(&scan.body), ..(**scan).clone() }.into(),
             op => op.clone(),
         }
     }

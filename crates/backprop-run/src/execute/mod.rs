@@ -15,14 +15,16 @@ mod walk;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use backprop_core::graph::records::ValueId;
-use backprop_core::{Array, Error, Fault, Graph, Node, Op, Records, Tensor, Type, substitute};
+use backprop_core::{
+    Array, Bindings, Error, Fault, Graph, Node, NodeId, Op, Records, Tensor, Type, substitute,
+};
 use backprop_cpu::engine::Engine;
 use backprop_cpu::isa::Isa;
 use backprop_opt::loops::{Outcome, Work};
 use backprop_opt::simplify::Options as Rewrites;
 
 pub use passes::{Applied, Pass, Plan};
-use sized::Sized;
+use sized::{Sized, is_sized};
 use specialised::Specialised;
 use walk::Walk;
 
@@ -70,7 +72,10 @@ pub struct Executable {
     records: Arc<Records>,
     inputs: Vec<ValueId>,
     outputs: Vec<ValueId>,
-    walk: Walk,
+    /// For each node, whether the outputs need it.
+    needed: Vec<bool>,
+    /// Whether the graph is the same for all sizes: none is named.
+    is_sized: bool,
     options: CompileOptions,
     /// For each output, whether a value that is not finite is told; empty: none.
     watched: Vec<bool>,
@@ -98,9 +103,8 @@ pub fn compile(graph: &Graph, inputs: &[Tensor], outputs: &[Tensor]) -> Result<E
             return Err(Fault::new("compile", rule).into());
         }
     }
-    let records = (*graph.records()).clone();
     Executable::new(
-        records,
+        graph.records(),
         inputs.iter().map(|input| input.id()).collect(),
         outputs.iter().map(|output| output.id()).collect(),
     )
@@ -179,7 +183,12 @@ impl Executable {
     ///
     /// # Errors
     /// As [`compile`].
-    pub fn new(records: Records, inputs: Vec<ValueId>, outputs: Vec<ValueId>) -> Result<Executable, Error> {
+    pub fn new(
+        records: impl Into<Arc<Records>>,
+        inputs: Vec<ValueId>,
+        outputs: Vec<ValueId>,
+    ) -> Result<Executable, Error> {
+        let records: Arc<Records> = records.into();
         records.check(inputs.iter().chain(&outputs).copied())?;
         let mut is_given = vec![false; records.n_values()];
         let mut faults = Vec::new();
@@ -193,27 +202,20 @@ impl Executable {
                 faults.push(about(input, "given twice"));
             }
         }
-        // Nodes that are computed: an output of several may be needed while another is given.
-        let mut needed = vec![false; records.n_nodes()];
-        let mut stack = outputs.clone();
-        while let Some(value) = stack.pop() {
-            let id = records.producer(value);
-            if !is_given[value as usize] && !std::mem::replace(&mut needed[id as usize], true) {
-                stack.extend(&records.node(id).inputs);
-            }
-        }
+        let needed = needed(&records, &is_given, &outputs);
         let is_missing = |(node, needed): &(&Node, &bool)| **needed && matches!(node.op, Op::Input(_));
         let missing = records.nodes().iter().zip(&needed).filter(is_missing);
         faults.extend(missing.map(|(node, _)| about(node.first, "needed but not given")));
         if !faults.is_empty() {
             return Err(Error::new(faults));
         }
-        let walk = Walk::new(&records, &needed, &outputs);
+        let is_sized = is_sized(&records, &needed, &inputs);
         Ok(Executable {
-            records: Arc::new(records),
+            records,
             inputs,
             outputs,
-            walk,
+            needed,
+            is_sized,
             options: CompileOptions::default(),
             watched: Vec::new(),
             specialised: Mutex::default(),
@@ -303,8 +305,7 @@ impl Executable {
         inputs: &[Array],
         watch: &mut dyn FnMut(ValueId, &Array),
     ) -> Result<Vec<Array>, Error> {
-        let bound = self.walk.bind(&self.records, &self.inputs, inputs)?;
-        self.walk.run(&self.records, &bound, &self.inputs, inputs, &self.outputs, watch)
+        self.steps().run(&self.sizes(inputs)?, inputs, watch)
     }
 
     /// The graph after each pass, and the loops that come of it, for inputs of these types and sizes.
@@ -349,6 +350,15 @@ impl Executable {
         Ok(steps.collect())
     }
 
+    /// The bytes that a run for inputs of these types and sizes takes at most, beside inputs and outputs. It is
+    /// compiled for them, if it was not yet.
+    ///
+    /// # Errors
+    /// As [`Executable::run`].
+    pub fn arena_bytes(&self, inputs: &[Array]) -> Result<usize, Error> {
+        Ok(self.specialise(inputs)?.arena_bytes())
+    }
+
     /// The operations that it was made from.
     pub fn records(&self) -> &Records {
         &self.records
@@ -356,17 +366,48 @@ impl Executable {
 
     /// The graph with the sizes of these inputs.
     fn sized(&self, inputs: &[Array]) -> Result<Sized, Error> {
-        let bound = self.walk.bind(&self.records, &self.inputs, inputs)?;
-        Ok(Sized::new(&self.records, self.walk.steps(&bound), &self.inputs, inputs, &self.outputs))
+        let sizes = self.sizes(inputs)?;
+        match self.is_sized {
+            true => Ok(Sized::shared(&self.records, &self.inputs, &self.outputs)),
+            false => Sized::new(&self.steps(), &sizes, inputs),
+        }
+    }
+
+    fn steps(&self) -> Walk<'_> {
+        Walk { records: &self.records, needed: &self.needed, inputs: &self.inputs, outputs: &self.outputs }
+    }
+
+    /// The sizes that the inputs give to names.
+    ///
+    /// # Errors
+    /// Inputs of the wrong number, type or size; sizes that contradict each other.
+    fn sizes(&self, arrays: &[Array]) -> Result<Bindings, Error> {
+        if self.inputs.len() != arrays.len() {
+            let rule = format!("{} inputs are wanted, but {} were given", self.inputs.len(), arrays.len());
+            return Err(Fault::new("run", rule).into());
+        }
+        let given: Vec<(ValueId, &Array)> = self.inputs.iter().copied().zip(arrays).collect();
+        self.records.sizes(&given, "run")
     }
 
     /// The first value that there is no memory for, as a fault of the op that computes it.
     fn too_large(&self, inputs: &[Array]) -> Option<Error> {
-        let bound = self.walk.bind(&self.records, &self.inputs, inputs).ok()?;
-        self.walk.steps(&bound).find_map(|(id, bound)| {
+        let sizes = self.sizes(inputs).ok()?;
+        let mut types: Vec<Option<Type>> = vec![None; self.records.n_values()];
+        self.inputs.iter().zip(inputs).for_each(|(&x, array)| types[x as usize] = Some(type_of(array)));
+        let needed = (0..).zip(self.records.nodes()).filter(|&(id, _)| self.needed[id as usize]);
+        for (id, node) in needed {
+            let operands: Option<Vec<Type>> = node.inputs.iter().map(|&x| types[x as usize]).collect();
+            let (_, outputs) = walk::bound(&self.records, id, &sizes, &operands?).ok()?;
             let large = |ty: &Type| backprop_cpu::want_memory(*ty, ty.shape.n_elements()).err();
-            bound.outputs.iter().find_map(large).map(|ill| self.records.faulted(id, ill))
-        })
+            if let Some(ill) = outputs.iter().find_map(large) {
+                return Some(self.records.faulted(id as NodeId, ill));
+            }
+            for (value, &ty) in node.outputs().zip(&outputs) {
+                types[value as usize].get_or_insert(ty);
+            }
+        }
+        None
     }
 
     /// What is compiled for the sizes of these inputs.
@@ -388,6 +429,20 @@ impl Executable {
         kept.push(new.clone());
         Ok(new)
     }
+}
+
+/// For each node, whether it is computed: an output of several may be needed while another is given.
+fn needed(records: &Records, is_given: &[bool], outputs: &[ValueId]) -> Vec<bool> {
+    let mut is_read = vec![false; records.n_values()];
+    outputs.iter().for_each(|&output| is_read[output as usize] = true);
+    let mut needed = vec![false; records.n_nodes()];
+    for (node, needed) in records.nodes().iter().zip(&mut needed).rev() {
+        *needed = node.outputs().any(|value| is_read[value as usize] && !is_given[value as usize]);
+        if *needed {
+            node.inputs.iter().for_each(|&input| is_read[input as usize] = true);
+        }
+    }
+    needed
 }
 
 fn type_of(array: &Array) -> Type {

@@ -1,5 +1,7 @@
 //! From a graph with known sizes to its program, pass by pass.
 
+use std::sync::Arc;
+
 use backprop_core::text::print;
 use backprop_core::{Error, NodeId, Op, Records, ValueId};
 use backprop_opt::loops::{Program, Step};
@@ -14,7 +16,7 @@ pub struct Plan {
     /// The graph after each pass.
     pub passes: Vec<Pass>,
     /// The graph after the last one, whose nodes the program's steps name.
-    pub records: Records,
+    pub records: Arc<Records>,
     /// The loops that come of it.
     pub program: Program,
 }
@@ -103,12 +105,12 @@ pub fn lowered(
     rewrites: Rewrites,
     how: &lower::Options,
     mut told: Option<&mut Vec<Pass>>,
-) -> Result<(Records, Program), Error> {
+) -> Result<(Arc<Records>, Program), Error> {
     let Sized { records, inputs, outputs } = sized;
     let n_inputs = inputs.len();
     let mut graph = (records, [inputs, outputs].concat());
     let mut tell =
-        |name: &'static str, graph: &(Records, Vec<ValueId>), applied: Vec<(&'static str, usize)>| {
+        |name: &'static str, graph: &(Arc<Records>, Vec<ValueId>), applied: Vec<(&'static str, usize)>| {
             if let Some(told) = told.as_deref_mut() {
                 let named: Vec<(String, ValueId)> =
                     graph.1[n_inputs..].iter().map(|&value| (graph.0.label(value), value)).collect();
@@ -120,11 +122,11 @@ pub fn lowered(
     tell("sizes", &graph, Vec::new());
     if graph.0.nodes().iter().any(|node| is_composed(&node.op)) {
         let Simplified { records, roots, applied, .. } = decompose(&graph.0, &graph.1)?;
-        graph = (records, roots);
+        graph = (Arc::new(records), roots);
         tell("decompose", &graph, applied);
     }
     let Simplified { records, roots, applied, .. } = simplify(&graph.0, &graph.1, rewrites)?;
-    graph = (records, roots);
+    graph = (Arc::new(records), roots);
     tell("simplify", &graph, applied);
     let (inputs, outputs) = graph.1.split_at(n_inputs);
     let program = lower::lower(&graph.0, inputs, outputs, how);

@@ -40,8 +40,7 @@ impl Specialised {
         let how = lower_options(choice.isa, watched);
         let (_, program) = lowered(sized, options.rewrites, &how, None)?;
         let compiled =
-            // SAFETY: the program is as lowering made it.
-            unsafe { Compiled::new(Arc::new(program), choice) }.expect("lowering keeps the rules of programs");
+            Compiled::new(Arc::new(program), choice).expect("lowering keeps the rules of programs");
         let (bytes, threads) = (compiled.arena_bytes(options.threads), options.threads);
         if let Some(most) = options.max_bytes.filter(|&most| bytes > most) {
             let mut fault =
@@ -55,6 +54,11 @@ impl Specialised {
         let arena = specialised.arena()?;
         specialised.give_back(arena);
         Ok(specialised)
+    }
+
+    /// The bytes of an arena.
+    pub fn arena_bytes(&self) -> usize {
+        self.compiled.arena_bytes(self.threads)
     }
 
     /// Whether it is compiled for inputs of these types.

@@ -5,89 +5,46 @@
 use backprop_core::array::pool;
 use backprop_core::graph::records::ValueId;
 use backprop_core::ops::Types;
-use backprop_core::{Array, Error, Fault, Ill, NodeId, Op, Records, Type};
+use backprop_core::{Array, Bindings, Error, Ill, NodeId, Op, Records, Type};
 use smallvec::SmallVec;
 
 use super::type_of;
 
-/// The nodes that are needed, in order; with the values that nobody reads afterwards.
-pub struct Walk {
-    plan: Vec<(NodeId, SmallVec<[ValueId; 2]>)>,
+/// What is walked: the nodes that `outputs` need, where `inputs` are given.
+pub struct Walk<'a> {
+    pub records: &'a Records,
+    pub needed: &'a [bool],
+    pub inputs: &'a [ValueId],
+    pub outputs: &'a [ValueId],
 }
 
-/// A node of the walk for known sizes.
-pub struct Bound {
-    /// The op, where it names dimensions.
-    pub op: Option<Op>,
-    /// The types of its outputs.
-    pub outputs: Types,
-}
-
-impl Walk {
-    pub fn new(records: &Records, needed: &[bool], outputs: &[ValueId]) -> Walk {
-        Walk { plan: plan(records, needed, outputs) }
-    }
-
-    /// The nodes with what is known of them.
-    pub fn steps<'a>(&self, bound: &'a [Bound]) -> impl Iterator<Item = (NodeId, &'a Bound)> {
-        self.plan.iter().map(|(id, _)| *id).zip(bound)
-    }
-
-    /// Every op with its dimensions as numbers, and the types of its outputs.
+impl Walk<'_> {
+    /// Computes the outputs; `watch` sees every value as soon as it is given or computed.
     ///
     /// # Errors
-    /// Inputs of the wrong number, type or size; sizes that contradict each other.
-    pub fn bind(&self, records: &Records, inputs: &[ValueId], arrays: &[Array]) -> Result<Vec<Bound>, Error> {
-        if inputs.len() != arrays.len() {
-            let rule = format!("{} inputs are wanted, but {} were given", inputs.len(), arrays.len());
-            return Err(Fault::new("run", rule).into());
-        }
-        let given: Vec<(ValueId, &Array)> = inputs.iter().copied().zip(arrays).collect();
-        let sizes = records.sizes(&given, "run")?;
-        let mut types: Vec<Option<Type>> = vec![None; records.n_values()];
-        given.iter().for_each(|&(input, array)| types[input as usize] = Some(type_of(array)));
-        let bound = self.plan.iter().map(|&(id, _)| {
-            let node = records.node(id);
-            let faulted = |ill: Ill| records.faulted(id, ill);
-            let op = node.op.bind(&sizes).map_err(|rule| faulted(Ill::new(rule)))?;
-            let operands: SmallVec<[Type; 4]> = (node.inputs.iter())
-                .map(|&input| types[input as usize].expect("earlier nodes have types"))
-                .collect();
-            let outputs = op.as_ref().unwrap_or(&node.op).infer(&operands).map_err(faulted)?;
-            for (value, &ty) in node.outputs().zip(&outputs) {
-                types[value as usize].get_or_insert(ty);
-            }
-            Ok(Bound { op, outputs })
-        });
-        bound.collect()
-    }
-
-    /// Computes `outputs`; `watch` sees every value as soon as it is given or computed.
-    ///
-    /// # Errors
-    /// A fault in the data.
+    /// A size that breaks a rule, or a fault in the data.
     pub fn run(
         &self,
-        records: &Records,
-        bound: &[Bound],
-        inputs: &[ValueId],
+        sizes: &Bindings,
         arrays: &[Array],
-        outputs: &[ValueId],
         watch: &mut dyn FnMut(ValueId, &Array),
     ) -> Result<Vec<Array>, Error> {
+        let Walk { records, needed, inputs, outputs } = *self;
+        let last_readers = self.last_readers();
         let mut values: Vec<Option<Array>> = vec![None; records.n_values()];
         for (&input, array) in inputs.iter().zip(arrays) {
             watch(input, array);
             values[input as usize] = Some(array.clone());
         }
-        for ((id, free), Bound { op, outputs }) in self.plan.iter().zip(bound) {
-            let node = records.node(*id);
-            let op = op.as_ref().unwrap_or(&node.op);
+        for id in (0..records.n_nodes() as NodeId).filter(|&id| needed[id as usize]) {
+            let node = records.node(id);
             let arrays: SmallVec<[&Array; 4]> = (node.inputs.iter())
                 .map(|&input| values[input as usize].as_ref().expect("earlier nodes were computed"))
                 .collect();
-            let computed =
-                backprop_cpu::eval(op, &arrays, outputs).map_err(|ill| records.faulted(*id, ill))?;
+            let operands: SmallVec<[Type; 4]> = arrays.iter().map(|array| type_of(array)).collect();
+            let (op, types) = bound(records, id, sizes, &operands)?;
+            let op = op.as_ref().unwrap_or(&node.op);
+            let computed = backprop_cpu::eval(op, &arrays, &types).map_err(|ill| records.faulted(id, ill))?;
             drop(arrays);
             for (value, array) in node.outputs().zip(computed) {
                 // A value that was given stays.
@@ -96,30 +53,42 @@ impl Walk {
                     values[value as usize] = Some(array);
                 }
             }
-            for &value in free {
-                values[value as usize].take().into_iter().for_each(pool::give);
+            for value in node.outputs().chain(node.inputs.iter().copied()) {
+                if last_readers[value as usize] == id {
+                    values[value as usize].take().into_iter().for_each(pool::give);
+                }
             }
         }
-        let read = |&output: &ValueId| values[output as usize].clone().expect("the plan covers the outputs");
+        let read = |&output: &ValueId| values[output as usize].clone().expect("the walk covers the outputs");
         Ok(outputs.iter().map(read).collect())
+    }
+
+    /// For each value, the last node that reads it, or the one that computes it; [`NodeId::MAX`] for an output.
+    fn last_readers(&self) -> Vec<NodeId> {
+        let mut last = vec![0; self.records.n_values()];
+        for (id, node) in (0..).zip(self.records.nodes()).filter(|&(id, _)| self.needed[id as usize]) {
+            for value in node.outputs().chain(node.inputs.iter().copied()) {
+                last[value as usize] = id;
+            }
+        }
+        self.outputs.iter().for_each(|&output| last[output as usize] = NodeId::MAX);
+        last
     }
 }
 
-/// The needed nodes in order; after each, the values that were read for the last time.
-fn plan(records: &Records, needed: &[bool], outputs: &[ValueId]) -> Vec<(NodeId, SmallVec<[ValueId; 2]>)> {
-    let mut kept = vec![false; records.n_values()];
-    outputs.iter().for_each(|&output| kept[output as usize] = true);
-    let mut plan = Vec::new();
-    for id in (0..records.n_nodes() as NodeId).rev().filter(|&id| needed[id as usize]) {
-        let node = records.node(id);
-        let mut free = SmallVec::new();
-        for value in node.outputs().chain(node.inputs.iter().copied()) {
-            if !std::mem::replace(&mut kept[value as usize], true) {
-                free.push(value);
-            }
-        }
-        plan.push((id, free));
-    }
-    plan.reverse();
-    plan
+/// The op of a node with its dimensions as numbers, where it names some; the types of its outputs.
+///
+/// # Errors
+/// A name without a size; a size that breaks a rule.
+pub fn bound(
+    records: &Records,
+    id: NodeId,
+    sizes: &Bindings,
+    operands: &[Type],
+) -> Result<(Option<Op>, Types), Error> {
+    let faulted = |ill: Ill| records.faulted(id, ill);
+    let own = &records.node(id).op;
+    let op = own.bind(sizes).map_err(|rule| faulted(Ill::new(rule)))?;
+    let outputs = op.as_ref().unwrap_or(own).infer(operands).map_err(faulted)?;
+    Ok((op, outputs))
 }

@@ -66,14 +66,19 @@ fn elsewhere(n: usize) -> Result<f64, Failure> {
     object["total_ms"].as_f64().map(|ms| ms * 1e3).ok_or_else(|| cannot("it gave no time"))
 }
 
-/// Microseconds each.
+/// What the parts of the work take.
 struct Phases {
     n: usize,
-    build: f64,
-    grad: f64,
-    compile: f64,
-    run: f64,
-    /// What the process needed at most, beyond what it began with; where the system tells.
+    /// Nodes of the graph, its gradients included.
+    n_nodes: usize,
+    parts: [Part; 4],
+}
+
+/// From building the graph to its first run.
+struct Part {
+    name: &'static str,
+    us: f64,
+    /// What the process needed at most until then, beyond what it began with; where the system tells.
     peak_bytes: Option<f64>,
 }
 
@@ -81,57 +86,70 @@ impl Phases {
     fn of(n: usize) -> Result<Phases, Failure> {
         let before = memory("VmRSS:");
         let mut begun = Instant::now();
-        let mut lap = || {
+        let mut part = |name: &'static str| {
             let us = begun.elapsed().as_secs_f64() * 1e6;
+            let peak_bytes = memory("VmHWM:").zip(before).map(|(peak, before)| peak - before);
             begun = Instant::now();
-            us
+            Part { name, us, peak_bytes }
         };
         let graph = Graph::new();
         let (inputs, z) = random(&graph, n);
-        let build = lap();
-        let table = grad_table(z, &inputs);
-        let grad = lap();
-        let outputs: Vec<Tensor> = [z].into_iter().chain(table.gradients().iter().copied()).collect();
+        let built = part("build");
+        let gradients = grad_table(z, &inputs).gradients().to_vec();
+        let differentiated = part("grad");
+        let outputs = [vec![z], gradients].concat();
         let executable = compile(&graph, &inputs, &outputs)?;
-        let compile = lap();
+        let compiled = part("compile");
         let arrays: Vec<Array> = (0..inputs.len()).map(|idx| Array::scalar(0.1 * (idx + 1) as f64)).collect();
         executable.run(&arrays)?;
-        let run = lap();
-        let peak_bytes = memory("VmHWM:").zip(before).map(|(peak, before)| peak - before);
-        Ok(Phases { n, build, grad, compile, run, peak_bytes })
+        let ran = part("run");
+        let n_nodes = executable.records().n_nodes();
+        Ok(Phases { n, n_nodes, parts: [built, differentiated, compiled, ran] })
     }
 
     fn total_us(&self) -> f64 {
-        self.build + self.grad + self.compile + self.run
+        self.parts.iter().map(|part| part.us).sum()
     }
 
-    fn bytes_per_node(&self) -> Option<f64> {
-        self.peak_bytes.map(|bytes| bytes / self.n as f64)
+    /// At the end of a part.
+    fn bytes_per_node(&self, part: &Part) -> Option<f64> {
+        part.peak_bytes.map(|bytes| bytes / self.n as f64)
+    }
+
+    fn most_bytes_per_node(&self) -> Option<f64> {
+        self.bytes_per_node(&self.parts[3])
     }
 
     fn object(&self, of_linear: Option<f64>) -> Value {
-        json!({
-            "work": "chain", "nodes": self.n, "of_linear": of_linear,
-            "ns_per_node": self.total_us() * 1e3 / self.n as f64, "bytes_per_node": self.bytes_per_node(),
-            "build_ms": self.build / 1e3, "grad_ms": self.grad / 1e3,
-            "compile_ms": self.compile / 1e3, "run_ms": self.run / 1e3, "total_ms": self.total_us() / 1e3,
-        })
+        let mut object = json!({
+            "work": "chain", "nodes": self.n, "nodes_with_gradients": self.n_nodes, "of_linear": of_linear,
+            "ns_per_node": self.total_us() * 1e3 / self.n as f64,
+            "bytes_per_node": self.most_bytes_per_node(), "total_ms": self.total_us() / 1e3,
+        });
+        for part in &self.parts {
+            object[format!("{}_ms", part.name)] = (part.us / 1e3).into();
+        }
+        object
     }
 
     fn words(&self, of_linear: Option<f64>) -> String {
-        let mut lines = vec![format!("chain of {} operations, with gradients of 10 inputs", self.n)];
+        let head = format!("chain of {} operations, {} with gradients of 10 inputs", self.n, self.n_nodes);
+        let mut lines = vec![head];
         let mut line = |what: &str, text: String| lines.push(format!("{what:<13}{text}"));
         if let Some(ratio) = of_linear {
             line("of linear", format!("{ratio:.2}: time per operation, over that for a tenth of them"));
         }
         let per_node = self.total_us() / self.n as f64;
         line("all", format!("{}, {} per operation", time(self.total_us()), time(per_node)));
-        if let Some(bytes) = self.bytes_per_node() {
+        if let Some(bytes) = self.most_bytes_per_node() {
             line("memory", format!("{bytes:.0} bytes per operation at the peak"));
         }
-        let phases =
-            [("build", self.build), ("grad", self.grad), ("compile", self.compile), ("run", self.run)];
-        phases.into_iter().for_each(|(name, us)| line(name, time(us)));
+        for part in &self.parts {
+            let peak = self.bytes_per_node(part).map_or_else(String::new, |bytes| {
+                format!(", at the peak so far {bytes:.0} bytes per operation")
+            });
+            line(part.name, time(part.us) + &peak);
+        }
         lines.join("\n")
     }
 }

@@ -208,9 +208,7 @@ impl Work for Mlp<'_> {
 
     fn arena_bytes(&self) -> Option<usize> {
         match &self.step {
-            Step::Graph(step) => {
-                step.plan(&self.start.params, &self.batch).ok().map(|plan| plan.program.arena_bytes)
-            }
+            Step::Graph(step) => step.arena_bytes(&self.start.params, &self.batch).ok(),
             Step::Eager(..) => None,
         }
     }

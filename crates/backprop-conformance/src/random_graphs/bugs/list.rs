@@ -175,7 +175,7 @@ pub const BUGS: &[Bug] = &[
         applies: |_, node| matches!(&node.op, Op::Scan(op) if op.length.size().is_some_and(|n| n > 1)),
         write: |copy, At { node, x, .. }| {
             let Op::Scan(op) = &node.op else { unreachable!("{APPLIES}") };
-            copy.push(node, Scan { reverse: !op.reverse, ..op.clone() }, x)
+            copy.push(node, Scan { reverse: !op.reverse, ..(**op).clone() }, x)
         },
     },
     Bug {

@@ -279,7 +279,7 @@ impl Case {
         };
         let kind = Kind::Contraction(Box::new(contraction));
         building.program.steps.push(Step { kind, nodes: Vec::new() });
-        building.program.verify().expect("the program is sound");
+        building.program.verify_accesses().expect("the program is sound");
         building.program
     }
 }

@@ -103,6 +103,10 @@ pub fn put_stage(machine: &mut Machine, plan: &Plan, planned: &PlannedStage) -> 
         return Some(());
     }
     let stage = planned.stage;
+    // An instruction becomes a node at least, but for those that vanish.
+    if stage.code.instrs.len() > MOST_NODES {
+        return None;
+    }
     let lanes = lanes_of(planned, machine.isa);
     let n = *planned.columns.last()?;
     let n_vectors = n.div_ceil(lanes);
