@@ -7,12 +7,14 @@
 //! 10. A buffer is read only when all of it has been written, and nothing else was written over it since. A nest
 //!     reads what it writes itself in a later stage, in the same row. In the end, every output has been written.
 //!
+//! Stages of a nest without row loops run one after the other: for all but its locals they count as steps.
+//!
 //! The time is that of looking at every access once, and of a search among the buffers alive.
 
 use std::collections::BTreeMap;
 
 use super::elements::Elements;
-use super::{Access, BufferId, Home, Instr, Kind, Place, Program, Stage};
+use super::{Access, BufferId, Home, Instr, Kind, Nest, Place, Program, Stage};
 
 /// Checks the rules above, of a program that keeps the other ones; not those of its bodies.
 pub(super) fn verify(program: &Program) -> Result<(), String> {
@@ -46,8 +48,8 @@ struct Flow<'a> {
 /// What a step does with a buffer.
 #[derive(Default)]
 struct Use<'a> {
-    /// By which access, in which stage; `None`: anywhere, at any time.
-    reads: Vec<Option<(usize, &'a Access)>>,
+    /// In which stage, by which access; `None`: anywhere, in all stages or in that one.
+    reads: Vec<(Option<usize>, Option<&'a Access>)>,
     stores: Vec<(usize, &'a Access)>,
     folds: Vec<(usize, &'a Access)>,
     /// Written as a whole.
@@ -104,12 +106,28 @@ impl<'a> Uses<'a> {
         uses
     }
 
+    /// That accumulators start.
+    fn start(nest: &'a Nest) -> Uses<'a> {
+        let mut uses = Uses::default();
+        nest.accumulators.iter().for_each(|&(place, _)| uses.at(place).is_filled = true);
+        uses
+    }
+
+    /// One stage of a nest of one row.
+    fn of_stage(nest: &'a Nest, at: usize) -> Uses<'a> {
+        let mut uses = Uses { rows: nest.rows.to_vec(), stages: &nest.stages, ..Uses::default() };
+        uses.stage(at);
+        // What it folds into was there before.
+        uses.of.values_mut().filter(|own| !own.folds.is_empty()).for_each(|own| own.is_filled = true);
+        uses
+    }
+
     fn at(&mut self, place: Place) -> &mut Use<'a> {
         self.of.entry(place).or_default()
     }
 
     fn reads(&mut self, ids: impl IntoIterator<Item = BufferId>) {
-        ids.into_iter().for_each(|id| self.at(Place::Buffer(id)).reads.push(None));
+        ids.into_iter().for_each(|id| self.at(Place::Buffer(id)).reads.push((None, None)));
     }
 
     fn fills(&mut self, ids: impl IntoIterator<Item = BufferId>) {
@@ -118,23 +136,26 @@ impl<'a> Uses<'a> {
 
     fn stages(&mut self, stages: &'a [Stage]) {
         self.stages = stages;
-        for (at, stage) in stages.iter().enumerate() {
-            // Without an iteration, nothing is touched.
-            if self.rows.iter().chain(&stage.columns).any(|&size| size == 0) {
-                continue;
-            }
-            for instr in &stage.code.instrs {
-                let (number, is_known) = match *instr {
-                    Instr::Load(number) => (number, true),
-                    Instr::Gather { access, .. } => (access, false),
-                    _ => continue,
-                };
-                let access = &stage.code.accesses[number as usize];
-                self.at(access.place).reads.push(is_known.then_some((at, access)));
-            }
-            stage.stores.iter().for_each(|store| self.at(store.to.place).stores.push((at, &store.to)));
-            stage.reduces.iter().for_each(|fold| self.at(fold.into.place).folds.push((at, &fold.into)));
+        (0..stages.len()).for_each(|at| self.stage(at));
+    }
+
+    fn stage(&mut self, at: usize) {
+        let stage = &self.stages[at];
+        // Without an iteration, nothing is touched.
+        if self.rows.iter().chain(&stage.columns).any(|&size| size == 0) {
+            return;
         }
+        for instr in &stage.code.instrs {
+            let (number, is_known) = match *instr {
+                Instr::Load(number) => (number, true),
+                Instr::Gather { access, .. } => (access, false),
+                _ => continue,
+            };
+            let access = &stage.code.accesses[number as usize];
+            self.at(access.place).reads.push((Some(at), is_known.then_some(access)));
+        }
+        stage.stores.iter().for_each(|store| self.at(store.to.place).stores.push((at, &store.to)));
+        stage.reduces.iter().for_each(|fold| self.at(fold.into.place).folds.push((at, &fold.into)));
     }
 
     /// The elements of an access of a stage; of a local, those of one row.
@@ -165,27 +186,56 @@ impl<'a> Uses<'a> {
     fn want_written_before(&self, place: Place, own: &Use, len: usize) -> Result<(), String> {
         let unknown = || format!("{place:?} is read while it is written");
         for &read in &own.reads {
-            let (at, access) = read.ok_or_else(unknown)?;
+            let (Some(at), access) = read else { return Err(unknown()) };
             let mut n_before = 0;
+            let mut is_covered = false;
             for &(written_at, to) in own.stores.iter().chain(&own.folds) {
-                let is_before = written_at < at && self.is_of_row(to, written_at, access, at);
-                let is_apart = || self.elements((written_at, to)).is_apart(&self.elements((at, access)));
-                want(is_before || is_apart(), unknown)?;
+                let is_of_row = |access| self.is_of_row(to, written_at, access, at);
+                let is_before = written_at < at && access.is_some_and(is_of_row);
+                let is_apart =
+                    |access| self.elements((written_at, to)).is_apart(&self.elements((at, access)));
+                want(is_before || access.is_some_and(is_apart), unknown)?;
                 if is_before {
                     n_before += self.elements((written_at, to)).count();
+                    is_covered |= access.is_some_and(|access| self.covers(to, written_at, access, at));
                 }
             }
             // All iterations together write all elements, so each row writes all of its own.
-            want(own.is_filled || n_before == len, || {
+            want(own.is_filled || is_covered || n_before == len, || {
                 format!("{place:?} is read before all of it is written")
             })?;
         }
         Ok(())
     }
 
+    /// Whether one access names other elements in each iteration, and the other one, in each row, some of those.
+    fn covers(&self, all: &Access, all_at: usize, some: &Access, some_at: usize) -> bool {
+        let moved = |access: &Access, at: usize| {
+            let columns = access.columns.iter().copied().zip(self.stages[at].columns.iter().copied());
+            let mut moved: Vec<(isize, usize)> =
+                columns.filter(|&(stride, size)| stride != 0 && size > 1).collect();
+            moved.sort_unstable();
+            moved
+        };
+        let (mut left, wanted) = (moved(all, all_at), moved(some, some_at));
+        let is_same_row =
+            (all.rows.iter().zip(&some.rows).zip(&self.rows)).all(|((a, b), &size)| a == b || size == 1);
+        let is_among = |own: &(isize, usize)| {
+            let at = left.iter().position(|of_all| of_all == own);
+            at.is_some_and(|at| (left.remove(at), true).1)
+        };
+        is_same_row
+            && all.offset == some.offset
+            && self.elements((all_at, all)).is_injective()
+            && wanted.iter().all(is_among)
+    }
+
     /// Whether what one access reads, of what the other writes, is of the same row.
     fn is_of_row(&self, to: &Access, to_at: usize, from: &Access, from_at: usize) -> bool {
         if matches!(to.place, Place::Local(_)) {
+            return true;
+        }
+        if self.covers(to, to_at, from, from_at) {
             return true;
         }
         let column = |access: &Access, at: usize| {
@@ -204,8 +254,8 @@ impl<'a> Uses<'a> {
     /// Rule 9: whether a buffer may lie over another one that is read.
     fn may_overwrite(&self, new: &Use, old: &Use) -> bool {
         let [(written_at, to)] = new.stores[..] else { return false };
-        let is_same = |read: &Option<(usize, &Access)>| {
-            read.is_some_and(|(at, access)| {
+        let is_same = |&(at, access): &(Option<usize>, Option<&Access>)| {
+            at.zip(access).is_some_and(|(at, access)| {
                 at <= written_at
                     && (access.offset, &access.rows, &access.columns) == (to.offset, &to.rows, &to.columns)
                     && self.stages[at].columns == self.stages[written_at].columns
@@ -217,7 +267,22 @@ impl<'a> Uses<'a> {
 
 impl Flow<'_> {
     fn step(&mut self, kind: &Kind) -> Result<(), String> {
-        let uses = Uses::new(kind);
+        match kind {
+            Kind::Nest(nest) if nest.stages.len() > 1 && nest.rows.iter().all(|&size| size == 1) => {
+                // Stages of one row run one after the other, as steps do.
+                self.of(kind, Uses::start(nest), |place| matches!(place, Place::Buffer(_)))?;
+                self.of(kind, Uses::new(kind), |place| matches!(place, Place::Local(_)))?;
+                (0..nest.stages.len()).try_for_each(|at| {
+                    self.of(kind, Uses::of_stage(nest, at), |place| matches!(place, Place::Buffer(_)))
+                })
+            }
+            _ => self.of(kind, Uses::new(kind), |_| true),
+        }
+    }
+
+    /// Checks what is done with some of the places, and does it.
+    fn of(&mut self, kind: &Kind, mut uses: Uses, is_of: impl Fn(Place) -> bool) -> Result<(), String> {
+        uses.of.retain(|&place, _| is_of(place));
         for (&place, own) in &uses.of {
             uses.want_own_elements(place, own)?;
             match place {
