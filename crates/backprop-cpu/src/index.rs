@@ -1,6 +1,8 @@
 //! Ops with indices, in runs of contiguous elements. Indices out of range are refused before anything is
 //! computed.
 
+use std::sync::Arc;
+
 use backprop_core::array::pool::filled;
 use backprop_core::ops::check_indices;
 use backprop_core::{Array, Data, Element, Ill, Shape, Sizes, Type, with_data};
@@ -109,6 +111,6 @@ pub(crate) fn first_largest(x: &Array, axis: usize) -> Option<(Array, Array)> {
     with_data!(x.data(), |x| {
         let (largest, places) = find(x, &at);
         let array = |data: Data| Array::with_shape(shape, data);
-        Some((array(Element::wrap(largest.into())), array(Element::wrap(places.into()))))
+        Some((array(Element::wrap(Arc::new(largest.into()))), array(Element::wrap(Arc::new(places.into())))))
     })
 }

@@ -28,6 +28,12 @@ pub trait Kernel: Send + Sync {
     /// The number of units, at least 1.
     fn n_units(&self) -> usize;
 
+    /// The unit that a part of the work starts with, if it is cut into `n_parts` that take about the same time;
+    /// part `n_parts` starts where the last one ends.
+    fn part_start(&self, part: usize, n_parts: usize) -> usize {
+        self.n_units() * part / n_parts
+    }
+
     /// The bytes that one call of [`Kernel::run`] may scribble on: locals, packed factors.
     fn scratch_bytes(&self) -> usize {
         0

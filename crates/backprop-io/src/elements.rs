@@ -122,7 +122,7 @@ fn read_as<T: Bytes>(source: &mut Source<impl Read>, count: usize, endian: Endia
             return Err(IoError::malformed(Place::Byte(at + (decoded * size) as u64), what));
         }
     }
-    Ok(T::wrap(std::sync::Arc::new(values)))
+    Ok(T::wrap(std::sync::Arc::new(values.into())))
 }
 
 fn out_of_memory(count: usize, dtype: DType) -> IoError {

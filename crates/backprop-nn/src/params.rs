@@ -153,7 +153,7 @@ impl Params {
     /// # Errors
     /// There is no such parameter, or the element type or the sizes are not those of the old ones.
     pub fn set(&mut self, path: &str, array: impl Into<Array>) -> Result<(), Error> {
-        let array = array.into();
+        let array = array.into().aligned();
         let position = self.position(path)?;
         same_type(path, &self.entries[position].array, &array)?;
         Arc::make_mut(&mut self.entries)[position].array = array;
@@ -175,7 +175,7 @@ impl Params {
         Arc::make_mut(&mut self.tree).insert(path, self.entries.len());
         Arc::make_mut(&mut self.entries).push(Parameter {
             path: path.into(),
-            array: array.into(),
+            array: array.into().aligned(),
             trainable: true,
             lr_multiplier: 1.0,
             slots: Vec::new(),
@@ -237,7 +237,7 @@ impl Params {
     /// # Errors
     /// The state is known, and its element type or sizes differ.
     pub fn set_state(&mut self, name: &str, array: impl Into<Array>) -> Result<(), Error> {
-        let array = array.into();
+        let array = array.into().aligned();
         match self.states.position(name) {
             Some(position) => {
                 same_type(name, &self.states[position].array, &array)?;

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
-use super::Data;
 use super::pool::Shelf;
+use super::{Buffer, Data};
 
 /// The type of an array's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -93,13 +93,13 @@ pub trait Element: Copy + Default + PartialEq + PartialOrd + fmt::Debug + Send +
     /// Conversion as Rust's `as` does it; floats truncate and saturate.
     fn to_i64(self) -> i64;
     #[doc(hidden)]
-    fn view(data: &Data) -> Option<&Arc<Vec<Self>>>;
+    fn view(data: &Data) -> Option<&Arc<Buffer<Self>>>;
     #[doc(hidden)]
-    fn view_mut(data: &mut Data) -> Option<&mut Arc<Vec<Self>>>;
+    fn view_mut(data: &mut Data) -> Option<&mut Arc<Buffer<Self>>>;
     #[doc(hidden)]
     fn with_shelf<R>(visit: impl FnOnce(&mut Shelf<Self>) -> R) -> R;
     #[doc(hidden)]
-    fn wrap(values: Arc<Vec<Self>>) -> Data;
+    fn wrap(values: Arc<Buffer<Self>>) -> Data;
 }
 
 macro_rules! element {
@@ -118,13 +118,13 @@ macro_rules! element {
             fn to_i64(self) -> i64 {
                 element!(@number self $variant) as i64
             }
-            fn view(data: &Data) -> Option<&Arc<Vec<Self>>> {
+            fn view(data: &Data) -> Option<&Arc<Buffer<Self>>> {
                 match data {
                     Data::$variant(values) => Some(values),
                     _ => None,
                 }
             }
-            fn view_mut(data: &mut Data) -> Option<&mut Arc<Vec<Self>>> {
+            fn view_mut(data: &mut Data) -> Option<&mut Arc<Buffer<Self>>> {
                 match data {
                     Data::$variant(values) => Some(values),
                     _ => None,
@@ -136,7 +136,7 @@ macro_rules! element {
                 }
                 SHELF.with_borrow_mut(visit)
             }
-            fn wrap(values: Arc<Vec<Self>>) -> Data {
+            fn wrap(values: Arc<Buffer<Self>>) -> Data {
                 Data::$variant(values)
             }
         }

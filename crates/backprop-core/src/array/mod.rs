@@ -3,6 +3,7 @@
 //! An [`Array`] is a value: it is `Send + Sync`, a clone shares the elements and the first write to
 //! a shared array copies them. It knows nothing of graphs or derivatives.
 
+pub mod buffer;
 mod dtype;
 pub mod pool;
 mod print;
@@ -14,6 +15,7 @@ use smallvec::SmallVec;
 
 use crate::types::Shape;
 
+pub use buffer::Buffer;
 pub use dtype::{DType, Element};
 
 /// The largest number of axes.
@@ -41,13 +43,13 @@ pub struct Array {
 #[derive(Clone, PartialEq, Debug)]
 #[allow(missing_docs)]
 pub enum Data {
-    F32(Arc<Vec<f32>>),
-    F64(Arc<Vec<f64>>),
-    I32(Arc<Vec<i32>>),
-    I64(Arc<Vec<i64>>),
-    U32(Arc<Vec<u32>>),
-    U8(Arc<Vec<u8>>),
-    Bool(Arc<Vec<bool>>),
+    F32(Arc<Buffer<f32>>),
+    F64(Arc<Buffer<f64>>),
+    I32(Arc<Buffer<i32>>),
+    I64(Arc<Buffer<i64>>),
+    U32(Arc<Buffer<u32>>),
+    U8(Arc<Buffer<u8>>),
+    Bool(Arc<Buffer<bool>>),
 }
 
 /// What can be wrong with a request to build or read an [`Array`].
@@ -95,7 +97,7 @@ impl fmt::Display for ArrayError {
 
 impl std::error::Error for ArrayError {}
 
-/// Runs an expression with `$values` bound to the `Arc<Vec<T>>` inside a [`Data`], whatever `T` is.
+/// Runs an expression with `$values` bound to the `Arc<Buffer<T>>` inside a [`Data`], whatever `T` is.
 #[macro_export]
 macro_rules! with_data {
     ($data:expr, |$values:ident| $body:expr) => {
@@ -148,7 +150,7 @@ macro_rules! with_dtype {
     };
 }
 
-/// Runs an expression with the `Arc<Vec<T>>`s of two arrays of one element type.
+/// Runs an expression with the `Arc<Buffer<T>>`s of two arrays of one element type.
 #[macro_export]
 macro_rules! with_both {
     ($left:expr, $right:expr, |$a:ident, $b:ident| $body:expr) => {
@@ -205,7 +207,7 @@ impl Array {
         if element_count(sizes)? != values.len() {
             return Err(ArrayError::Count { sizes: sizes.into(), given: values.len() });
         }
-        Ok(Array::from_parts(sizes.into(), T::wrap(Arc::new(values))))
+        Ok(Array::from_parts(sizes.into(), T::wrap(Arc::new(values.into()))))
     }
 
     /// An array from parts that are known to agree.
@@ -225,13 +227,13 @@ impl Array {
 
     /// A rank-0 array.
     pub fn scalar<T: Element>(value: T) -> Array {
-        Array::from_parts(Sizes::new(), T::wrap(Arc::new(vec![value])))
+        Array::from_parts(Sizes::new(), T::wrap(Arc::new(vec![value].into())))
     }
 
     /// A rank-1 array.
     pub fn vector<T: Element>(values: impl Into<Vec<T>>) -> Array {
         let values = values.into();
-        Array::from_parts(Sizes::from_slice(&[values.len()]), T::wrap(Arc::new(values)))
+        Array::from_parts(Sizes::from_slice(&[values.len()]), T::wrap(Arc::new(values.into())))
     }
 
     /// An array whose elements are all `value`, converted to `dtype` as Rust's `as` does.
@@ -241,7 +243,11 @@ impl Array {
     pub fn full(dtype: DType, sizes: &[usize], value: f64) -> Result<Array, ArrayError> {
         Ok(with_dtype!(dtype, |T| {
             let count = want_room::<T>(sizes)?;
-            Array::from_parts(sizes.into(), T::wrap(Arc::new(vec![T::from_f64(value); count])))
+            let values = match value.to_bits() {
+                0 => Buffer::zeros(count),
+                _ => vec![T::from_f64(value); count].into(),
+            };
+            Array::from_parts(sizes.into(), T::wrap(Arc::new(values)))
         }))
     }
 
@@ -326,7 +332,7 @@ impl Array {
     pub fn slice_mut<T: Element>(&mut self) -> Result<&mut [T], ArrayError> {
         let error = self.holds_another::<T>();
         match T::view_mut(&mut self.data) {
-            Some(values) => Ok(Arc::<Vec<T>>::make_mut(values).as_mut_slice()),
+            Some(values) => Ok(&mut **Arc::<Buffer<T>>::make_mut(values)),
             None => Err(error),
         }
     }
@@ -367,6 +373,17 @@ impl Array {
         Ok(Array { shape: Shape::of_sizes(sizes), data: self.data.clone() })
     }
 
+    /// The same elements, where many of them start at a cache line: copied, unless they are there already.
+    pub fn aligned(self) -> Array {
+        fn moved<T: Element>(values: &Arc<Buffer<T>>) -> Option<Data> {
+            values.aligned().map(|values| T::wrap(Arc::new(values)))
+        }
+        match with_data!(&self.data, |values| moved(values)) {
+            Some(data) => Array { shape: self.shape, data },
+            None => self,
+        }
+    }
+
     /// Each element converted to `dtype` as Rust's `as` does: floats round, integers wrap, a float
     /// becomes an integer by truncation and saturation, NaN becomes 0, anything but 0 becomes `true`.
     pub fn cast(&self, dtype: DType) -> Array {
@@ -376,7 +393,7 @@ impl Array {
         // Integers go by i64, which holds them all: by f64 an i64 would be rounded twice on its way to f32.
         let by_i64 = self.dtype().is_int() && dtype != DType::Bool;
         with_dtype!(dtype, |T| with_data!(&self.data, |values| {
-            let converted: Vec<T> = if by_i64 {
+            let converted: Buffer<T> = if by_i64 {
                 values.iter().map(|&x| T::from_i64_wrapping(x.to_i64())).collect()
             } else {
                 values.iter().map(|&x| T::from_f64(x.to_f64())).collect()
@@ -445,7 +462,7 @@ impl<T: Element, const N: usize> From<[T; N]> for Array {
 
 impl<T: Element, const N: usize, const M: usize> From<[[T; M]; N]> for Array {
     fn from(rows: [[T; M]; N]) -> Array {
-        let values = rows.iter().flatten().copied().collect();
+        let values: Buffer<T> = rows.iter().flatten().copied().collect();
         Array::from_parts(Sizes::from_slice(&[N, M]), T::wrap(Arc::new(values)))
     }
 }

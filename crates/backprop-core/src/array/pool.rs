@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use super::{Array, Data, Element};
+use super::{Array, Buffer, Data, Element};
 use crate::with_data;
 
 /// The most that a thread keeps of one element type: enough for the values of one step of a network
@@ -19,7 +19,7 @@ pub const MAX_BYTES: usize = 256 << 20;
 /// Kept buffers of one element type, by the power of two that their capacity holds.
 #[doc(hidden)]
 pub struct Shelf<T> {
-    by_class: [Vec<Arc<Vec<T>>>; usize::BITS as usize],
+    by_class: [Vec<Arc<Buffer<T>>>; usize::BITS as usize],
     /// How many buffers of each class were asked for when none was kept.
     made: [usize; usize::BITS as usize],
     bytes: usize,
@@ -43,8 +43,9 @@ pub fn filled<T: Element>(len: usize, fill: impl FnOnce(&mut Vec<T>)) -> Data {
         }
         kept
     });
-    let mut buffer = kept.unwrap_or_else(|| Arc::new(Vec::with_capacity(1 << class)));
+    let mut buffer = kept.unwrap_or_else(|| Arc::new(Vec::with_capacity(1 << class).into()));
     let values = Arc::get_mut(&mut buffer).expect("a kept buffer has one owner");
+    let values = values.as_vec().expect("only vectors are kept");
     values.clear();
     fill(values);
     T::wrap(buffer)
@@ -52,12 +53,12 @@ pub fn filled<T: Element>(len: usize, fill: impl FnOnce(&mut Vec<T>)) -> Data {
 
 /// Gives an array's buffer back, if nobody else holds it.
 pub fn give(array: Array) {
-    fn keep<T: Element>(buffer: Arc<Vec<T>>) {
-        let capacity = buffer.capacity();
-        // Nobody else can come to share it: this is the only handle, and there are no weak ones.
-        if Arc::strong_count(&buffer) > 1 || !capacity.is_power_of_two() {
+    fn keep<T: Element>(mut buffer: Arc<Buffer<T>>) {
+        // Nobody else can come to share it: if it is the only handle, there are no weak ones.
+        let own = Arc::get_mut(&mut buffer).and_then(Buffer::as_vec);
+        let Some(capacity) = own.map(|values| values.capacity()).filter(|n| n.is_power_of_two()) else {
             return;
-        }
+        };
         T::with_shelf(|shelf| {
             let (class, bytes) = (capacity.trailing_zeros() as usize, capacity * size_of::<T>());
             if shelf.bytes + bytes <= MAX_BYTES && shelf.by_class[class].len() < shelf.made[class] {

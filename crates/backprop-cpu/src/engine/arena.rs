@@ -1,8 +1,9 @@
 //! The memory of one caller's runs.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::alloc::{Layout, alloc, dealloc};
 use std::ptr::NonNull;
 
+use backprop_core::array::buffer::{LARGE, PAGE, on_large_pages};
 use backprop_opt::loops::ALIGN;
 
 use super::pool::Pool;
@@ -36,9 +37,13 @@ pub(super) struct Memory {
 impl Memory {
     /// `None` where there is no memory for it.
     pub fn new(bytes: usize) -> Option<Memory> {
-        let layout = Layout::from_size_align(bytes.max(ALIGN), ALIGN).ok()?;
+        let align = if bytes >= LARGE { PAGE } else { ALIGN };
+        let layout = Layout::from_size_align(bytes.max(ALIGN), align).ok()?;
         // SAFETY: the layout is not empty.
-        let start = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        let start = NonNull::new(unsafe { alloc(layout) })?;
+        on_large_pages(start, layout.size());
+        // SAFETY: the memory is there, and nobody else's.
+        unsafe { start.write_bytes(0, layout.size()) };
         Some(Memory { start, layout })
     }
 

@@ -142,13 +142,13 @@ fn of_contraction(program: &Program, contraction: &Contraction, choice: Choice) 
     code.unwrap_or_else(|| portable::contraction(program, contraction, choice.isa))
 }
 
-/// Whether threads share out the work of a step. Worth waking them is tens of microseconds of it at least: on a busy
+/// Whether threads share out the work of a step. Worth waking them is ten microseconds of it at least: on a busy
 /// machine a thread that is waited for may take longer than a small step. (Units give the same bits whoever runs
 /// them.)
 fn is_shared(program: &Program, kind: &Kind, choice: Choice) -> bool {
     let is_large = || {
         let work = kind.work(program);
-        work.flops >= 1 << 21 || work.bytes >= 1 << 20
+        work.flops >= 1 << 20 || work.bytes >= 1 << 20
     };
     choice.sharing == Sharing::All || is_large()
 }

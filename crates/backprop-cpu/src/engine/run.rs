@@ -95,7 +95,7 @@ unsafe fn of_kernel(kernel: &dyn Kernel, is_large: bool, ready: &Ready, arena: &
     let work = Work { bases, scratch };
     pool.run(&|thread| {
         let work = &work;
-        let units = n_units * thread / n_threads..n_units * (thread + 1) / n_threads;
+        let units = kernel.part_start(thread, n_threads)..kernel.part_start(thread + 1, n_threads);
         if units.is_empty() {
             return;
         }

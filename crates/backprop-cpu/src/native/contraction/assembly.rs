@@ -228,6 +228,11 @@ impl Assembly {
         self.asm.put(Code::Mov_r64_rm64, &[Operand::Reg(to), Operand::Reg(from)]);
     }
 
+    /// Sets a register to a constant.
+    pub fn set(&mut self, to: Register, constant: i32) {
+        self.asm.put(Code::Mov_rm64_imm32, &[Operand::Reg(to), Operand::Imm32To64(constant)]);
+    }
+
     /// Adds a constant; flags are set, unless it is 0.
     pub fn add(&mut self, to: Register, constant: i32) {
         if constant != 0 {

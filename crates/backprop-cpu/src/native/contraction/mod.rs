@@ -152,6 +152,10 @@ impl Kernel for MachineCode {
         self.n_batches * self.plan.panels.n_parts * self.plan.n_chunks
     }
 
+    fn part_start(&self, part: usize, n_parts: usize) -> usize {
+        run::part_start(&self.plan, self.n_batches, part, n_parts)
+    }
+
     fn scratch_bytes(&self) -> usize {
         let nests = self.nests.iter().flatten().map(|nest| nest.scratch_bytes());
         self.scratch.iter().sum::<usize>() + nests.max().unwrap_or(0)

@@ -168,7 +168,9 @@ impl Plan {
             (Axis::Lanes, Handover::Memory) => 5.0,
             (Axis::Rows, _) => 12.0,
         };
-        let packs_rows = is_far
+        let rows_bytes = roles.n_rows.saturating_mul(roles.n_k) * size as usize;
+        let packs_rows = rows_bytes > NEAR_BYTES
+            && is_far
             && roles.rows.along == 1
             && (PACKED_ROWS_K..=MOST_PACKED_ROWS_K).contains(&roles.n_k)
             && panels.n_parts.min(group) >= PACKED_ROWS_PANELS;
@@ -339,8 +341,12 @@ fn tallest_tile(isa: Isa, n_vectors: usize, row_bytes: usize) -> usize {
 /// Up to this many tiles below each other, a panel is not worth copying.
 const DIRECT_TILES: usize = 4;
 
-/// Nor if it spans no more bytes than this: then it stays in the L1 cache where it is.
-const DIRECT_SPAN: usize = 16 << 10;
+/// Nor if it spans no more bytes than this, as many as the L2 cache has: then it stays there where it is, whatever
+/// its stride, and lines come from there as fast as they are wanted.
+const DIRECT_SPAN: usize = 1 << 20;
+
+/// Rows that take no more bytes than this stay in the L2 cache beside the panels, wherever they are.
+const NEAR_BYTES: usize = 512 << 10;
 
 /// The fewest products and panels for which a chunk of rows, whose k are far apart, is worth packing.
 const PACKED_ROWS_K: usize = 16;

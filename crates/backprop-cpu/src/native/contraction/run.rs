@@ -26,6 +26,43 @@ pub(super) struct Run<'a> {
     has_rows: bool,
 }
 
+/// The first unit of a part of the work: units differ, as panels do in width and the last chunk in height.
+pub(super) fn part_start(plan: &Plan, n_batches: usize, part: usize, n_parts: usize) -> usize {
+    let n_panels = plan.panels.n_parts;
+    let work_of = |panels: &Range<usize>, tiles: &Range<usize>| {
+        let width = plan.panels.start(panels.end) - plan.panels.start(panels.start);
+        width * (plan.tiles.start(tiles.end) - plan.tiles.start(tiles.start))
+    };
+    let batch = work_of(&(0..n_panels), &(0..plan.tiles.n_parts));
+    let mut before = batch * n_batches * part / n_parts;
+    let mut unit = before / batch * n_panels * plan.n_chunks;
+    before %= batch;
+    // Passes over as many of these as lie before the part.
+    let mut pass = |work: usize, n_units: usize| {
+        let is_before = work <= before;
+        if is_before {
+            (before, unit) = (before - work, unit + n_units);
+        }
+        is_before
+    };
+    let groups = (0..n_panels).step_by(plan.group).map(|start| start..(start + plan.group).min(n_panels));
+    let mut last_group = 0..0;
+    for group in groups {
+        last_group = group.clone();
+        if !pass(work_of(&group, &(0..plan.tiles.n_parts)), group.len() * plan.n_chunks) {
+            break;
+        }
+    }
+    for chunk in (0..plan.tiles.n_parts).step_by(plan.chunk) {
+        let tiles = chunk..(chunk + plan.chunk).min(plan.tiles.n_parts);
+        if !pass(work_of(&last_group, &tiles), last_group.len()) {
+            last_group.by_ref().take_while(|&panel| pass(work_of(&(panel..panel + 1), &tiles), 1)).count();
+            break;
+        }
+    }
+    unit
+}
+
 impl<'a> Run<'a> {
     /// A run that starts at a unit.
     pub fn new(code: &'a MachineCode, bases: &'a [*mut u8], scratch: *mut u8, unit: usize) -> Run<'a> {

@@ -11,7 +11,7 @@ use backprop_opt::loops::{
 };
 
 use self::naive::{read, reference, write};
-use super::plan::{Handover, Plan};
+use super::plan::{Handover, Packing, Plan};
 use super::roles::Orientation;
 use super::stage::Axis;
 use crate::guard::{Guarded, Side};
@@ -308,8 +308,14 @@ fn check(case: &Case, isa: Isa, spoil: Option<f64>) -> usize {
     let outcome = reference(contraction, &mut buffers);
     let mut n_plans = 0;
     for orientation in [Orientation::Straight, Orientation::Swapped] {
-        for handover in [Handover::Registers, Handover::Memory] {
+        let handovers = [Handover::Registers, Handover::Memory];
+        for (handover, is_packed) in handovers.into_iter().flat_map(|h| [(h, false), (h, true)]) {
             let Some(mut plan) = Plan::new(&program, contraction, isa, orientation) else { continue };
+            if is_packed {
+                // Small factors are left where they are.
+                plan.packing = Packing::Copied;
+                plan.packs_rows |= plan.roles.rows.along == 1;
+            }
             let fits = plan.stage.axis == Axis::Lanes && plan.stage.elsewhere.is_none();
             if handover == Handover::Registers && !(fits && case.k <= case.k_block) {
                 continue;
@@ -320,10 +326,14 @@ fn check(case: &Case, isa: Isa, spoil: Option<f64>) -> usize {
             let kernel =
                 kernel.unwrap_or_else(|| panic!("no code: {case:?} {isa:?} {orientation:?} {handover:?}"));
             let n = kernel.n_units();
-            let middle = n / 3;
+            let parts = |part| kernel.part_start(part, 3)..kernel.part_start(part + 1, 3);
+            assert_eq!((parts(0).start, parts(2).end), (0, n), "{case:?} {isa:?} {orientation:?}");
             #[allow(clippy::single_range_in_vec_init)]
-            let partitions: [Vec<std::ops::Range<usize>>; 3] =
-                [vec![0..n], vec![middle..n, 0..middle], (0..n).rev().map(|unit| unit..unit + 1).collect()];
+            let partitions: [Vec<std::ops::Range<usize>>; 3] = [
+                vec![0..n],
+                vec![parts(1), parts(2), parts(0)],
+                (0..n).rev().map(|unit| unit..unit + 1).collect(),
+            ];
             for (turn, partition) in partitions.iter().enumerate() {
                 let side = if turn == 1 { Side::Before } else { Side::After };
                 let memory: Vec<Guarded> =
@@ -424,10 +434,20 @@ fn rows_are_packed_where_their_products_are_far_apart() {
     for isa in Isa::available() {
         for (dtype, m, n) in [(DType::F32, 307, 263), (DType::F64, 139, 257)] {
             let case = Case { dtype, a: Lie::Transposed, ..plain(m, n, 17, Work::Update) };
-            let program = case.program();
-            let plan = Plan::new(&program, contraction_of(&program), isa, Orientation::Straight);
-            assert!(plan.expect("a plan").packs_rows);
             check(&case, isa, None);
+        }
+    }
+}
+
+#[test]
+fn factors_are_packed_if_the_l2_cache_does_not_hold_them() {
+    for isa in Isa::available() {
+        for (m, n, k, is_packed) in [(307, 263, 17, false), (7717, 18_443, 19, true)] {
+            let program = Case { a: Lie::Transposed, ..plain(m, n, k, Work::Update) }.program();
+            let plan = Plan::new(&program, contraction_of(&program), isa, Orientation::Straight);
+            let plan = plan.expect("a plan");
+            assert_eq!(plan.packs_rows, is_packed, "{isa:?} {m} {n} {k}");
+            assert_eq!(plan.packing == Packing::Copied, is_packed, "{isa:?} {m} {n} {k}");
         }
     }
 }
