@@ -103,7 +103,7 @@ impl Groups {
         }
         for &output in outputs {
             if let Source::Made(id) = items.datum(output).source {
-                groups.settle(items, id);
+                groups.settle_output(items, id);
             }
         }
         groups
@@ -144,14 +144,31 @@ impl Groups {
         self.open(items, id, kind, false);
     }
 
-    /// Whether an item of the group reads what this item reads, or makes it.
+    /// Whether an item of the group reads what this item and the floating ones that come along read, or makes it.
     fn shares_operand(&self, items: &Items, id: ItemId, group: GroupId) -> bool {
-        let own = &items.item(id).operands;
-        let is_own = |datum: DatumId| own.iter().any(|operand| operand.datum == datum);
+        let along = self.floating(items, id);
+        let own = along.iter().chain([&id]).flat_map(|&id| &items.item(id).operands);
+        let own: HashSet<DatumId> = own.map(|operand| operand.datum).collect();
+        let is_own = |datum: DatumId| own.contains(&datum);
         self.groups[group as usize].members.iter().any(|&member| {
             let member = items.item(member);
             is_own(member.first) || member.operands.iter().any(|operand| is_own(operand.datum))
         })
+    }
+
+    /// Puts a floating item that is wanted by itself where what it reads is read anyway; else into the prologue.
+    fn settle_output(&mut self, items: &mut Items, id: ItemId) {
+        let latest = self.latest.get(&(items.item(id).domain, false)).copied();
+        let latest = latest.filter(|&latest| {
+            // What others read as well must be there before them: in the prologue.
+            self.level[id as usize] == Level::Floating
+                && self.n_readers[id as usize] == 0
+                && self.shares_operand(items, id, latest)
+        });
+        match latest.and_then(|latest| Some((latest, self.fit(items, id, latest)?))) {
+            Some((latest, fit)) => self.join(items, id, latest, fit),
+            None => self.settle(items, id),
+        }
     }
 
     /// Puts a floating item, and the floating ones that it needs, into the prologue: each as early as it can be.

@@ -10,6 +10,7 @@ mod emit;
 mod group;
 mod item;
 mod nest;
+mod pick;
 mod plan;
 mod scalar;
 mod storage;
