@@ -38,6 +38,8 @@ pub struct Body<'a> {
     pub(super) foldings: Vec<Folding>,
     /// Where what is not finite is gathered, for words and doubles.
     pub(super) not_finite: [Option<Register>; 2],
+    /// Pointers whose next row is fetched, and how many bytes further on that lies.
+    pub(super) fetches: Vec<(u32, i32)>,
     pub(super) at: At,
     pub(super) asides: Vec<Aside>,
 }
@@ -60,6 +62,7 @@ impl<'a> Body<'a> {
             cached: Vec::new(),
             foldings: Vec::new(),
             not_finite: [None; 2],
+            fetches: Vec::new(),
             at: At { is_indexed: false, column: 0, n: lanes },
             asides: Vec::new(),
         }
@@ -168,6 +171,7 @@ impl<'a> Body<'a> {
         }
         self.registers.next.copy_from_slice(&schedule.first);
         for (position, &number) in schedule.nodes.iter().enumerate() {
+            self.at.column = at.column + position % schedule.n_copies * self.lanes;
             let operands = self.code.nodes[number as usize].operands.clone();
             for (&operand, &after) in operands.iter().zip(&schedule.after[position]) {
                 self.registers.next[operand as usize] = after;
@@ -193,6 +197,12 @@ impl<'a> Body<'a> {
             (Op::Load(pointer, dtype), _) => {
                 let to = self.define(number);
                 self.load(to, pointer, dtype);
+                if self.at.is_indexed
+                    && let Some(&(_, ahead)) = self.fetches.iter().find(|(fetched, _)| *fetched == pointer)
+                {
+                    let next = self.lanes_at(pointer).first();
+                    self.fetch(next, ahead);
+                }
             }
             (Op::Position(pointer), _) => self.position(number, pointer),
             (Op::One(form, immediate), &[x]) => {
@@ -272,9 +282,14 @@ impl<'a> Body<'a> {
                 self.point(is_inside, index, pointer, to, stride, bound);
             }
             (Op::Rare(function), &[mask, x, y]) => self.rare(number, function, [mask, x, y]),
-            (Op::Store { pointer, dtype, watched }, &[x]) => {
+            (Op::Store { pointer, dtype, watched, streamed }, &[x]) => {
                 let from = self.in_register(x);
-                self.store(from, pointer, dtype);
+                if streamed && self.is_in_parts(dtype) {
+                    let to = self.lanes_at(pointer).first();
+                    self.stream(from, to, self.at.n * dtype.size());
+                } else {
+                    self.store(from, pointer, dtype);
+                }
                 if watched && dtype.is_float() {
                     self.watch(from, self.code.kind(x));
                 }
