@@ -73,6 +73,33 @@ fn every_sample_of_every_op_and_its_gradients_to_order_two() {
     assert!(n_compared > 700, "only {n_compared} graphs were compared");
 }
 
+/// Long rows of which one column counts, or none, are summed in that column alone.
+#[test]
+fn a_sum_of_one_chosen_column_is_that_column() {
+    for rows in [0, 1, 5] {
+        let text = format!(
+            "graph {{
+               x = input : f32[{rows}, 257]
+               w = input : f32[{rows}]
+               k = iota {{axis: 1}} : i32[{rows}, 257]
+               a = full {{value: 300.0}} : f32[{rows}]
+               s = mul(w, a) : f32[{rows}]
+               i = cast(s) {{dtype: i32}} : i32[{rows}]
+               c = reshape(i) {{shape: [{rows}, 1]}} : i32[{rows}, 1]
+               b = broadcast(c) {{shape: [{rows}, 257]}} : i32[{rows}, 257]
+               h = eq(k, b) : bool[{rows}, 257]
+               e = exp(x) : f32[{rows}, 257]
+               z = full {{value: 0.0}} : f32[{rows}, 257]
+               v = select(h, e, z) : f32[{rows}, 257]
+               y = sum(v) {{axes: [1]}} : f32[{rows}]
+               t = sum(v) {{axes: [0, 1]}} : f32[]
+               return y, t, e
+             }}"
+        );
+        check_text(&text);
+    }
+}
+
 /// Graphs that were lowered wrongly once, by their text.
 #[test]
 fn what_was_wrong_once() {
@@ -89,24 +116,37 @@ fn what_was_wrong_once() {
            y = add(s, p) : f32[5, 3, 3]
            return y
          }",
+        // An output that stands in a late group for what it reads, and another output that reads it transposed.
+        "graph {
+           x = input : f32[3, 3]
+           z = input : f32[3, 3]
+           p = mul(x, z) : f32[3, 3]
+           s = sum(p) {axes: [0, 1]} : f32[]
+           y = exp(x) : f32[3, 3]
+           t = transpose(y) {perm: [1, 0]} : f32[3, 3]
+           return s, y, t
+         }",
     ];
-    for text in graphs {
-        let document = parse(text, "test.graph", &|_| None, &Registry::new()).expect("a graph");
-        let graph = Graph::from_records(document.records);
-        let inputs: Vec<Tensor> = graph
-            .records()
-            .nodes()
-            .iter()
-            .filter(|node| matches!(node.op, Op::Input(_)))
-            .map(|node| graph.tensor(node.first))
-            .collect();
-        let given = inputs.iter().enumerate().map(|(seed, &input)| {
-            let ty = input.ty().expect("well-typed");
-            let x = wave(ty.shape.sizes().expect("numbers"), seed);
-            (input, x.cast(ty.dtype))
-        });
-        let pairs: Vec<(Tensor, Array)> = given.collect();
-        let outputs: Vec<Tensor> = document.outputs.iter().map(|&(_, value)| graph.tensor(value)).collect();
-        assert!(check(text, &graph, &pairs, &outputs));
-    }
+    graphs.into_iter().for_each(check_text);
+}
+
+/// Checks a graph on waves.
+fn check_text(text: &str) {
+    let document = parse(text, "test.graph", &|_| None, &Registry::new()).expect("a graph");
+    let graph = Graph::from_records(document.records);
+    let inputs: Vec<Tensor> = graph
+        .records()
+        .nodes()
+        .iter()
+        .filter(|node| matches!(node.op, Op::Input(_)))
+        .map(|node| graph.tensor(node.first))
+        .collect();
+    let given = inputs.iter().enumerate().map(|(seed, &input)| {
+        let ty = input.ty().expect("well-typed");
+        let x = wave(ty.shape.sizes().expect("numbers"), seed);
+        (input, x.cast(ty.dtype))
+    });
+    let pairs: Vec<(Tensor, Array)> = given.collect();
+    let outputs: Vec<Tensor> = document.outputs.iter().map(|&(_, value)| graph.tensor(value)).collect();
+    assert!(check(text, &graph, &pairs, &outputs));
 }

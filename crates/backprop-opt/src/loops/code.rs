@@ -90,6 +90,25 @@ impl Instr {
             Instr::Fma(a, b, c) | Instr::Select(a, b, c) => smallvec![a, b, c],
         }
     }
+
+    /// The same on other registers.
+    pub fn map(self, of: impl Fn(Reg) -> Reg) -> Instr {
+        match self {
+            Instr::Load(_) | Instr::Literal(_) | Instr::Count(_) | Instr::Product => self,
+            Instr::Gather { access, index, stride, bound } => {
+                Instr::Gather { access, index: of(index), stride, bound }
+            }
+            Instr::Unary(op, x) => Instr::Unary(op, of(x)),
+            Instr::Cast(x) => Instr::Cast(of(x)),
+            // The second operand of `Not` means nothing.
+            Instr::Logic(Logic::Not, x, _) => Instr::Logic(Logic::Not, of(x), of(x)),
+            Instr::Logic(op, a, b) => Instr::Logic(op, of(a), of(b)),
+            Instr::Binary(op, a, b) => Instr::Binary(op, of(a), of(b)),
+            Instr::Compare(op, a, b) => Instr::Compare(op, of(a), of(b)),
+            Instr::Fma(a, b, c) => Instr::Fma(of(a), of(b), of(c)),
+            Instr::Select(a, b, c) => Instr::Select(of(a), of(b), of(c)),
+        }
+    }
 }
 
 /// Straight-line code: instructions, the types of their results, and the accesses that they name.

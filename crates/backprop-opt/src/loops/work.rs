@@ -51,8 +51,8 @@ impl Kind {
 }
 
 impl Stage {
-    /// The operations of one iteration.
-    fn flops(&self) -> u64 {
+    /// The floating-point operations of one iteration, as [`Work::flops`] counts them.
+    pub fn flops(&self) -> u64 {
         let cost = |instr: &Instr| match instr {
             Instr::Unary(Unary::Sqrt | Unary::Reciprocal, _) | Instr::Binary(Binary::Div, ..) => 4,
             Instr::Unary(

@@ -103,7 +103,7 @@ impl Groups {
         }
         for &output in outputs {
             if let Source::Made(id) = items.datum(output).source {
-                groups.settle(items, id);
+                groups.settle_output(items, id);
             }
         }
         groups
@@ -144,22 +144,31 @@ impl Groups {
         self.open(items, id, kind, false);
     }
 
-    /// Whether an item of the group reads what this item, or a floating one that makes an operand of it, reads; or
-    /// makes it.
+    /// Whether an item of the group reads what this item and the floating ones that come along read, or makes it.
     fn shares_operand(&self, items: &Items, id: ItemId, group: GroupId) -> bool {
-        let is_floating = |maker: &ItemId| self.level[*maker as usize] == Level::Floating;
-        let brought = makers(items, id).filter(is_floating);
-        let own: Vec<DatumId> = [id]
-            .into_iter()
-            .chain(brought)
-            .flat_map(|id| &items.item(id).operands)
-            .map(|operand| operand.datum)
-            .collect();
+        let along = self.floating(items, id);
+        let own = along.iter().chain([&id]).flat_map(|&id| &items.item(id).operands);
+        let own: HashSet<DatumId> = own.map(|operand| operand.datum).collect();
         let is_own = |datum: DatumId| own.contains(&datum);
         self.groups[group as usize].members.iter().any(|&member| {
             let member = items.item(member);
             is_own(member.first) || member.operands.iter().any(|operand| is_own(operand.datum))
         })
+    }
+
+    /// Puts a floating item that is wanted by itself where what it reads is read anyway; else into the prologue.
+    fn settle_output(&mut self, items: &mut Items, id: ItemId) {
+        let latest = self.latest.get(&(items.item(id).domain, false)).copied();
+        let latest = latest.filter(|&latest| {
+            // What others read as well must be there before them: in the prologue.
+            self.level[id as usize] == Level::Floating
+                && self.n_readers[id as usize] == 0
+                && self.shares_operand(items, id, latest)
+        });
+        match latest.and_then(|latest| Some((latest, self.fit(items, id, latest)?))) {
+            Some((latest, fit)) => self.join(items, id, latest, fit),
+            None => self.settle(items, id),
+        }
     }
 
     /// Puts a floating item, and the floating ones that it needs, into the prologue: each as early as it can be.

@@ -12,6 +12,7 @@ mod group;
 mod item;
 mod join;
 mod nest;
+mod pick;
 mod plan;
 mod scalar;
 mod storage;

@@ -19,6 +19,7 @@ use backprop_core::{DType, Shape};
 use super::emit::Emitter;
 use super::group::{GroupId, Level};
 use super::item::{DatumId, ItemId, ItemKind, Operand, Point, Product, Source};
+use super::pick::pick;
 use super::storage::expression;
 use super::view::{View, row_major};
 use crate::loops::{Access, Fold, Instr, Local, Nest, Place, Reduce, Reg, Stage, Store, Strides};
@@ -155,6 +156,7 @@ impl<'e, 'a> NestWriter<'e, 'a> {
                 self.nest.stages.push(std::mem::take(&mut self.stage));
             }
         }
+        pick(&mut self.nest);
         (!self.nest.stages.is_empty()).then_some(self.nest)
     }
 

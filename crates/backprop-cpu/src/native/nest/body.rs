@@ -39,6 +39,8 @@ pub struct Body<'a> {
     pub(super) foldings: Vec<Folding>,
     /// Where what is not finite is gathered, for words and doubles.
     pub(super) not_finite: [Option<Register>; 2],
+    /// Pointers whose next row is fetched, and how many bytes further on that lies.
+    pub(super) fetches: Vec<(u32, i32)>,
     pub(super) at: At,
     /// Where the outer column loops stand, if they are written out.
     pub(super) outer: Vec<usize>,
@@ -65,6 +67,7 @@ impl<'a> Body<'a> {
             cached: Vec::new(),
             foldings: Vec::new(),
             not_finite: [None; 2],
+            fetches: Vec::new(),
             at: At { is_indexed: false, column: 0, n: lanes },
             outer: Vec::new(),
             kept: Vec::new(),
@@ -189,6 +192,7 @@ impl<'a> Body<'a> {
         }
         self.registers.next.copy_from_slice(&schedule.first);
         for (position, &number) in schedule.nodes.iter().enumerate() {
+            self.at.column = at.column + position % schedule.n_copies * self.lanes;
             let operands = self.code.nodes[number as usize].operands.clone();
             for (&operand, &after) in operands.iter().zip(&schedule.after[position]) {
                 self.registers.next[operand as usize] = after;
@@ -218,6 +222,12 @@ impl<'a> Body<'a> {
                 }
                 let to = self.define(number);
                 self.load(to, pointer, dtype);
+                if self.at.is_indexed
+                    && let Some(&(_, ahead)) = self.fetches.iter().find(|(fetched, _)| *fetched == pointer)
+                {
+                    let next = self.lanes_at(pointer).first();
+                    self.fetch(next, ahead);
+                }
             }
             (Op::Position(pointer), _) => self.position(number, pointer),
             (Op::One(form, immediate), &[x]) => {
@@ -297,9 +307,14 @@ impl<'a> Body<'a> {
                 self.point(is_inside, index, pointer, to, stride, bound);
             }
             (Op::Rare(function), &[mask, x, y]) => self.rare(number, function, [mask, x, y]),
-            (Op::Store { pointer, dtype, watched }, &[x]) => {
+            (Op::Store { pointer, dtype, watched, streamed }, &[x]) => {
                 let from = self.in_register(x);
-                self.store(from, pointer, dtype);
+                if streamed && self.is_in_parts(dtype) {
+                    let to = self.lanes_at(pointer).first();
+                    self.stream(from, to, self.at.n * dtype.size());
+                } else {
+                    self.store(from, pointer, dtype);
+                }
                 if watched && dtype.is_float() {
                     self.watch(from, self.code.kind(x));
                 }

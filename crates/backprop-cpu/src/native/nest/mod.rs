@@ -19,6 +19,7 @@ mod access;
 mod body;
 mod bytes;
 mod cast;
+mod copies;
 mod fold;
 mod forms;
 mod gather;
@@ -28,6 +29,7 @@ mod rare;
 mod registers;
 mod schedule;
 mod stage;
+mod traffic;
 mod translate;
 mod values;
 mod vector;
@@ -71,6 +73,10 @@ pub struct NestKernel {
     accumulators: Vec<Accumulator>,
     /// Whether stores of words, and of doubles, are watched.
     is_watching: [bool; 2],
+    /// The buffers that are written past the caches.
+    streamed: Vec<usize>,
+    /// The same without that, for buffers that start where it cannot be done.
+    elsewhere: Option<Box<NestKernel>>,
     /// Whether there is anything to run.
     is_empty: bool,
 }
@@ -116,7 +122,22 @@ struct UnitElements {
 impl NestKernel {
     /// The kernel of a nest; `None` where there is no code for it.
     pub fn new(program: &Program, nest: &Nest, isa: Isa) -> Option<NestKernel> {
-        let plan = Plan::new(program, nest);
+        NestKernel::with_large(program, nest, isa, traffic::LARGE)
+    }
+
+    /// The same, where caches do not hold buffers from `large` bytes on.
+    fn with_large(program: &Program, nest: &Nest, isa: Isa, large: usize) -> Option<NestKernel> {
+        let streams_from = if traffic::is_idle(program, nest) { large } else { usize::MAX };
+        let plan = Plan::new(program, nest, streams_from);
+        let mut kernel = NestKernel::with_plan(program, nest, isa, plan, large)?;
+        if !kernel.streamed.is_empty() {
+            let plan = Plan::new(program, nest, usize::MAX);
+            kernel.elsewhere = Some(Box::new(NestKernel::with_plan(program, nest, isa, plan, large)?));
+        }
+        Some(kernel)
+    }
+
+    fn with_plan(program: &Program, nest: &Nest, isa: Isa, plan: Plan, large: usize) -> Option<NestKernel> {
         if plan.n_unit_loops > MOST_UNIT_LOOPS {
             return None;
         }
@@ -126,10 +147,11 @@ impl NestKernel {
         for pointer in &plan.pointers {
             machine.add_pointer(pointer.clone());
         }
-        let unit_loops = put_code(&mut machine, &plan, nest, &locals)?;
+        let fetches = traffic::fetches(program, nest, &plan, large);
+        let (unit_loops, n_looped) = put_code(&mut machine, &plan, nest, &locals, fetches)?;
         let units = match plan.stages.first() {
             Some(stage) if plan.is_in_blocks => {
-                Units::Blocks { block: stage::block_of(stage, isa), end: stage::n_in_blocks(stage, isa) }
+                Units::Blocks { block: stage::block_of(stage, isa), end: n_looped }
             }
             _ => Units::Rows(plan.rows[..plan.n_unit_loops].iter().product()),
         };
@@ -164,6 +186,7 @@ impl NestKernel {
             Some(accumulator(program, nest, &plan, id, fold))
         });
         let accumulators = accumulators.collect();
+        let streamed: Vec<usize> = plan.streamed_buffers().collect();
         let frame_bytes = machine.frame_bytes();
         let pages = CodePages::new(&machine.asm.finish()?)?;
         Some(NestKernel {
@@ -177,6 +200,8 @@ impl NestKernel {
             units,
             accumulators,
             is_watching,
+            streamed,
+            elsewhere: None,
             is_empty,
         })
     }
@@ -204,8 +229,14 @@ fn accumulator(program: &Program, nest: &Nest, plan: &Plan, id: u32, fold: Fold)
     }
 }
 
-/// Puts the whole function; the loops that are units.
-fn put_code(machine: &mut Machine, plan: &Plan, nest: &Nest, locals: &[i32]) -> Option<Vec<(usize, i32)>> {
+/// Puts the whole function; the loops that are units, and how many columns the last stage's loop covers.
+fn put_code(
+    machine: &mut Machine,
+    plan: &Plan,
+    nest: &Nest,
+    locals: &[i32],
+    fetches: Vec<Vec<(u32, i32)>>,
+) -> Option<(Vec<(usize, i32)>, usize)> {
     for register in SAVED {
         machine.put(Code::Push_r64, &[Operand::Reg(register)]);
     }
@@ -223,8 +254,9 @@ fn put_code(machine: &mut Machine, plan: &Plan, nest: &Nest, locals: &[i32]) -> 
             fold::put_start(machine, locals[number as usize], local.len, local.dtype, fold);
         }
     }
-    for planned in &plan.stages {
-        stage::put_stage(machine, plan, planned)?;
+    let mut n_looped = 0;
+    for (planned, fetches) in plan.stages.iter().zip(fetches) {
+        n_looped = stage::put_stage(machine, plan, planned, fetches)?;
     }
     for (position, open) in loops.into_iter().enumerate().rev() {
         let position = plan.n_unit_loops + position;
@@ -253,13 +285,17 @@ fn put_code(machine: &mut Machine, plan: &Plan, nest: &Nest, locals: &[i32]) -> 
         }
         machine.asm.place(done);
     }
+    if plan.streamed_buffers().next().is_some() {
+        // What goes past the caches is seen in no order by other threads, until it is fenced.
+        machine.put(Code::Sfence, &[]);
+    }
     machine.put(Code::VEX_Vzeroupper, &[]);
     machine.put(Code::Add_rm64_imm32, &[stack, Operand::Imm32To64(40)]);
     for register in SAVED.into_iter().rev() {
         machine.put(Code::Pop_r64, &[Operand::Reg(register)]);
     }
     machine.put(Code::Retnq, &[]);
-    Some(unit_loops)
+    Some((unit_loops, n_looped))
 }
 
 impl Kernel for NestKernel {
@@ -271,7 +307,7 @@ impl Kernel for NestKernel {
     }
 
     fn scratch_bytes(&self) -> usize {
-        self.frame_bytes
+        self.frame_bytes.max(self.elsewhere.as_ref().map_or(0, |other| other.frame_bytes))
     }
 
     fn machine_code(&self) -> Vec<Routine<'_>> {
@@ -297,6 +333,11 @@ impl Kernel for NestKernel {
     }
 
     unsafe fn run(&self, bases: &[*mut u8], scratch: *mut u8, units: Range<usize>) -> Outcome {
+        let is_aligned = |&buffer: &usize| (bases[buffer] as usize).is_multiple_of(traffic::PART);
+        if let Some(elsewhere) = self.elsewhere.as_ref().filter(|_| !self.streamed.iter().all(is_aligned)) {
+            // SAFETY: the caller's promise; the frame of either kernel fits into `scratch`.
+            return unsafe { elsewhere.run(bases, scratch, units) };
+        }
         let is_whole = units.start == 0 && units.end == self.n_units();
         for accumulator in &self.accumulators {
             // SAFETY: the caller's promise on `bases`; nobody else runs these units.

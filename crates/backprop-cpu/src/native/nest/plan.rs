@@ -3,6 +3,8 @@
 
 use backprop_opt::loops::{Access, Instr, Nest, Place, Program, Reduce, Stage};
 
+use super::traffic::is_streamed;
+
 /// Where a pointer starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -44,6 +46,8 @@ pub struct PlannedStage<'a> {
     pub strides: Vec<isize>,
     /// For each store, its pointer.
     pub stores: Vec<u32>,
+    /// For each store, whether it goes past the caches.
+    pub streamed: Vec<bool>,
     /// For each reduction, its pointer.
     pub reduces: Vec<u32>,
     /// For each reduction, the first column loop that is folded through partial results; none where each column has
@@ -75,8 +79,8 @@ pub fn unit_of(program: &Program, nest: &Nest, place: Place) -> usize {
 }
 
 impl<'a> Plan<'a> {
-    /// The loops of a nest.
-    pub fn new(program: &Program, nest: &'a Nest) -> Plan<'a> {
+    /// The loops of a nest. Buffers from `large` bytes on may be written past the caches.
+    pub fn new(program: &Program, nest: &'a Nest, large: usize) -> Plan<'a> {
         let mut rows = nest.rows.to_vec();
         let mut n_unit_loops = nest.n_independent_rows();
         let mut stages: Vec<Draft> =
@@ -115,17 +119,33 @@ impl<'a> Plan<'a> {
                 Some(last.map_or(0, |last| last + 1)).filter(|&from| from < columns.len())
             });
             let folded_from = folded_from.collect();
+            let streamed = draft.stage.stores.iter().zip(stores).map(|(store, &pointer)| {
+                is_streamed(program, nest, store, &plan.pointers[pointer as usize], large)
+            });
+            let streamed = streamed.collect();
             plan.stages.push(PlannedStage {
                 stage: draft.stage,
                 columns: draft.columns,
                 accesses: accesses.to_vec(),
                 strides,
                 stores: stores.to_vec(),
+                streamed,
                 reduces: reduces.to_vec(),
                 folded_from,
             });
         }
         plan
+    }
+
+    /// The buffers that are written past the caches.
+    pub fn streamed_buffers(&self) -> impl Iterator<Item = usize> {
+        let stores = self.stages.iter().flat_map(|stage| stage.stores.iter().zip(&stage.streamed));
+        stores.filter(|(_, streamed)| **streamed).filter_map(|(&pointer, _)| {
+            match self.pointers[pointer as usize].origin {
+                Origin::Buffer(id) => Some(id as usize),
+                _ => None,
+            }
+        })
     }
 
     /// The number of a pointer; an equal one does as well.

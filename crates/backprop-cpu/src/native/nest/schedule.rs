@@ -12,11 +12,18 @@ pub struct Schedule {
     pub(super) after: Vec<SmallVec<[u32; 3]>>,
     /// For each value, the first node that needs it.
     pub(super) first: Vec<u32>,
+    /// How many copies of the code stand side by side.
+    pub(super) n_copies: usize,
 }
 
 impl Schedule {
-    /// Of nodes; `is_kept` says whether a value is needed afterwards.
-    pub fn new(code: &VectorCode, nodes: Vec<Value>, is_kept: impl Fn(Value) -> bool) -> Schedule {
+    /// Of nodes, which are so many copies of code, node by node; `is_kept` says whether a value is needed afterwards.
+    pub fn new(
+        code: &VectorCode,
+        nodes: Vec<Value>,
+        is_kept: impl Fn(Value) -> bool,
+        n_copies: usize,
+    ) -> Schedule {
         let n_values = code.nodes.len() as Value;
         let mut first: Vec<u32> =
             (0..n_values).map(|value| if is_kept(value) { LATER } else { NEVER }).collect();
@@ -26,7 +33,7 @@ impl Schedule {
             after[position] = operands.iter().map(|&operand| first[operand as usize]).collect();
             operands.iter().for_each(|&operand| first[operand as usize] = position as u32);
         }
-        Schedule { nodes, after, first }
+        Schedule { nodes, after, first, n_copies }
     }
 
     /// How many values of vectors, and of masks, lie in registers at once; those from outside not counted.

@@ -14,6 +14,7 @@ use backprop_opt::loops::{Instr, Reduce, Stage};
 use iced_x86::Code;
 
 use super::body::{At, Body};
+use super::copies::side_by_side;
 use super::fold::Folding;
 use super::machine::{COLUMN, FRAME, Machine, frame, is_byte};
 use super::plan::{Origin, Plan, PlannedStage, Pointer};
@@ -29,8 +30,12 @@ const MOST_NODES: usize = 5_000;
 /// Up to so many nodes, times columns, are written out without a loop: some kilobytes of code, in which accumulators stay
 /// in registers and no pointer moves.
 const WRITTEN_OUT: usize = 1_000;
+/// The most vectors that an iteration takes where reductions do not say how many.
+const MOST_COPIES: usize = 4;
 /// Registers, for vectors and for masks, that one instruction may need beyond what lives across it.
 const SPARE: [usize; 2] = [6, 3];
+/// The same where that many copies go side by side that registers are full.
+const SPARE_AMONG_COPIES: [usize; 2] = [2, 1];
 
 /// How the columns of a stage are cut into vectors.
 #[derive(Clone, Copy, Debug)]
@@ -90,17 +95,16 @@ pub fn block_of(stage: &PlannedStage, isa: Isa) -> usize {
     lanes_of(stage, isa) * 1024
 }
 
-/// How many columns lie in blocks; what is left goes with the last one.
-pub fn n_in_blocks(stage: &PlannedStage, isa: Isa) -> usize {
-    let lanes = lanes_of(stage, isa);
-    let n = stage.columns[0];
-    n - n % lanes
-}
-
-/// Puts the code of a stage; `None` where it has none.
-pub fn put_stage(machine: &mut Machine, plan: &Plan, planned: &PlannedStage) -> Option<()> {
+/// Puts the code of a stage; `None` where there is none. How many columns its loop covers: of columns that are
+/// shared out in blocks, what is left goes with the last one.
+pub fn put_stage(
+    machine: &mut Machine,
+    plan: &Plan,
+    planned: &PlannedStage,
+    fetches: Vec<(u32, i32)>,
+) -> Option<usize> {
     if planned.columns.contains(&0) {
-        return Some(());
+        return Some(0);
     }
     let stage = planned.stage;
     // An instruction becomes a node at least, but for those that vanish.
@@ -111,10 +115,9 @@ pub fn put_stage(machine: &mut Machine, plan: &Plan, planned: &PlannedStage) -> 
     let n = *planned.columns.last()?;
     let n_vectors = n.div_ceil(lanes);
     let n_partials = |reduce: &Reduce| (reduce.lanes / lanes).clamp(1, n_vectors);
-    let unroll = folding_all(planned).map(n_partials).max().unwrap_or(1);
-    let cut = Cut { lanes, unroll, n };
-    let code = vector_code(machine, planned)?;
-    if code.nodes.len() * unroll > MOST_NODES {
+    let n_chains = folding_all(planned).map(n_partials).max();
+    let mut code = vector_code(machine, planned)?;
+    if code.nodes.len() * n_chains.unwrap_or(1) > MOST_NODES {
         return None;
     }
 
@@ -127,14 +130,25 @@ pub fn put_stage(machine: &mut Machine, plan: &Plan, planned: &PlannedStage) -> 
         code.nodes.iter().map(|node| matches!(node.op, Op::Literal(_) | Op::Ramp(_))).collect();
     let is_varying: Vec<bool> = code.nodes.iter().map(|node| node.varies).collect();
     let all: Vec<Value> = [&invariant[..], &varying].concat();
-    let before =
-        Schedule::new(&code, invariant, |value| is_literal[value as usize] || is_used[value as usize]);
     let uses = uses_from_outside(&code, &varying, &is_varying, &is_literal);
-    let inside =
-        Schedule::new(&code, varying, |value| !is_varying[value as usize] || is_literal[value as usize]);
-    let pressure = inside.pressure(&code);
+    let is_kept = |value: Value| {
+        let value = value as usize;
+        is_varying.get(value).is_some_and(|varies| !varies || is_literal[value])
+    };
+    let is_loop = |unroll: usize| n >= 2 * lanes * unroll;
+    let most = n_chains.unwrap_or(if is_loop(MOST_COPIES) { MOST_COPIES } else { 1 });
+    let room = room_for_copies(machine.isa, n_chains.unwrap_or(0));
+    let side_by_side = side_by_side(&mut code, &varying, most, room, is_kept);
+    let n_copies = side_by_side.n_copies;
+    let cut = Cut { lanes, unroll: n_chains.unwrap_or(n_copies), n };
+    let one = Schedule::new(&code, varying, is_kept, 1);
+    let is_read =
+        |value: Value| [&is_literal, &is_used].iter().any(|of| of.get(value as usize) == Some(&true));
+    let before = Schedule::new(&code, invariant, is_read, 1);
+    let pressure = side_by_side.pressure(&code);
 
     let mut body = Body::new(machine, code, lanes);
+    body.fetches = fetches;
     let is_watched = [Kind::Word, Kind::Double].map(|kind| {
         let watched = stage.stores.iter().filter(|store| store.watched);
         watched
@@ -145,14 +159,16 @@ pub fn put_stage(machine: &mut Machine, plan: &Plan, planned: &PlannedStage) -> 
     let pressure = if body.isa() == Isa::Avx512 { pressure } else { [pressure[0] + pressure[1], 0] };
     let spare = |body: &Body| {
         [false, true].map(|of_masks| {
-            let wanted = pressure[usize::from(of_masks)] + SPARE[usize::from(of_masks)];
+            // Among copies, some register soon holds nothing that is needed.
+            let more = if n_copies > 1 { SPARE_AMONG_COPIES } else { SPARE };
+            let wanted = pressure[usize::from(of_masks)] + more[usize::from(of_masks)];
             body.registers.n_unpinned(of_masks).saturating_sub(wanted)
         })
     };
     let mut left = spare(&body);
     let outer = &planned.columns[..planned.columns.len() - 1];
-    let n_copies: usize = outer.iter().product();
-    let is_written_out = n_copies > 1 && n_copies * n_vectors * body.code.nodes.len() <= WRITTEN_OUT;
+    let n_around: usize = outer.iter().product();
+    let is_written_out = n_around > 1 && n_around * n_vectors * body.code.nodes.len() <= WRITTEN_OUT;
     for (reduce, (&pointer, &from)) in
         stage.reduces.iter().zip(planned.reduces.iter().zip(&planned.folded_from))
     {
@@ -175,13 +191,13 @@ pub fn put_stage(machine: &mut Machine, plan: &Plan, planned: &PlannedStage) -> 
         });
     }
     if is_written_out {
-        let schedules = Schedules { before: &before, inside: &inside, all: &all };
+        let schedules = Schedules { before: &before, inside: &one, all: &all };
         let is_marked = is_watched.contains(&true) && lanes < 4;
         written_out::put(&mut body, planned, schedules, is_marked, left);
         body.end_folds();
         body.finish_watch();
         body.put_asides();
-        return Some(());
+        return Some(0);
     }
 
     let mut loops = Vec::new();
@@ -195,7 +211,7 @@ pub fn put_stage(machine: &mut Machine, plan: &Plan, planned: &PlannedStage) -> 
         body.mark_lanes(lanes);
     }
     body.put_nodes(&before, At { is_indexed: false, column: 0, n: lanes.min(n) });
-    put_columns(&mut body, cut, &inside, uses, plan.is_in_blocks, spare);
+    put_columns(&mut body, cut, [&side_by_side, &one], uses, plan.is_in_blocks, spare);
     body.finish_folds(outer.len());
     for (position, open) in loops.into_iter().enumerate().rev() {
         let mine = |number| {
@@ -211,7 +227,18 @@ pub fn put_stage(machine: &mut Machine, plan: &Plan, planned: &PlannedStage) -> 
     body.end_folds();
     body.finish_watch();
     body.put_asides();
-    Some(())
+    Some(cut.looped())
+}
+
+/// The registers that copies side by side may fill.
+fn room_for_copies(isa: Isa, n_partials: usize) -> [usize; 2] {
+    let all = match isa {
+        Isa::Avx512 => [32, 6],
+        // Masks lie in vectors.
+        Isa::Avx2 => [16, 0],
+    };
+    let [vectors, masks] = SPARE_AMONG_COPIES;
+    [all[0] - vectors - n_partials.min(8), all[1] - masks.min(all[1])]
 }
 
 /// The code of one vector, of which some lanes may not be in use.
@@ -239,10 +266,10 @@ fn vector_code(machine: &mut Machine, planned: &PlannedStage) -> Option<VectorCo
     };
     let values =
         translate(&stage.code, wanted, &targets, &narrowed_of(planned), &mut new_pointer, &mut code)?;
-    for (store, &pointer) in stage.stores.iter().zip(&planned.stores) {
+    for ((store, &pointer), &streamed) in stage.stores.iter().zip(&planned.stores).zip(&planned.streamed) {
         let value = values[store.value as usize]?;
         let dtype: DType = stage.code.dtype(store.value);
-        let op = Op::Store { pointer, dtype, watched: store.watched };
+        let op = Op::Store { pointer, dtype, watched: store.watched, streamed };
         code.push(op, Kind::Word, &[value], true);
     }
     for (number, reduce) in stage.reduces.iter().enumerate() {
@@ -277,7 +304,7 @@ fn uses_from_outside(
 fn put_columns(
     body: &mut Body,
     cut: Cut,
-    inside: &Schedule,
+    [side_by_side, one]: [&Schedule; 2],
     uses: Vec<Value>,
     is_in_blocks: bool,
     spare: impl Fn(&Body) -> [usize; 2],
@@ -300,8 +327,8 @@ fn put_columns(
             body.put(Code::Mov_rm64_imm32, &[column_register, Operand::Imm32To64(0)]);
         }
         let top = body.machine.asm.here();
-        for copy in 0..unroll {
-            body.put_nodes(inside, At { is_indexed: true, column: copy * lanes, n: lanes });
+        for copy in (0..unroll).step_by(side_by_side.n_copies) {
+            body.put_nodes(side_by_side, At { is_indexed: true, column: copy * lanes, n: lanes });
         }
         body.registers.clear();
         body.put(Code::Add_rm64_imm32, &[column_register, Operand::Imm32To64(step as i32)]);
@@ -316,15 +343,15 @@ fn put_columns(
             body.machine.asm.jump(Code::Jb_rel32_64, top);
         }
     } else {
-        for copy in 0..looped / lanes {
-            body.put_nodes(inside, At { is_indexed: false, column: copy * lanes, n: lanes });
+        for copy in (0..looped / lanes).step_by(side_by_side.n_copies) {
+            body.put_nodes(side_by_side, At { is_indexed: false, column: copy * lanes, n: lanes });
         }
         column = looped;
     }
     let mut left = n - looped;
     while left > 0 {
         let in_use = left.min(lanes);
-        put_vector(body, inside, At { is_indexed: is_loop, column, n: in_use });
+        put_vector(body, one, At { is_indexed: is_loop, column, n: in_use });
         column += in_use;
         left -= in_use;
     }

@@ -85,6 +85,8 @@ pub enum Op {
         dtype: DType,
         /// Whether what is not finite is told.
         watched: bool,
+        /// Whether it goes past the caches.
+        streamed: bool,
     },
     /// Folds the operand into reduction `.0` of the stage.
     Fold(usize),

@@ -7,6 +7,7 @@ mod decomposed;
 mod fused;
 mod logic;
 mod movement;
+mod one_hot;
 mod part;
 mod reduction;
 mod sink;
@@ -26,6 +27,7 @@ pub(super) const MAIN: &[&[Row]] = &[
     movement::MOVEMENT,
     part::PART,
     sink::SINK,
+    one_hot::ONE_HOT,
     reduction::REDUCTION,
     contract::CONTRACT,
     control::CONTROL,
