@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use backprop_core::array::pool;
 use backprop_core::{Array, DType, Error, Fault, Seed, Type};
 use backprop_run::Bind;
 
@@ -314,13 +315,15 @@ impl Params {
         updates.write_to(self)
     }
 
-    /// Writes new numbers, known to fit.
+    /// Writes new numbers, known to fit. The old ones' memory is for the next step's.
     pub(crate) fn write(&mut self, parameters: Vec<(usize, Array)>, states: Vec<NewState>) {
         for (position, mut array) in parameters {
             self.swap(position, &mut array);
+            pool::give(array);
         }
         for NewState { name, slot_of, mut array } in states {
             self.swap_state(&name, slot_of, &mut array);
+            pool::give(array);
         }
     }
 

@@ -65,7 +65,7 @@ impl Subject for Replayed {
     }
 
     fn promise(&self) -> Promise {
-        Promise::System
+        Promise::Compiled
     }
 
     fn run(&self, case: &Case) -> Result<Vec<Vec<Array>>, Error> {
@@ -101,7 +101,7 @@ impl Subject for Walked {
     }
 
     fn promise(&self) -> Promise {
-        Promise::System
+        Promise::Compiled
     }
 
     fn twin(&self) -> Option<&'static str> {
