@@ -40,6 +40,26 @@ fn a_training_step_is_told_as_a_part_of_the_peak() {
 }
 
 #[test]
+fn a_trace_has_an_event_for_each_step() {
+    let folder = Folder::new();
+    folder.line("bench mlp --layers 7,5,3 --batch 11 --trace trace.json").good();
+    let table = folder.line("bench mlp --layers 7,5,3 --batch 11 --profile").good();
+    let text = std::fs::read_to_string(folder.path("trace.json")).expect("the trace was written");
+    let trace: Value = serde_json::from_str(&text).expect("it is JSON");
+    let events = trace["traceEvents"].as_array().expect("a list");
+    // The table has a heading and a sum.
+    assert_eq!(events.len(), table.out.lines().count() - 2);
+    let mut end = 0.0;
+    for event in events {
+        let number = |field: &str| event[field].as_f64().expect("it is a number");
+        assert!((number("ts") - end).abs() < 1e-6 && number("dur") >= 0.0, "{event}");
+        end = number("ts") + number("dur");
+        assert!(event["args"]["flops"].is_u64() && event["args"]["bytes"].is_u64(), "{event}");
+        assert!(event["args"]["places"].as_array().is_some_and(|places| !places.is_empty()), "{event}");
+    }
+}
+
+#[test]
 fn every_kind_of_work_gives_its_numbers() {
     check("bench gemm 7x1x3 --rounds 3", &["gflops"]);
     check("bench pointwise --elements 1009 --rounds 3", &["ratio", "ratio_p10", "ratio_p90", "floor_us"]);

@@ -73,10 +73,9 @@ fn the_derivative_is_printed_as_a_graph_and_as_formulas() {
         "graph {\n  w = input : f64\n  x = input : f64\n  u = mul(w, x)\n  y = tanh(u)\n  return y\n}\n",
     );
     let done = folder.line("grad t.graph --of y --wrt w --print").good();
-    let (graph, formulas) = done.out.split_once("\n\n").expect("the formulas stand apart");
-    assert!(formulas.contains("dy/dw = (1 − y²)·x"), "{formulas}");
-    // The printed graph is a graph: its gradient is one of its outputs.
-    folder.write("d.graph", format!("{graph}\n"));
+    assert!(done.out.contains("# dy/dw = (1 − y²)·x"), "{}", done.out);
+    // What is printed is a graph: its gradient is one of its outputs.
+    folder.write("d.graph", &done.out);
     folder.npz("wx.npz", &[("w", &Array::scalar(0.0)), ("x", &Array::scalar(3.0))]);
     let done = folder.line("eval d.graph --in wx.npz").good();
     assert_eq!(done.out, "y = 0.0\ndy/dw = 3.0\n");
@@ -145,6 +144,41 @@ fn show_draws_and_prints() {
     let text = folder.line("show model.graph --text").good().out;
     folder.write("again.graph", &text);
     assert_eq!(folder.line("show again.graph --text").good().out, text);
+}
+
+#[test]
+fn show_tells_what_is_compiled() {
+    let shown = Folder::new().line("show model.graph --passes --plan --asm --size B=7").good().out;
+    let parts =
+        ["-- sizes, ", "-- simplify, ", "-- plan\n", "-- what each step computes\n", "-- machine code\n"];
+    let places: Vec<Option<usize>> = parts.iter().map(|part| shown.find(part)).collect();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{shown}");
+    assert!(shown.contains("loss = mul"), "what the last step computes: {shown}");
+    let code = &shown[places[4].unwrap_or_default()..];
+    assert!(
+        code.contains("step 0  ") && (code.contains("ret\n") || code.contains("loops in plain Rust")),
+        "{code}"
+    );
+}
+
+#[test]
+fn show_refuses_sizes_of_no_dimension_and_a_picture_of_a_plan() {
+    let folder = Folder::new();
+    let said = |line: &str| folder.line(line).err;
+    let unknown = said("show model.graph --plan --size b=7");
+    assert!(unknown.contains("no dimension `b`") && unknown.contains("`B`"), "{unknown}");
+    let both = said("show model.graph --svg --plan");
+    assert!(both.contains("--svg") && both.contains("cannot be used with"), "{both}");
+}
+
+#[test]
+fn values_may_have_any_names_when_gradients_are_checked() {
+    let folder = Folder::new();
+    folder.write(
+        "named.graph",
+        "graph {\n  x0 = input : f64[3]\n  t0 = exp(x0)\n  d0 = sum(t0)\n  return d0\n}\n",
+    );
+    folder.line("check named.graph").good();
 }
 
 #[test]

@@ -154,7 +154,7 @@ fn compare(
     pairs: usize,
     mut other: impl FnMut(usize),
 ) {
-    let choice = Choice { isa, engine: Engine::Portable };
+    let choice = Choice { isa, engine: Engine::Portable, ..Choice::default() };
     // SAFETY: written by hand to keep the rules.
     let compiled = unsafe { Compiled::new(Arc::new(program), choice) }.expect("the program is sound");
     let mut arena = compiled.arena(1).expect("there is memory");

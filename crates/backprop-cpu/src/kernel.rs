@@ -3,6 +3,22 @@
 use std::ops::Range;
 
 use backprop_opt::loops::Outcome;
+use iced_x86::Register;
+
+/// A function of a kernel, in machine code.
+#[derive(Clone, Debug)]
+pub struct Routine<'a> {
+    /// What it does.
+    pub name: String,
+    /// Its instructions.
+    pub code: &'a [u8],
+    /// What lies behind them: numbers that they read.
+    pub constants: &'a [u8],
+    /// The register that points to its frame.
+    pub frame: Register,
+    /// What words of the frame are: where they lie, in bytes from there.
+    pub words: Vec<(i32, String)>,
+}
 
 /// A step of a program, made ready to run.
 ///
@@ -18,8 +34,8 @@ pub trait Kernel: Send + Sync {
     }
 
     /// The instructions, for people to see; none of portable loops.
-    fn machine_code(&self) -> &[u8] {
-        &[]
+    fn machine_code(&self) -> Vec<Routine<'_>> {
+        Vec::new()
     }
 
     /// Runs some of the units.

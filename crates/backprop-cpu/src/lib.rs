@@ -12,6 +12,8 @@
 mod alone;
 mod control;
 pub mod engine;
+#[cfg(unix)]
+pub mod guard;
 mod index;
 pub mod isa;
 pub mod kernel;

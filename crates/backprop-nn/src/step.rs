@@ -3,8 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use backprop_core::{Array, Error, Fault, Graph, Tensor, Type};
-use backprop_opt::loops::Program;
-use backprop_run::{CompileOptions, Executable, Pass, StepProfile, compile};
+use backprop_run::{CompileOptions, Executable, Plan, StepProfile, compile};
 
 use crate::bound::BoundState;
 use crate::optim::{Target, Updates};
@@ -198,10 +197,10 @@ impl TrainStep {
     ///
     /// # Errors
     /// As [`TrainStep::run`], of types and sizes alone.
-    pub fn passes(&self, params: &Params, inputs: &[Array]) -> Result<(Vec<Pass>, Program), Error> {
+    pub fn plan(&self, params: &Params, inputs: &[Array]) -> Result<Plan, Error> {
         let mut all = Vec::new();
         self.gather(params, inputs, &mut all)?;
-        self.executable.passes(&all)
+        self.executable.plan(&all)
     }
 
     /// Measures each step of the program; `params` stays as it is.

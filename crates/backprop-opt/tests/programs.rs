@@ -49,20 +49,20 @@ fn softmax_is_one_nest_of_three_stages() {
            local2 starts at 0
            for r < 5
              for i < 7
-               %0: f32 = x.0[7r + i]
-               local1[0] max= %0  (64 lanes)
+               $0: f32 = x.0[7r + i]
+               local1[0] max= $0  (64 partial results)
              for i < 7
-               %0: f32 = x.0[7r + i]
-               %1: f32 = local1[0]
-               %2: f32 = sub %0 %1
-               %3: f32 = exp %2
-               local0[i] = %3
-               local2[0] += %3  (64 lanes)
+               $0: f32 = x.0[7r + i]
+               $1: f32 = local1[0]
+               $2: f32 = sub $0 $1
+               $3: f32 = exp $2
+               local0[i] = $3
+               local2[0] += $3  (64 partial results)
              for i < 7
-               %0: f32 = local0[i]
-               %1: f32 = local2[0]
-               %2: f32 = div %0 %1
-               y.1[7r + i] = %2",
+               $0: f32 = local0[i]
+               $1: f32 = local2[0]
+               $2: f32 = div $0 $1
+               y.1[7r + i] = $2",
     );
 }
 
@@ -90,28 +90,28 @@ fn bias_and_relu_are_done_on_the_products_and_branches_of_a_slope_too() {
            a = x.0, strides [] 5 1
            b = w.1, strides [] 1 5
            for i < 7
-             %0: f32 = product
-             %1: f32 = b.2[i]
-             %2: f32 = add %0 %1
-             %3: f32 = 0
-             %4: bool = le %2 %3
-             %5: f32 = select %4 %3 %2
-             %6: f32 = d.3[7r + i]
-             %7: f32 = select %4 %3 %6
-             y.4[7r + i] = %5
-             da.7[7r + i] = %7
+             $0: f32 = product
+             $1: f32 = b.2[i]
+             $2: f32 = add $0 $1
+             $3: f32 = 0
+             $4: bool = le $2 $3
+             $5: f32 = select $4 $3 $2
+             $6: f32 = d.3[7r + i]
+             $7: f32 = select $4 $3 $6
+             y.4[7r + i] = $5
+             da.7[7r + i] = $7
          step 1  nest
            db.5 starts at 0
            for r < 3
              for i < 7
-               %0: f32 = da.7[7r + i]
-               db.5[i] += %0
+               $0: f32 = da.7[7r + i]
+               db.5[i] += $0
          step 2  contraction f32: [] [7, 5] = [7, 3]·[3, 5], 3 products in a block
            a = da.7, strides [] 1 7
            b = x.0, strides [] 5 1
            for i < 5
-             %0: f32 = product
-             dw.6[5r + i] = %0",
+             $0: f32 = product
+             dw.6[5r + i] = $0",
     );
 }
 
@@ -129,17 +129,17 @@ fn cheap_values_are_computed_again_rather_than_stored() {
         "
          step 0  nest
            for i < 5, j < 3
-             %0: f64 = x.0[i + 5j]
-             %1: f64 = neg %0
-             %2: f64 = exp %1
-             u.2[3i + j] = %2
+             $0: f64 = x.0[i + 5j]
+             $1: f64 = neg $0
+             $2: f64 = exp $1
+             u.2[3i + j] = $2
          step 1  nest
            s.1 starts at 0
            for r < 3
              for i < 5
-               %0: f64 = x.0[5r + i]
-               %1: f64 = neg %0
-               s.1[i] += %1",
+               $0: f64 = x.0[5r + i]
+               $1: f64 = neg $0
+               s.1[i] += $1",
     );
 }
 
@@ -157,25 +157,25 @@ fn slices_are_views_and_concatenations_are_stores() {
         "
          step 0  nest
            for i < 2, j < 3
-             %0: f32 = x.0[12i + 2j + 1]
-             %1: f32 = tanh %0
-             q.2[3i + j] = %1
+             $0: f32 = x.0[12i + 2j + 1]
+             $1: f32 = tanh $0
+             q.2[3i + j] = $1
          step 1  nest
            for i < 9
-             %0: f32 = 0
-             z.3[i] = %0
+             $0: f32 = 0
+             z.3[i] = $0
          step 2  nest
            for i < 2, j < 3
-             %0: f32 = q.2[3i + j]
-             z.3[3i + j + 3] = %0
+             $0: f32 = q.2[3i + j]
+             z.3[3i + j + 3] = $0
          step 3  nest
            for i < 2, j < 3
-             %0: f32 = x.0[12i + 2j + 1]
-             c.1[3i + j] = %0
+             $0: f32 = x.0[12i + 2j + 1]
+             c.1[3i + j] = $0
          step 4  nest
            for i < 3, j < 3
-             %0: f32 = z.3[3i + j]
-             c.1[3i + j + 6] = %0",
+             $0: f32 = z.3[3i + j]
+             c.1[3i + j + 6] = $0",
     );
 }
 

@@ -1,18 +1,18 @@
 //! `backprop check`: whether a graph is well-formed and its gradients are right.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use backprop_core::random::uniform_f64;
 use backprop_core::verify::verify;
-use backprop_core::{Array, Bindings, Graph, Op, Tensor, Type, ValueId, replay};
+use backprop_core::{Array, Tensor, Type, ValueId, replay};
 use backprop_run::Check;
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgMatches, Command, value_parser};
 
-use super::{constants_option, file_option, path, path_arg};
+use super::sizes::Sizes;
+use super::{constants_option, file_option, path, path_arg, sizes};
 use crate::arrays;
 use crate::failure::Failure;
 use crate::graph_file::GraphFile;
-use crate::suggest::suggest;
 use crate::talk::print;
 use crate::widen::{widen, widen_array, widen_type};
 
@@ -21,14 +21,7 @@ pub fn command() -> Command {
     Command::new("check")
         .about("Verify a graph, and its gradients against differences and forward mode")
         .arg(path_arg("FILE.graph", "The graph, as text"))
-        .arg(
-            Arg::new("size")
-                .long("size")
-                .value_name("NAME=N")
-                .action(ArgAction::Append)
-                .value_delimiter(',')
-                .help("The size of a named dimension; the others get small ones"),
-        )
+        .arg(sizes::option("The size of a named dimension; the others get small ones"))
         .arg(file_option("in", "X.npz", "Inputs to check at, instead of random ones"))
         .arg(number("seed", "N", "0", "Seeds the random inputs").value_parser(value_parser!(u64)))
         .arg(
@@ -113,7 +106,7 @@ fn inputs(
         return Ok(given.into_iter().map(|(input, array)| (input, widen_array(&array))).collect());
     }
     let wanted = arrays::needed_inputs(&file.graph, outputs);
-    let sizes = sizes(matches, &file.graph)?;
+    let sizes = Sizes::read(matches, &file.graph)?.or_small();
     let seed = *matches.get_one::<u64>("seed").expect("it has a default");
     let mut inputs = Vec::new();
     for (stream, &(value, ty)) in wanted.iter().enumerate() {
@@ -125,33 +118,6 @@ fn inputs(
         inputs.push((file.graph.tensor(value), array));
     }
     Ok(inputs)
-}
-
-/// The named dimensions: as asked for, the others 2, 3, 5, 2, ...
-fn sizes(matches: &ArgMatches, graph: &Graph) -> Result<Bindings, Failure> {
-    let mut names = BTreeSet::new();
-    for node in graph.records().nodes() {
-        if let Op::Input(input) = &node.op {
-            names.extend(input.ty.shape.iter().flat_map(|dim| dim.names()));
-        }
-    }
-    let mut sizes: Bindings = names.iter().cloned().zip([2, 3, 5].into_iter().cycle()).collect();
-    let mut asked = BTreeSet::new();
-    for text in matches.get_many::<String>("size").into_iter().flatten() {
-        let wrong = |why: String| Err(Failure::usage(format!("--size {text}: {why}")));
-        let Some((name, size)) = text.split_once('=') else {
-            return wrong("a name and a size are wanted: --size B=3".to_string());
-        };
-        let Ok(size) = size.parse::<usize>() else { return wrong(format!("`{size}` is no size")) };
-        if !asked.insert(name) {
-            return wrong(format!("`{name}` is given twice"));
-        }
-        if sizes.insert(name.to_string(), size).is_none() {
-            let hint = suggest(name, names.iter().map(String::as_str));
-            return wrong(format!("the graph's inputs have no dimension `{name}`{hint}"));
-        }
-    }
-    Ok(sizes)
 }
 
 /// Each element is moved by itself.

@@ -47,7 +47,7 @@ pub fn command() -> Command {
             "G.npz",
             "Where the gradients go, by name of --wrt; without it they are printed",
         ))
-        .arg(flag("print", "Print the differentiated graph and the formula of each gradient"))
+        .arg(flag("print", "Print the differentiated graph, and the formula of each gradient in its comments"))
         .arg(flag("explain", "Print the grad_table as it is filled, in words, and in numbers with --in or where nothing is read"))
         .arg(constants_option())
         .after_help(
@@ -257,8 +257,8 @@ fn print_derivative(file: &GraphFile, question: &Question, last: &Sweep) -> Resu
     for (title, gradient) in named() {
         let formula = gradient.formula();
         match formula.strip_prefix(&format!("{title} = ")) {
-            Some(_) => text.push_str(&format!("{formula}\n")),
-            None => text.push_str(&format!("{title} = {formula}\n")),
+            Some(_) => text.push_str(&format!("# {formula}\n")),
+            None => text.push_str(&format!("# {title} = {formula}\n")),
         }
     }
     print(text)

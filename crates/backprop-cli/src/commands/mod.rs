@@ -6,6 +6,7 @@ mod eval;
 mod grad;
 mod ops;
 mod show;
+mod sizes;
 mod test;
 mod train;
 

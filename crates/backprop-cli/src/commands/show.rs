@@ -4,13 +4,14 @@ use std::path::Path;
 
 use backprop::picture;
 use backprop_core::text::print as print_graph;
-use backprop_core::{Array, Bindings, Graph, Op, Tensor, ValueId};
+use backprop_core::{Array, Graph, Op, Tensor, ValueId};
 use backprop_io::IoError;
 use backprop_io::atomic::write_atomically;
-use backprop_run::compile;
+use backprop_run::{Applied, compile};
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
 
-use super::{constants_option, file_option, path, path_arg};
+use super::sizes::Sizes;
+use super::{constants_option, file_option, path, path_arg, sizes};
 use crate::failure::Failure;
 use crate::graph_file::{GraphFile, name_if_free};
 use crate::run_dir::Run;
@@ -28,19 +29,18 @@ pub fn command() -> Command {
         .arg(form("text", "As graph text"))
         .arg(form("passes", "The graph after each pass of the compiler, with the rewrites that were used"))
         .arg(form("plan", "What is compiled: loop nests, buffers and where they lie, the size of the arena"))
-        .group(ArgGroup::new("form").args(["svg", "dot", "text"]))
+        .arg(form("asm", "The machine code of each step, for this processor"))
+        .group(ArgGroup::new("form").args(["svg", "dot", "text"]).conflicts_with("compiled"))
+        .group(ArgGroup::new("compiled").args(["passes", "plan", "asm"]).multiple(true))
         .group(
             ArgGroup::new("shown")
-                .args(["svg", "dot", "text", "passes", "plan"])
+                .args(["svg", "dot", "text", "passes", "plan", "asm"])
                 .required(true)
                 .multiple(true),
         )
         .arg(
-            Arg::new("size")
-                .long("size")
-                .value_name("NAME=N")
-                .action(ArgAction::Append)
-                .help("The size of a named dimension, for --passes and --plan"),
+            sizes::option("The size of a named dimension: --passes, --plan and --asm want all")
+                .requires("compiled"),
         )
         .arg(file_option("out", "FILE", "Where it goes; without it, to standard output"))
         .arg(constants_option())
@@ -48,7 +48,7 @@ pub fn command() -> Command {
             "Examples:\n  backprop show model.graph --svg --out model.svg\n  \
              backprop show model.graph --text\n  \
              backprop show digits --dot\n  \
-             backprop show model.graph --passes --plan --size B=32",
+             backprop show model.graph --passes --plan --asm --size B=32",
         )
 }
 
@@ -65,7 +65,9 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         }
     };
     let text = match () {
-        () if matches.get_flag("passes") || matches.get_flag("plan") => compiled(matches, &graph, &outputs)?,
+        () if ["passes", "plan", "asm"].iter().any(|form| matches.get_flag(form)) => {
+            compiled(matches, &graph, &outputs)?
+        }
         () if matches.get_flag("text") => text_of(&graph, &outputs),
         () => {
             // In a picture there is no `return` that would name them.
@@ -83,16 +85,9 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     }
 }
 
-/// The passes and the plan, for the sizes that are given.
+/// The passes, the plan and the machine code, for the sizes that are given.
 fn compiled(matches: &ArgMatches, graph: &Graph, outputs: &[(String, ValueId)]) -> Result<String, Failure> {
-    let mut sizes = Bindings::new();
-    for given in matches.get_many::<String>("size").into_iter().flatten() {
-        let pair = given.split_once('=').and_then(|(name, size)| Some((name, size.parse().ok()?)));
-        let Some((name, size)) = pair else {
-            return Err(Failure::usage(format!("--size: `{given}` is not like B=32")));
-        };
-        sizes.insert(name.to_string(), size);
-    }
+    let sizes = Sizes::read(matches, graph)?.asked;
     let records = graph.records();
     let mut inputs = Vec::new();
     let mut arrays = Vec::new();
@@ -105,20 +100,37 @@ fn compiled(matches: &ArgMatches, graph: &Graph, outputs: &[(String, ValueId)]) 
     }
     let outputs: Vec<Tensor> =
         shown_outputs(graph, outputs).into_iter().map(|value| graph.tensor(value)).collect();
-    let (passes, program) = compile(graph, &inputs, &outputs)?.passes(&arrays)?;
+    let executable = compile(graph, &inputs, &outputs)?;
+    let plan = executable.plan(&arrays)?;
     let mut text = String::new();
     if matches.get_flag("passes") {
-        for pass in passes {
-            let rows: Vec<String> =
-                pass.applied.iter().map(|(row, count)| format!("{row} ×{count}")).collect();
-            let applied = if rows.is_empty() { String::new() } else { format!(": {}", rows.join(", ")) };
-            text += &format!("-- {}, {} nodes{applied}\n{}\n", pass.name, pass.n_nodes, pass.text);
+        for pass in &plan.passes {
+            text += &format!("-- {}, {} nodes\n", pass.name, pass.n_nodes);
+            pass.applied.iter().for_each(|applied| text += &rewrite(applied));
+            text += &format!("{}\n", pass.text);
         }
     }
     if matches.get_flag("plan") {
-        text += &format!("-- plan\n{program}");
+        text += &format!("-- plan\n{}", plan.program);
+        text += "\n-- what each step computes\n";
+        for (position, computed) in plan.computed().iter().enumerate() {
+            text += &format!("step {position}  {computed}\n");
+        }
+        text.push('\n');
+    }
+    if matches.get_flag("asm") {
+        text += &format!("-- machine code\n{}", executable.assembly(&arrays)?);
     }
     Ok(format!("{}\n", text.trim_end()))
+}
+
+/// A line: what a rewrite does, and what it may change.
+fn rewrite(applied: &Applied) -> String {
+    let Applied { name, count, rule } = applied;
+    match rule {
+        None => format!("# {name} ×{count}\n"),
+        Some((equation, licence)) => format!("# {name} ×{count}: {equation}; {licence}\n"),
+    }
 }
 
 /// Graph text; what it refers to by name is remarked, as text cannot hold it.

@@ -1,8 +1,16 @@
 //! What is held to the reference: every way of running a graph.
 
 use std::collections::HashMap;
+#[cfg(unix)]
+use std::sync::Arc;
 
+#[cfg(unix)]
+use backprop_core::Fault;
 use backprop_core::{Array, Error, ValueId, interpret, replay};
+#[cfg(unix)]
+use backprop_cpu::engine::{Choice, Compiled, Sharing};
+#[cfg(unix)]
+use backprop_cpu::guard::Side;
 use backprop_opt::simplify::{Options, Rounding, decompose, simplify};
 use backprop_run::{CompileOptions, Engine, Executable, Tape};
 
@@ -162,6 +170,12 @@ impl Subject for Simplified {
     }
 }
 
+/// What an executable runs instead: constants are folded from what is spelt out, and round as it does.
+fn rewritten(case: &Case, rewrites: Options) -> Result<Option<Case>, Error> {
+    let spelt_out = moved(case, &decompose(&case.records, &case.outputs)?);
+    Simplified(rewrites).rewritten(&spelt_out)
+}
+
 /// One executable for all runs, compiled.
 pub struct Executed {
     /// What to call it.
@@ -186,14 +200,59 @@ impl Subject for Executed {
     }
 
     fn rewritten(&self, case: &Case) -> Result<Option<Case>, Error> {
-        // As executables do: constants are folded from what is spelt out, and round as it does.
-        let spelt_out = moved(case, &decompose(&case.records, &case.outputs)?);
-        Simplified(self.options.rewrites).rewritten(&spelt_out)
+        rewritten(case, self.options.rewrites)
     }
 
     fn run(&self, case: &Case) -> Result<Vec<Vec<Array>>, Error> {
         let executable = executable(case)?.with_options(self.options.clone());
         case.runs.iter().map(|inputs| executable.run(&arrays(inputs))).collect()
+    }
+}
+
+/// Machine code on buffers that lie apart, each against a page that nobody may touch; threads share every step.
+#[cfg(unix)]
+pub struct Guarded {
+    /// What to call it.
+    pub name: &'static str,
+    /// Where the pages are.
+    pub side: Side,
+    /// Who computes the same bits.
+    pub twin: &'static str,
+}
+
+#[cfg(unix)]
+impl Subject for Guarded {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn promise(&self) -> Promise {
+        Promise::Compiled
+    }
+
+    fn twin(&self) -> Option<&'static str> {
+        Some(self.twin)
+    }
+
+    fn rewritten(&self, case: &Case) -> Result<Option<Case>, Error> {
+        rewritten(case, Options::FAST)
+    }
+
+    fn run(&self, case: &Case) -> Result<Vec<Vec<Array>>, Error> {
+        let executable = executable(case)?;
+        let choice = Choice { sharing: Sharing::All, ..Choice::default() };
+        let run = |inputs: &Vec<_>| {
+            let inputs = arrays(inputs);
+            // Arrays of the outputs' types, to be overwritten.
+            let mut outputs = executable.run(&inputs)?;
+            let program = Arc::new(executable.plan(&inputs)?.program);
+            // SAFETY: the program is as lowering made it.
+            let compiled = unsafe { Compiled::new(program, choice) }.expect("lowering keeps the rules");
+            let told = compiled.run_guarded(3, self.side, &inputs, &mut outputs);
+            told.map_err(|failure| Fault::new("run", failure.ill.rule))?;
+            Ok(outputs)
+        };
+        case.runs.iter().map(run).collect()
     }
 }
 
@@ -209,23 +268,29 @@ pub fn walking() -> Vec<Box<dyn Subject>> {
 }
 
 /// Every one. Machine code computes the bits of the portable engine under the same rewrites, on any number of
-/// threads.
+/// threads, wherever its buffers lie.
 pub fn all() -> Vec<Box<dyn Subject>> {
     let fast = CompileOptions { engine: Engine::Portable, ..CompileOptions::default() };
     let exact = CompileOptions { rewrites: Options::EXACT, ..fast.clone() };
     let native = CompileOptions { engine: Engine::Native, ..fast.clone() };
     let native_exact = CompileOptions { engine: Engine::Native, ..exact.clone() };
-    let threads = CompileOptions { threads: 3, ..native.clone() };
     let rows = [
         ("portable, exact", exact, None),
         ("portable", fast, None),
         ("native, exact", native_exact, Some("portable, exact")),
         ("native", native, Some("portable")),
-        ("native, threads", threads, Some("native")),
     ];
     let executed = rows.map(|(name, options, twin)| {
         let subject: Box<dyn Subject> = Box::new(Executed { name, options, twin });
         subject
     });
-    walking().into_iter().chain(executed).collect()
+    #[cfg(unix)]
+    let guarded =
+        [("guarded at the end", Side::After), ("guarded at the start", Side::Before)].map(|(name, side)| {
+            let subject: Box<dyn Subject> = Box::new(Guarded { name, side, twin: "native" });
+            subject
+        });
+    #[cfg(not(unix))]
+    let guarded = [];
+    walking().into_iter().chain(executed).chain(guarded).collect()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use backprop_core::Array;
 use backprop_opt::loops::{ALIGN, BufferId, Call, Contraction, Home, Kind, Nest, Program, Scan};
 
-use super::{Choice, Engine};
+use super::{Choice, Engine, Sharing};
 use crate::kernel::Kernel;
 use crate::{native, portable};
 
@@ -36,6 +36,17 @@ pub(super) enum Step {
     Call(Call),
     Cond(Box<Branches>),
     Scan(Box<Loop>),
+}
+
+impl Step {
+    /// The programs within the step, in the order of [`Kind::bodies`].
+    pub fn bodies(&self) -> Vec<&Ready> {
+        match self {
+            Step::Kernel(..) | Step::Call(_) => Vec::new(),
+            Step::Cond(branches) => vec![&branches.then, &branches.otherwise],
+            Step::Scan(scan) => vec![&scan.body],
+        }
+    }
 }
 
 /// A [`Cond`](backprop_opt::loops::Cond).
@@ -85,10 +96,11 @@ pub(super) fn ready(program: &Program, arena: usize, choice: Choice, counts: &mu
     let mut steps = Vec::with_capacity(program.steps.len());
     for step in &program.steps {
         steps.push(match &step.kind {
-            Kind::Nest(nest) => counts.kernel(of_nest(program, nest, choice), is_large(program, &step.kind)),
-            Kind::Contraction(contraction) => {
-                counts.kernel(of_contraction(program, contraction, choice), is_large(program, &step.kind))
+            Kind::Nest(nest) => {
+                counts.kernel(of_nest(program, nest, choice), is_shared(program, &step.kind, choice))
             }
+            Kind::Contraction(contraction) => counts
+                .kernel(of_contraction(program, contraction, choice), is_shared(program, &step.kind, choice)),
             Kind::Call(call) => Step::Call(call.clone()),
             Kind::Cond(cond) => Step::Cond(Box::new(Branches {
                 condition: cond.condition,
@@ -130,11 +142,15 @@ fn of_contraction(program: &Program, contraction: &Contraction, choice: Choice) 
     code.unwrap_or_else(|| portable::contraction(program, contraction, choice.isa))
 }
 
-/// Whether the work of a step is worth waking threads for: tens of microseconds of it at least. On a busy machine a
-/// thread that is waited for may take longer than a small step. (Units give the same bits whoever runs them.)
-fn is_large(program: &Program, kind: &Kind) -> bool {
-    let work = kind.work(program);
-    work.flops >= 1 << 21 || work.bytes >= 1 << 20
+/// Whether threads share out the work of a step. Worth waking them is tens of microseconds of it at least: on a busy
+/// machine a thread that is waited for may take longer than a small step. (Units give the same bits whoever runs
+/// them.)
+fn is_shared(program: &Program, kind: &Kind, choice: Choice) -> bool {
+    let is_large = || {
+        let work = kind.work(program);
+        work.flops >= 1 << 21 || work.bytes >= 1 << 20
+    };
+    choice.sharing == Sharing::All || is_large()
 }
 
 /// What machine code is wanted for, if it is.

@@ -13,6 +13,9 @@
 
 mod arena;
 mod compile;
+#[cfg(unix)]
+mod guarded;
+mod listing;
 mod pool;
 mod run;
 
@@ -38,6 +41,18 @@ pub struct Choice {
     pub isa: Isa,
     /// What makes the kernels.
     pub engine: Engine,
+    /// Which steps threads share.
+    pub sharing: Sharing,
+}
+
+/// Which steps threads share. It does not change the bits of the results.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sharing {
+    /// Those that are long enough to wake threads for.
+    #[default]
+    Large,
+    /// All: for tests.
+    All,
 }
 
 /// What makes the kernels.
@@ -52,7 +67,7 @@ pub enum Engine {
 
 impl Default for Choice {
     fn default() -> Choice {
-        Choice { isa: Isa::detect(), engine: Engine::default() }
+        Choice { isa: Isa::detect(), engine: Engine::default(), sharing: Sharing::default() }
     }
 }
 
@@ -102,6 +117,13 @@ impl Compiled {
     /// The program, to make something else of it.
     pub fn shared_program(&self) -> Arc<Program> {
         self.program.clone()
+    }
+
+    /// The machine code of each step, as text for people: in the syntax of Intel, an instruction a line.
+    pub fn assembly(&self) -> String {
+        let mut text = String::new();
+        listing::assembly(&self.program, &self.top, 0, &mut text);
+        text
     }
 
     /// The bytes of the memory of an [`Arena`] for this number of threads: the program's, and what kernels
@@ -177,23 +199,17 @@ impl Compiled {
         outputs: &mut [Array],
         done: impl FnMut(usize),
     ) -> Result<Outcome, Failure> {
-        let (wanted, given) = (&self.program.inputs, inputs.len());
-        self.want(given == wanted.len(), || format!("{} inputs are wanted, not {given}", wanted.len()))?;
-        let (wanted, given) = (&self.program.outputs, outputs.len());
-        self.want(given == wanted.len(), || format!("{} outputs are wanted, not {given}", wanted.len()))?;
+        self.check(inputs, outputs)?;
         // Lists of the arena's, so that nothing is allocated.
         let (mut from, mut to) = (std::mem::take(&mut arena.from), std::mem::take(&mut arena.to));
         from.clear();
         to.clear();
-        for (array, &id) in inputs.iter().zip(&self.program.inputs) {
-            let array = array.borrow();
-            self.want_fit(array.dtype(), array.len(), id)?;
-            from.push(with_data!(array.data(), |values| values.as_ptr().cast()));
-        }
-        for (array, &id) in outputs.iter_mut().zip(&self.program.outputs) {
-            self.want_fit(array.dtype(), array.len(), id)?;
-            to.push(with_data!(array.data_mut(), |values| Arc::make_mut(values).as_mut_ptr().cast()));
-        }
+        let start = |array: &Array| with_data!(array.data(), |values| values.as_ptr().cast());
+        from.extend(inputs.iter().map(|array| start(array.borrow())));
+        let start = |array: &mut Array| {
+            with_data!(array.data_mut(), |values| Arc::make_mut(values).as_mut_ptr().cast())
+        };
+        to.extend(outputs.iter_mut().map(start));
         assert_eq!(arena.owner, Some(self.id), "an arena is for runs of the program that it is laid out for");
         // SAFETY: the arrays have the types and numbers of elements of the program's inputs and outputs, as
         // was checked; outputs are borrowed mutably, and no other array shares them. The program was verified,
@@ -201,6 +217,17 @@ impl Compiled {
         let outcome = unsafe { run::run(&self.top, arena, &from, &to, done) };
         (arena.from, arena.to) = (from, to);
         outcome
+    }
+
+    /// Whether inputs and outputs are the program's in number, type and size.
+    fn check(&self, inputs: &[impl Borrow<Array>], outputs: &[Array]) -> Result<(), Failure> {
+        let (wanted, given) = (&self.program.inputs, inputs.len());
+        self.want(given == wanted.len(), || format!("{} inputs are wanted, not {given}", wanted.len()))?;
+        let (wanted, given) = (&self.program.outputs, outputs.len());
+        self.want(given == wanted.len(), || format!("{} outputs are wanted, not {given}", wanted.len()))?;
+        let of_inputs = inputs.iter().map(Borrow::borrow).zip(&self.program.inputs);
+        let of_outputs = outputs.iter().zip(&self.program.outputs);
+        of_inputs.chain(of_outputs).try_for_each(|(array, &id)| self.want_fit(array.dtype(), array.len(), id))
     }
 
     fn want_fit(&self, dtype: DType, len: usize, id: BufferId) -> Result<(), Failure> {
@@ -253,13 +280,6 @@ fn place(ready: &Ready, memory: &Memory, pointers: &mut Vec<*mut u8>) {
         Lies::At(offset) => memory.start().wrapping_add(*offset),
     }));
     for step in &ready.steps {
-        match step {
-            compile::Step::Kernel(..) | compile::Step::Call(_) => {}
-            compile::Step::Cond(branches) => {
-                place(&branches.then, memory, pointers);
-                place(&branches.otherwise, memory, pointers);
-            }
-            compile::Step::Scan(scan) => place(&scan.body, memory, pointers),
-        }
+        step.bodies().into_iter().for_each(|body| place(body, memory, pointers));
     }
 }

@@ -78,6 +78,15 @@ pub struct Assembler {
     has_failed: bool,
 }
 
+/// Machine code that is done.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// Instructions, and constants behind them.
+    pub bytes: Vec<u8>,
+    /// How many of the bytes are instructions.
+    pub code_bytes: usize,
+}
+
 /// A label that is not placed yet.
 const NOWHERE: usize = usize::MAX;
 
@@ -250,8 +259,8 @@ impl Assembler {
         Mem::at(Register::RIP, at)
     }
 
-    /// The bytes, and how many of them are instructions; `None` after a failure.
-    pub fn finish(mut self) -> Option<(Vec<u8>, usize)> {
+    /// The code; `None` after a failure.
+    pub fn finish(mut self) -> Option<Finished> {
         let mut bytes = self.encoder.take_buffer();
         let code_bytes = bytes.len();
         let distance = |from: usize, to: usize| i32::try_from(to as i64 - from as i64).ok();
@@ -266,6 +275,6 @@ impl Assembler {
             bytes[at..at + 4].copy_from_slice(&distance(end, pool + byte as usize)?.to_le_bytes());
         }
         bytes.extend_from_slice(&self.pool);
-        (!self.has_failed).then_some((bytes, code_bytes))
+        (!self.has_failed).then_some(Finished { bytes, code_bytes })
     }
 }

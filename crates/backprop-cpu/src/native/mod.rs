@@ -11,6 +11,7 @@
 pub mod assembler;
 #[cfg(target_arch = "x86_64")]
 mod contraction;
+pub(crate) mod listing;
 pub mod memory;
 #[cfg(target_arch = "x86_64")]
 mod nest;

@@ -334,6 +334,17 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// The programs within the step, and what to call them.
+    pub fn bodies(&self) -> Vec<(&'static str, &Program)> {
+        match self {
+            Kind::Nest(_) | Kind::Contraction(_) | Kind::Call(_) => Vec::new(),
+            Kind::Cond(cond) => vec![("then", &cond.then), ("otherwise", &cond.otherwise)],
+            Kind::Scan(scan) => vec![("body", &scan.body)],
+        }
+    }
+}
+
 impl Stage {
     fn visit(&self, visit: &mut dyn FnMut(BufferId)) {
         for instr in &self.code.instrs {

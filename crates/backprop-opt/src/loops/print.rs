@@ -1,12 +1,16 @@
 //! A program as text, for people: buffers with their homes, then the steps.
 //!
 //! ```text
-//! step 0  contraction f32: [32, 64] = [32, 64]·[64, 64]     reads x, w; writes h
-//!   for j in 64
-//!     %0 = product
-//!     %1 = b[j]
+//! h.3   f32[2048]  arena at 0
+//! step 0  contraction f32 [32, 64] = [32, 64]·[64, 64], 64 products in a block
+//!   for j < 64
+//!     $0 = product
+//!     $1 = b.2[j]
 //!     ..
 //! ```
+//!
+//! `h.3` is buffer 3, called `h` in the graph; `$0` a number in a register, of this code alone; `local0` lives for one
+//! row.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -63,8 +67,14 @@ fn write_program(program: &Program, f: &mut Formatter<'_>, indent: usize) -> fmt
     for (position, step) in program.steps.iter().enumerate() {
         write!(f, "{pad}step {position}  ")?;
         match &step.kind {
-            Kind::Nest(nest) => write_nest(program, nest, f, indent)?,
-            Kind::Contraction(contraction) => write_contraction(program, contraction, f, indent)?,
+            Kind::Nest(nest) => {
+                writeln!(f, "{}", step.kind)?;
+                write_nest(program, nest, f, indent)?;
+            }
+            Kind::Contraction(contraction) => {
+                writeln!(f, "{}, {} products in a block", step.kind, contraction.k_block)?;
+                write_contraction(program, contraction, f, indent)?;
+            }
             Kind::Call(call) => {
                 let inputs: Vec<String> = call.inputs.iter().map(|&(id, _)| name(id)).collect();
                 let outputs = call.outputs.iter().map(|(id, _)| id.map_or("_".to_string(), name));
@@ -101,17 +111,22 @@ fn write_program(program: &Program, f: &mut Formatter<'_>, indent: usize) -> fmt
 }
 
 fn write_nest(program: &Program, nest: &Nest, f: &mut Formatter<'_>, indent: usize) -> fmt::Result {
+    let starts = |f: &mut Formatter<'_>, pad: &str, of_row: bool| {
+        let of_row = |place: &Place| matches!(place, Place::Local(_)) == of_row;
+        let own = nest.accumulators.iter().filter(|(place, _)| of_row(place));
+        own.clone().try_for_each(|&(place, fold)| {
+            writeln!(f, "{pad}{} = {}", place_name(program, place), start(fold))
+        })
+    };
     let pad = " ".repeat(indent + 2);
-    writeln!(f, "nest")?;
-    for (place, fold) in &nest.accumulators {
-        writeln!(f, "{pad}{} starts at {}", place_name(program, *place), start(*fold))?;
-    }
+    starts(f, &pad, false)?;
     let loops: Vec<String> =
         nest.rows.iter().zip(ROWS).map(|(size, name)| format!("{name} < {size}")).collect();
     let inner = if loops.is_empty() { indent + 2 } else { indent + 4 };
     if !loops.is_empty() {
         writeln!(f, "{pad}for {}", loops.join(", "))?;
     }
+    starts(f, &" ".repeat(inner), true)?;
     for stage in &nest.stages {
         write_stage(program, stage, f, inner)?;
     }
@@ -124,12 +139,8 @@ fn write_contraction(
     f: &mut Formatter<'_>,
     indent: usize,
 ) -> fmt::Result {
-    let Contraction { dtype, batch, m, n, k, k_block, a, b, stage } = contraction;
+    let Contraction { a, b, stage, .. } = contraction;
     let pad = " ".repeat(indent + 2);
-    writeln!(
-        f,
-        "contraction {dtype}: {batch:?} [{m}, {n}] = [{m}, {k}]·[{k}, {n}], {k_block} products in a block"
-    )?;
     let factor = |factor: &Factor| {
         let name = place_name(program, Place::Buffer(factor.buffer));
         format!(
@@ -159,14 +170,14 @@ fn write_stage(program: &Program, stage: &Stage, f: &mut Formatter<'_>, indent: 
     for (reg, instr) in code.instrs.iter().enumerate() {
         writeln!(
             f,
-            "{inner}%{reg}: {} = {}",
+            "{inner}${reg}: {} = {}",
             code.dtypes[reg],
             instr_text(program, code, instr, reg as Reg)
         )?;
     }
     for store in &stage.stores {
         let watched = if store.watched { "  (watched)" } else { "" };
-        writeln!(f, "{inner}{} = %{}{watched}", access_text(program, &store.to), store.value)?;
+        writeln!(f, "{inner}{} = ${}{watched}", access_text(program, &store.to), store.value)?;
     }
     for reduce in &stage.reduces {
         let fold = match reduce.fold {
@@ -174,8 +185,9 @@ fn write_stage(program: &Program, stage: &Stage, f: &mut Formatter<'_>, indent: 
             Fold::Max => "max=",
             Fold::Any => "|=",
         };
-        let lanes = if reduce.lanes > 1 { format!("  ({} lanes)", reduce.lanes) } else { String::new() };
-        writeln!(f, "{inner}{} {fold} %{}{lanes}", access_text(program, &reduce.into), reduce.value)?;
+        let lanes =
+            if reduce.lanes > 1 { format!("  ({} partial results)", reduce.lanes) } else { String::new() };
+        writeln!(f, "{inner}{} {fold} ${}{lanes}", access_text(program, &reduce.into), reduce.value)?;
     }
     Ok(())
 }
@@ -185,7 +197,7 @@ fn instr_text(program: &Program, code: &Code, instr: &Instr, reg: Reg) -> String
     match *instr {
         Instr::Load(number) => access(number),
         Instr::Gather { access: number, index, stride, bound } => {
-            format!("{} + {stride}·%{index}, %{index} < {bound}", access(number))
+            format!("{} + {stride}·${index}, ${index} < {bound}", access(number))
         }
         Instr::Literal(bits) => match code.dtype(reg) {
             DType::F32 => f32::from_bits(bits as u32).to_string(),
@@ -194,14 +206,14 @@ fn instr_text(program: &Program, code: &Code, instr: &Instr, reg: Reg) -> String
         },
         Instr::Count(number) => index_text(&code.accesses[number as usize]),
         Instr::Product => "product".to_string(),
-        Instr::Unary(op, x) => format!("{} %{x}", op.name()),
-        Instr::Binary(op, a, b) => format!("{} %{a} %{b}", op.name()),
-        Instr::Fma(a, b, c) => format!("fma %{a} %{b} %{c}"),
-        Instr::Compare(op, a, b) => format!("{} %{a} %{b}", op.name()),
-        Instr::Logic(backprop_core::ops::Logic::Not, x, _) => format!("not %{x}"),
-        Instr::Logic(op, a, b) => format!("{op:?} %{a} %{b}").to_lowercase(),
-        Instr::Select(c, a, b) => format!("select %{c} %{a} %{b}"),
-        Instr::Cast(x) => format!("cast %{x}"),
+        Instr::Unary(op, x) => format!("{} ${x}", op.name()),
+        Instr::Binary(op, a, b) => format!("{} ${a} ${b}", op.name()),
+        Instr::Fma(a, b, c) => format!("fma ${a} ${b} ${c}"),
+        Instr::Compare(op, a, b) => format!("{} ${a} ${b}", op.name()),
+        Instr::Logic(backprop_core::ops::Logic::Not, x, _) => format!("not ${x}"),
+        Instr::Logic(op, a, b) => format!("{op:?} ${a} ${b}").to_lowercase(),
+        Instr::Select(c, a, b) => format!("select ${c} ${a} ${b}"),
+        Instr::Cast(x) => format!("cast ${x}"),
     }
 }
 

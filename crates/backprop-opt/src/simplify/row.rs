@@ -17,6 +17,16 @@ pub enum Licence {
     Stabilise,
 }
 
+impl std::fmt::Display for Licence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Licence::Exact => "keeps each bit",
+            Licence::Reassociate => "rounds differently, within the bounds of the operations",
+            Licence::Stabilise => "loses fewer digits",
+        })
+    }
+}
+
 /// The kinds of calls that rows begin at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {

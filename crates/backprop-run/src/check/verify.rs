@@ -64,9 +64,10 @@ impl Bench {
     /// `None` where f has nothing to differentiate.
     fn new(f: Function, inputs: &[Array]) -> Result<Option<Bench>, CheckError> {
         let graph = Graph::new();
+        // No name of a graph in text has a blank: `f` may give any to its own values.
         let place = |name: String, array: &Array| graph.input(&name, Type::new(array.dtype(), array.sizes()));
         let x: Vec<Tensor> =
-            inputs.iter().enumerate().map(|(idx, array)| place(format!("x{idx}"), array)).collect();
+            inputs.iter().enumerate().map(|(idx, array)| place(format!("check x{idx}"), array)).collect();
         let y = f(&x);
         graph.check(&y)?;
         let is_float = |y: &Tensor| y.dtype().is_some_and(|dtype| dtype.is_float());
@@ -94,8 +95,9 @@ impl Bench {
             Some(ty) => graph.input(&name, ty),
             None => *like,
         };
-        let d: Vec<Tensor> = y.iter().enumerate().map(|(idx, y)| like(format!("d{idx}"), y)).collect();
-        let t: Vec<Tensor> = targets.iter().enumerate().map(|(idx, x)| like(format!("t{idx}"), x)).collect();
+        let d: Vec<Tensor> = y.iter().enumerate().map(|(idx, y)| like(format!("check d{idx}"), y)).collect();
+        let t: Vec<Tensor> =
+            targets.iter().enumerate().map(|(idx, x)| like(format!("check t{idx}"), x)).collect();
         let seeds: Vec<(Tensor, Tensor)> = y.iter().copied().zip(d.iter().copied()).collect();
         let tangents: Vec<(Tensor, Tensor)> = targets.iter().copied().zip(t.iter().copied()).collect();
         let dx = vjp(&seeds, &targets).gradients().to_vec();

@@ -18,10 +18,10 @@ use backprop_core::graph::records::ValueId;
 use backprop_core::{Array, Error, Fault, Graph, Node, Op, Records, Tensor, Type, substitute};
 use backprop_cpu::engine::Engine;
 use backprop_cpu::isa::Isa;
-use backprop_opt::loops::{Outcome, Program, Work};
+use backprop_opt::loops::{Outcome, Work};
 use backprop_opt::simplify::Options as Rewrites;
 
-pub use passes::Pass;
+pub use passes::{Applied, Pass, Plan};
 use sized::Sized;
 use specialised::Specialised;
 use walk::Walk;
@@ -52,6 +52,10 @@ impl Default for CompileOptions {
 pub struct StepProfile {
     /// What it does: `contraction f32 [128, 512] = [128, 784]·[784, 512]`.
     pub what: String,
+    /// The operations that it does, each once.
+    pub ops: Vec<String>,
+    /// The lines of the user's program that it comes from.
+    pub places: Vec<String>,
     /// How long it took.
     pub time: std::time::Duration,
     /// What it computes and moves.
@@ -307,11 +311,20 @@ impl Executable {
     ///
     /// # Errors
     /// As [`Executable::run`].
-    pub fn passes(&self, inputs: &[Array]) -> Result<(Vec<Pass>, Program), Error> {
+    pub fn plan(&self, inputs: &[Array]) -> Result<Plan, Error> {
         let mut passes = Vec::new();
         let how = specialised::lower_options(Isa::detect(), &self.watched);
-        let program = passes::lowered(self.sized(inputs)?, self.options.rewrites, &how, Some(&mut passes))?;
-        Ok((passes, program))
+        let rewrites = self.options.rewrites;
+        let (records, program) = passes::lowered(self.sized(inputs)?, rewrites, &how, Some(&mut passes))?;
+        Ok(Plan { passes, records, program })
+    }
+
+    /// The machine code of each step, as text in the syntax of Intel, for inputs of these types and sizes.
+    ///
+    /// # Errors
+    /// As [`Executable::run`].
+    pub fn assembly(&self, inputs: &[Array]) -> Result<String, Error> {
+        Ok(self.specialise(inputs)?.assembly())
     }
 
     /// Runs `n_runs` times and measures each step of the program: the median of its times, and its work.
@@ -324,11 +337,14 @@ impl Executable {
         specialised.fit_outputs(&mut outputs)?;
         let times = specialised.profile(inputs, &mut outputs, n_runs);
         let times = times.map_err(|why| Fault::new("profile", why))?;
-        let program = specialised.program();
-        let steps = program.steps.iter().zip(times).map(|(step, time)| StepProfile {
+        let plan = self.plan(inputs)?;
+        let steps = plan.program.steps.iter().zip(plan.ops()).zip(plan.places()).zip(times);
+        let steps = steps.map(|(((step, ops), places), time)| StepProfile {
             what: step.kind.to_string(),
+            ops: ops.into_iter().map(str::to_string).collect(),
+            places,
             time,
-            work: step.kind.work(program),
+            work: step.kind.work(&plan.program),
         });
         Ok(steps.collect())
     }

@@ -1,27 +1,100 @@
 //! From a graph with known sizes to its program, pass by pass.
 
 use backprop_core::text::print;
-use backprop_core::{Error, Op, Records, ValueId};
-use backprop_opt::loops::Program;
+use backprop_core::{Error, NodeId, Op, Records, ValueId};
+use backprop_opt::loops::{Program, Step};
 use backprop_opt::lower;
-use backprop_opt::simplify::{Options as Rewrites, Simplified, decompose, simplify};
+use backprop_opt::simplify::{Licence, Options as Rewrites, Simplified, decompose, rows, simplify};
 
 use super::sized::Sized;
+
+/// How a graph is compiled for one set of sizes, for people.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The graph after each pass.
+    pub passes: Vec<Pass>,
+    /// The graph after the last one, whose nodes the program's steps name.
+    pub records: Records,
+    /// The loops that come of it.
+    pub program: Program,
+}
+
+impl Plan {
+    /// What each step of the program computes: `%4 = contract, logits = add`.
+    pub fn computed(&self) -> Vec<String> {
+        let of_node = |&id: &NodeId| {
+            let node = self.records.node(id);
+            let outputs: Vec<String> = node.outputs().map(|value| self.records.label(value)).collect();
+            format!("{} = {}", outputs.join(", "), node.op.name())
+        };
+        let of_step = |step: &Step| step.nodes.iter().map(of_node).collect::<Vec<_>>().join(", ");
+        self.program.steps.iter().map(of_step).collect()
+    }
+
+    /// The operations that each step of the program does, each once.
+    pub fn ops(&self) -> Vec<Vec<&str>> {
+        let of_step = |step: &Step| {
+            let mut ops: Vec<&str> = Vec::new();
+            for &id in &step.nodes {
+                let op = self.records.node(id).op.name();
+                if !ops.contains(&op) {
+                    ops.push(op);
+                }
+            }
+            ops
+        };
+        self.program.steps.iter().map(of_step).collect()
+    }
+
+    /// The lines of the user's program that each step of the program comes from, each once.
+    pub fn places(&self) -> Vec<Vec<String>> {
+        let of_step = |step: &Step| {
+            let mut places: Vec<String> = Vec::new();
+            for &id in &step.nodes {
+                let place = self.records.place(self.records.node(id).place).to_string();
+                if !places.contains(&place) {
+                    places.push(place);
+                }
+            }
+            places
+        };
+        self.program.steps.iter().map(of_step).collect()
+    }
+}
 
 /// A graph after a pass, for people.
 #[derive(Clone, Debug)]
 pub struct Pass {
     /// What the pass is called.
     pub name: &'static str,
-    /// How often each rewrite was used.
-    pub applied: Vec<(&'static str, usize)>,
+    /// The rewrites that were used.
+    pub applied: Vec<Applied>,
     /// The number of nodes now.
     pub n_nodes: usize,
     /// The graph now, as text.
     pub text: String,
 }
 
-/// Lowers a graph; `told` gets each pass.
+/// A rewrite that was used.
+#[derive(Clone, Copy, Debug)]
+pub struct Applied {
+    /// What it is called.
+    pub name: &'static str,
+    /// How often it was used.
+    pub count: usize,
+    /// The rewrite as an equation, and what it may change; `None` for what is done without a rule: constants are
+    /// computed, equal calls merged. That keeps each bit.
+    pub rule: Option<(&'static str, Licence)>,
+}
+
+impl Applied {
+    fn new((name, count): (&'static str, usize)) -> Applied {
+        let rule = rows().find(|row| row.name == name).map(|row| (row.equation, row.licence));
+        Applied { name, count, rule }
+    }
+}
+
+/// Lowers a graph: the graph after the last pass, and its program; `told` gets each pass.
 ///
 /// # Errors
 /// A fault that an output depends on.
@@ -30,7 +103,7 @@ pub fn lowered(
     rewrites: Rewrites,
     how: &lower::Options,
     mut told: Option<&mut Vec<Pass>>,
-) -> Result<Program, Error> {
+) -> Result<(Records, Program), Error> {
     let Sized { records, inputs, outputs } = sized;
     let n_inputs = inputs.len();
     let mut graph = (records, [inputs, outputs].concat());
@@ -40,6 +113,7 @@ pub fn lowered(
                 let named: Vec<(String, ValueId)> =
                     graph.1[n_inputs..].iter().map(|&value| (graph.0.label(value), value)).collect();
                 let text = print(&graph.0, &named).text;
+                let applied = applied.into_iter().map(Applied::new).collect();
                 told.push(Pass { name, applied, n_nodes: graph.0.n_nodes(), text });
             }
         };
@@ -53,7 +127,8 @@ pub fn lowered(
     graph = (records, roots);
     tell("simplify", &graph, applied);
     let (inputs, outputs) = graph.1.split_at(n_inputs);
-    Ok(lower::lower(&graph.0, inputs, outputs, how))
+    let program = lower::lower(&graph.0, inputs, outputs, how);
+    Ok((graph.0, program))
 }
 
 /// Whether `decompose` may have something to do with an op.

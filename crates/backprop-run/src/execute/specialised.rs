@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use backprop_core::{Array, Error, Fault, Type};
 use backprop_cpu::engine::{Arena, Choice, Compiled};
 use backprop_cpu::isa::Isa;
-use backprop_opt::loops::{Outcome, Program};
+use backprop_opt::loops::Outcome;
 use backprop_opt::lower;
 
 use super::passes::lowered;
@@ -38,7 +38,7 @@ impl Specialised {
         let outputs = sized.outputs.iter();
         let outputs = outputs.map(|&output| sized.records.ty(output).expect("it was checked")).collect();
         let how = lower_options(choice.isa, watched);
-        let program = lowered(sized, options.rewrites, &how, None)?;
+        let (_, program) = lowered(sized, options.rewrites, &how, None)?;
         let compiled =
             // SAFETY: the program is as lowering made it.
             unsafe { Compiled::new(Arc::new(program), choice) }.expect("lowering keeps the rules of programs");
@@ -139,9 +139,9 @@ impl Specialised {
         Ok(times.iter().map(|times| times[times.len() / 2]).collect())
     }
 
-    /// The loops.
-    pub fn program(&self) -> &Program {
-        self.compiled.program()
+    /// The machine code as text.
+    pub fn assembly(&self) -> String {
+        self.compiled.assembly()
     }
 
     fn arena(&self) -> Result<Arena, Error> {

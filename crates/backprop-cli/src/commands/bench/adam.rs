@@ -77,6 +77,6 @@ impl Work for Update {
     }
 
     fn arena_bytes(&self) -> Option<usize> {
-        self.step.passes(&self.params, &self.g).ok().map(|(_, program)| program.arena_bytes)
+        self.step.plan(&self.params, &self.g).ok().map(|plan| plan.program.arena_bytes)
     }
 }

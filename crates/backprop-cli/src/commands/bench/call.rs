@@ -36,6 +36,6 @@ impl Call {
 
     /// The bytes of its arena.
     pub fn arena_bytes(&self) -> Option<usize> {
-        self.executable.passes(&self.inputs).ok().map(|(_, program)| program.arena_bytes)
+        self.executable.plan(&self.inputs).ok().map(|plan| plan.program.arena_bytes)
     }
 }

@@ -209,7 +209,7 @@ impl Work for Mlp<'_> {
     fn arena_bytes(&self) -> Option<usize> {
         match &self.step {
             Step::Graph(step) => {
-                step.passes(&self.start.params, &self.batch).ok().map(|(_, program)| program.arena_bytes)
+                step.plan(&self.start.params, &self.batch).ok().map(|plan| plan.program.arena_bytes)
             }
             Step::Eager(..) => None,
         }

@@ -13,8 +13,10 @@ use super::{
     threads_option,
 };
 use crate::allocations;
+use crate::commands::show::write_text;
+use crate::commands::{file_option, path};
 use crate::failure::Failure;
-use crate::talk::print;
+use crate::talk::{print, say};
 
 /// Something that can be done again and again.
 pub trait Work {
@@ -73,8 +75,14 @@ pub fn with_options(command: Command, engines: &'static [&'static str]) -> Comma
             Arg::new("profile")
                 .long("profile")
                 .action(ArgAction::SetTrue)
-                .help("Instead: what each loop nest takes, computes and moves"),
+                .conflicts_with("json")
+                .help("Instead: what each loop nest takes, computes and moves, and where it comes from"),
         )
+        .arg(file_option(
+            "trace",
+            "TRACE.json",
+            "Instead: the same, for chrome://tracing and ui.perfetto.dev",
+        ))
         .arg(json_flag())
 }
 
@@ -91,8 +99,17 @@ pub fn run<W: Work>(
     if matches.get_flag("serve") {
         return serve::serve(&mut work, n_threads(matches), first_us, loss);
     }
-    if matches.get_flag("profile") {
-        return print(profile(&work.profile()?));
+    if matches.get_flag("profile") || path(matches, "trace").is_some() {
+        let steps = work.profile()?;
+        if let Some(file) = path(matches, "trace") {
+            write_text(file, &trace(&steps))?;
+            say(format!(
+                "{}: {} steps; chrome://tracing and ui.perfetto.dev show it",
+                file.display(),
+                steps.len()
+            ));
+        }
+        return if matches.get_flag("profile") { print(profile(&steps)) } else { Ok(()) };
     }
     let measured = Measured::of(&mut work, first_us, matches)?;
     match matches.get_flag("json") {
@@ -101,23 +118,44 @@ pub fn run<W: Work>(
     }
 }
 
-/// A table: one line for each step, the share of its time first.
+/// A table: one line for each step, with the share of its time.
 fn profile(steps: &[StepProfile]) -> String {
     let total: f64 = steps.iter().map(|step| step.time.as_secs_f64()).sum();
-    let mut text = String::from("  share        µs  GFLOP/s     GB/s  step\n");
-    for step in steps {
+    let mut text = String::from("step   share        µs  GFLOP/s     GB/s  what it does; from where\n");
+    for (number, step) in steps.iter().enumerate() {
         let seconds = step.time.as_secs_f64();
         let rate = |amount: u64| amount as f64 / seconds.max(1e-9) / 1e9;
         text += &format!(
-            "{:6.1}%  {:8.2}  {:7.1}  {:7.1}  {}\n",
+            "{number:4}  {:5.1}%  {:8.2}  {:7.1}  {:7.1}  {}: {}; {}\n",
             100.0 * seconds / total,
             1e6 * seconds,
             rate(step.work.flops),
             rate(step.work.bytes),
-            step.what
+            step.what,
+            step.ops.join(", "),
+            step.places.join(", ")
         );
     }
-    text + &format!("100.0%  {:8.2}                    all steps\n", 1e6 * total)
+    text + &format!(" all  100.0%  {:8.2}\n", 1e6 * total)
+}
+
+/// The steps one after another, as the trace events of Chrome: times are in microseconds.
+fn trace(steps: &[StepProfile]) -> String {
+    let mut start = 0.0;
+    let events = steps.iter().enumerate().map(|(number, step)| {
+        let duration = 1e6 * step.time.as_secs_f64();
+        let event = json!({
+            "name": step.what, "cat": "step", "ph": "X", "pid": 1, "tid": 1, "ts": start, "dur": duration,
+            "args": {
+                "step": number, "flops": step.work.flops, "bytes": step.work.bytes, "ops": step.ops,
+                "places": step.places,
+            },
+        });
+        start += duration;
+        event
+    });
+    let events: Vec<Value> = events.collect();
+    format!("{}\n", json!({ "traceEvents": events, "displayTimeUnit": "ns" }))
 }
 
 fn microseconds(begun: Instant) -> f64 {

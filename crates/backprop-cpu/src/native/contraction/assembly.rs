@@ -8,7 +8,7 @@ use backprop_core::DType;
 use iced_x86::{Code, Register};
 
 use crate::native::Isa;
-use crate::native::assembler::{Assembler, Label, Masking, Mem, Operand};
+use crate::native::assembler::{Assembler, Finished, Label, Masking, Mem, Operand};
 
 /// A kind of vectors: which registers, how many lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,8 +158,8 @@ impl Assembly {
     }
 
     /// The code; `None` where an instruction had no encoding.
-    pub fn finish(self) -> Option<Vec<u8>> {
-        self.asm.finish().map(|(bytes, _)| bytes)
+    pub fn finish(self) -> Option<Finished> {
+        self.asm.finish()
     }
 
     /// The bytes so far.

@@ -4,6 +4,7 @@ use std::mem::offset_of;
 
 use iced_x86::Register;
 
+use super::plan::Plan;
 use crate::native::assembler::Mem;
 
 /// The most things in memory that a stage may name.
@@ -59,6 +60,26 @@ pub(super) const NOT_FINITE: Mem = at(offset_of!(Call, not_finite));
 pub(super) const N_VECTORS: Mem = at(offset_of!(Call, n_vectors));
 pub(super) const TAIL_BITS: Mem = at(offset_of!(Call, tail_bits));
 pub(super) const TAIL_BYTES: Mem = at(offset_of!(Call, tail_bytes));
+
+/// What each word is, for people.
+pub(super) fn words(plan: &Plan) -> Vec<(i32, String)> {
+    let roles = &plan.roles;
+    let known = [
+        (ROWS, format!("rows of buffer {}", roles.rows.buffer)),
+        (LANES, format!("lanes of buffer {}", roles.lanes.buffer)),
+        (N_K, "products in this block".to_string()),
+        (N_TILES, "tiles".to_string()),
+        (PRODUCT, "where products are kept".to_string()),
+        (ACCUMULATE, "whether there are earlier blocks".to_string()),
+        (NOT_FINITE, "what is not finite".to_string()),
+        (N_VECTORS, "vectors in a row".to_string()),
+        (TAIL_BITS, "the mask of the tail".to_string()),
+        (TAIL_BYTES, "the mask of the tail, in bytes".to_string()),
+    ];
+    let slots = plan.stage.slots.iter().enumerate();
+    let slots = slots.map(|(slot, of)| (pointer(slot), format!("into buffer {}", of.spot.buffer)));
+    known.into_iter().chain(slots).map(|(word, name)| (word.displacement, name)).collect()
+}
 
 /// The pointer of a slot.
 pub(super) const fn pointer(slot: usize) -> Mem {

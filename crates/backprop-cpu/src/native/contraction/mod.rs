@@ -24,6 +24,7 @@ use std::ops::Range;
 
 use backprop_core::DType;
 use backprop_opt::loops::{Contraction, Outcome, Program};
+use iced_x86::Register;
 
 use self::assembly::Assembly;
 use self::call::Call;
@@ -31,8 +32,9 @@ use self::plan::{Handover, Plan};
 use self::run::Run;
 use self::stage::Axis;
 use super::Isa;
+use super::assembler::Finished;
 use super::memory::CodePages;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Routine};
 
 /// Machine code for a contraction of floats; `None` where there is none for its stage, or the system refuses
 /// pages for code. The CPU must have the instruction set.
@@ -67,7 +69,7 @@ impl Kernel for Nothing {
 
 /// Code, and where in it each kind of tile and the stage begin.
 struct Code {
-    bytes: Vec<u8>,
+    code: Finished,
     tiles: [usize; Plan::N_KINDS],
     stage: usize,
 }
@@ -87,7 +89,7 @@ impl Code {
             let pitch = if plan.stage.axis == Axis::Rows { plan.turned_pitch() } else { plan.pitch() };
             tile::stage_over(&mut assembly, &plan.stage, i32::try_from(pitch).ok()?)?;
         }
-        Some(Code { bytes: assembly.finish()?, tiles, stage: start })
+        Some(Code { code: assembly.finish()?, tiles, stage: start })
     }
 }
 
@@ -110,8 +112,8 @@ impl MachineCode {
             plan.handover = Handover::Memory;
             code = Code::new(&plan);
         }
-        let Code { bytes, tiles, stage } = code?;
-        let pages = CodePages::new(&bytes)?;
+        let Code { code, tiles, stage } = code?;
+        let pages = CodePages::new(&code)?;
         let mut nests = [const { None }; Plan::N_KINDS / 2];
         if plan.stage.elsewhere.is_some() {
             for panel in [0, plan.panels.n_larger, plan.panels.n_parts.saturating_sub(1)] {
@@ -148,6 +150,28 @@ impl Kernel for MachineCode {
     fn scratch_bytes(&self) -> usize {
         let nests = self.nests.iter().flatten().map(|nest| nest.scratch_bytes());
         self.scratch.iter().sum::<usize>() + nests.max().unwrap_or(0)
+    }
+
+    fn machine_code(&self) -> Vec<Routine<'_>> {
+        let code = self.pages.code();
+        let begun = self.tiles.iter().enumerate().filter(|&(_, &start)| start != usize::MAX);
+        let mut begun: Vec<(usize, String)> =
+            begun.map(|(kind, &start)| (start, self.plan.tile(kind).name())).collect();
+        begun.push((self.stage, "stage".to_string()));
+        let ends = begun[1..].iter().map(|&(start, _)| start).chain([code.len()]);
+        let ends: Vec<usize> = ends.collect();
+        let routines = begun.into_iter().zip(ends);
+        let all = self.pages.bytes();
+        let words = call::words(&self.plan);
+        let routines = routines.map(|((start, name), end)| Routine {
+            name,
+            code: &all[start..end],
+            constants: &all[end..],
+            frame: Register::RDI,
+            words: words.clone(),
+        });
+        let nests = self.nests.iter().flatten().flat_map(|nest| nest.machine_code());
+        routines.filter(|routine| !routine.code.is_empty()).chain(nests).collect()
     }
 
     unsafe fn run(&self, bases: &[*mut u8], scratch: *mut u8, units: Range<usize>) -> Outcome {

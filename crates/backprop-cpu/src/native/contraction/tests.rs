@@ -10,10 +10,11 @@ use backprop_opt::loops::{
     Store, Strides,
 };
 
-use self::naive::{Guarded, read, reference, write};
+use self::naive::{read, reference, write};
 use super::plan::{Handover, Plan};
 use super::roles::Orientation;
 use super::stage::Axis;
+use crate::guard::{Guarded, Side};
 use crate::native::Isa;
 
 /// Pseudo-random numbers, the same in each run.
@@ -324,14 +325,15 @@ fn check(case: &Case, isa: Isa, spoil: Option<f64>) -> usize {
             let partitions: [Vec<std::ops::Range<usize>>; 3] =
                 [vec![0..n], vec![middle..n, 0..middle], (0..n).rev().map(|unit| unit..unit + 1).collect()];
             for (turn, partition) in partitions.iter().enumerate() {
+                let side = if turn == 1 { Side::Before } else { Side::After };
                 let memory: Vec<Guarded> =
-                    given.iter().map(|(_, bytes)| Guarded::new(bytes, turn == 1)).collect();
-                let bases: Vec<*mut u8> = memory.iter().map(|guarded| guarded.start).collect();
-                let scratch = Guarded::new(&vec![0xff; kernel.scratch_bytes()], turn == 1);
+                    given.iter().map(|(dtype, bytes)| Guarded::new(bytes, dtype.size(), side)).collect();
+                let bases: Vec<*mut u8> = memory.iter().map(Guarded::base).collect();
+                let scratch = Guarded::new(&vec![0xff; kernel.scratch_bytes()], 64, side);
                 let mut found = Outcome::default();
                 for units in partition {
                     // SAFETY: the program was verified; the buffers and the scratch memory are ours.
-                    let told = unsafe { kernel.run(&bases, scratch.start, units.clone()) };
+                    let told = unsafe { kernel.run(&bases, scratch.base(), units.clone()) };
                     found.is_not_finite |= told.is_not_finite;
                 }
                 assert_eq!(found, outcome, "{case:?} {isa:?} {orientation:?} {handover:?}");
@@ -339,7 +341,7 @@ fn check(case: &Case, isa: Isa, spoil: Option<f64>) -> usize {
                     let (dtype, expect) = &buffers[id];
                     let bytes = guarded.bytes();
                     for at in 0..program.buffers[id].len {
-                        let (x, y) = (read(&bytes, *dtype, at), read(expect, *dtype, at));
+                        let (x, y) = (read(bytes, *dtype, at), read(expect, *dtype, at));
                         let same = x.to_bits() == y.to_bits() || x.is_nan() && y.is_nan();
                         assert!(
                             same,
@@ -494,10 +496,10 @@ fn a_stage_without_inline_code_runs_as_a_nest() {
     let bases = [a.as_mut_ptr().cast(), b.as_mut_ptr().cast(), y.as_mut_ptr().cast()];
     for isa in Isa::available() {
         let kernel = super::contraction(&program, contraction, isa).expect("there is code for tanh");
-        let scratch = Guarded::new(&vec![0xff; kernel.scratch_bytes()], false);
+        let scratch = Guarded::new(&vec![0xff; kernel.scratch_bytes()], 64, Side::After);
         y.fill(f32::NAN);
         // SAFETY: the program was verified, and the vectors are as long as its buffers.
-        unsafe { kernel.run(&bases, scratch.start, 0..kernel.n_units()) };
+        unsafe { kernel.run(&bases, scratch.base(), 0..kernel.n_units()) };
         for (at, y) in y.iter().enumerate() {
             let (i, j) = (at / 37, at % 37);
             let expect = (0..3).map(|k| a[3 * i + k] * b[37 * k + j]).sum::<f32>().tanh();

@@ -18,6 +18,14 @@ pub(super) struct Tile {
     pub has_tail: bool,
 }
 
+impl Tile {
+    /// What to call it.
+    pub fn name(self) -> String {
+        let tail = if self.has_tail { ", the last one in part" } else { "" };
+        format!("tile of {} rows × {} vectors{tail}", self.rows, self.vectors)
+    }
+}
+
 /// How tiles find their operands, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Layout {

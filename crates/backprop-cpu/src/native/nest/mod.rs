@@ -45,7 +45,7 @@ use self::plan::{Origin, Plan};
 use super::Isa;
 use super::assembler::{Mem, Operand};
 use super::memory::CodePages;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Routine};
 
 /// Registers that a function of the System V ABI gives back as they were.
 const SAVED: [Name; 6] = [Name::RBX, Name::RBP, Name::R12, Name::R13, Name::R14, Name::R15];
@@ -56,8 +56,6 @@ const MOST_UNIT_LOOPS: usize = 16;
 /// The code of a nest, and how to call it.
 pub struct NestKernel {
     pages: CodePages,
-    /// How many bytes of it are instructions.
-    code_bytes: usize,
     frame_bytes: usize,
     /// For each pointer: where it starts, and where it lies in the frame.
     pointers: Vec<Start>,
@@ -152,18 +150,8 @@ impl NestKernel {
         });
         let accumulators = accumulators.collect();
         let frame_bytes = machine.frame_bytes();
-        let (bytes, code_bytes) = machine.asm.finish()?;
-        let pages = CodePages::new(&bytes)?;
-        Some(NestKernel {
-            pages,
-            code_bytes,
-            frame_bytes,
-            pointers,
-            unit_loops,
-            units,
-            accumulators,
-            is_empty,
-        })
+        let pages = CodePages::new(&machine.asm.finish()?)?;
+        Some(NestKernel { pages, frame_bytes, pointers, unit_loops, units, accumulators, is_empty })
     }
 }
 
@@ -259,8 +247,29 @@ impl Kernel for NestKernel {
         self.frame_bytes
     }
 
-    fn machine_code(&self) -> &[u8] {
-        &self.pages.code()[..self.code_bytes]
+    fn machine_code(&self) -> Vec<Routine<'_>> {
+        let pointers = self.pointers.iter().filter_map(|start| match start.base {
+            Base::Buffer(id) => Some((start.at, format!("into buffer {id}"))),
+            Base::Frame(_) => Some((start.at, "into a local".to_string())),
+            Base::Nothing => None,
+        });
+        let loops = self.unit_loops.iter().map(|&(size, at)| (at, format!("rows left, of {size}")));
+        let known = [
+            (frame::UNITS_LEFT, "units left"),
+            (frame::FIRST_COLUMN, "the first column"),
+            (frame::END_COLUMN, "the end of the columns"),
+            (frame::FAULT, "faults"),
+            (frame::NOT_FINITE[0], "what is not finite"),
+            (frame::NOT_FINITE[1], "what is not finite"),
+        ];
+        let known = known.into_iter().map(|(at, name)| (at, name.to_string()));
+        vec![Routine {
+            name: "nest".to_string(),
+            code: self.pages.code(),
+            constants: &self.pages.bytes()[self.pages.code().len()..],
+            frame: FRAME,
+            words: known.chain(loops).chain(pointers).collect(),
+        }]
     }
 
     unsafe fn run(&self, bases: &[*mut u8], scratch: *mut u8, units: Range<usize>) -> Outcome {

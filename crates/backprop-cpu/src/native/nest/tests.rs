@@ -3,7 +3,6 @@
 
 mod generate;
 mod interpret;
-mod memory;
 
 use std::collections::BTreeMap;
 
@@ -15,8 +14,8 @@ use backprop_opt::loops::{
 
 use self::generate::{Random, random_program};
 use self::interpret::interpret;
-use self::memory::{Guarded, Side};
 use super::NestKernel;
+use crate::guard::{Guarded, Side};
 use crate::kernel::Kernel;
 use crate::native::Isa;
 
@@ -73,13 +72,11 @@ impl Made {
     /// Every byte of the code belongs to an instruction.
     fn count(&mut self, kernel: &NestKernel) {
         self.kernels += 1;
-        let mut decoder = iced_x86::Decoder::new(64, kernel.machine_code(), iced_x86::DecoderOptions::NONE);
+        let code = kernel.machine_code()[0].code;
+        let mut decoder = iced_x86::Decoder::new(64, code, iced_x86::DecoderOptions::NONE);
         let all: Vec<_> = decoder.iter().collect();
         assert!(all.iter().all(|instruction| !instruction.is_invalid()));
-        assert_eq!(
-            all.iter().map(|instruction| instruction.len()).sum::<usize>(),
-            kernel.machine_code().len()
-        );
+        assert_eq!(all.iter().map(|instruction| instruction.len()).sum::<usize>(), code.len());
         let has = |mnemonic| usize::from(all.iter().any(|instruction| instruction.mnemonic() == mnemonic));
         self.calling += has(iced_x86::Mnemonic::Call);
     }

@@ -1,53 +1,8 @@
-//! What tests compare with: a contraction as the IR's documentation says it, element by element; and memory between
-//! pages that nobody may touch.
+//! What tests compare with: a contraction as the IR's documentation says it, element by element.
 
 use backprop_core::DType;
 use backprop_core::ops::{Binary, Compare, Logic, Unary};
 use backprop_opt::loops::{Access, Contraction, Factor, Instr, Outcome, Place};
-
-/// Memory that ends (or starts) where no access is allowed.
-pub struct Guarded {
-    map: *mut u8,
-    map_len: usize,
-    pub start: *mut u8,
-    len: usize,
-}
-
-const PAGE: usize = 4096;
-
-impl Guarded {
-    pub fn new(bytes: &[u8], at_start: bool) -> Guarded {
-        let len = bytes.len();
-        let inner = len.next_multiple_of(PAGE);
-        let map_len = inner + 2 * PAGE;
-        // SAFETY: fresh private pages; those between the first and the last become ours to use.
-        unsafe {
-            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-            let map = libc::mmap(std::ptr::null_mut(), map_len, libc::PROT_NONE, flags, -1, 0).cast::<u8>();
-            assert_ne!(map.cast(), libc::MAP_FAILED);
-            let pages = map.add(PAGE);
-            if inner > 0 {
-                let told = libc::mprotect(pages.cast(), inner, libc::PROT_READ | libc::PROT_WRITE);
-                assert_eq!(told, 0);
-            }
-            let start = if at_start { pages } else { pages.add(inner - len) };
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), start, len);
-            Guarded { map, map_len, start, len }
-        }
-    }
-
-    pub fn bytes(&self) -> Vec<u8> {
-        // SAFETY: the memory is ours, and nobody writes it now.
-        unsafe { std::slice::from_raw_parts(self.start, self.len).to_vec() }
-    }
-}
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        // SAFETY: the pages are ours.
-        unsafe { libc::munmap(self.map.cast(), self.map_len) };
-    }
-}
 
 /// Reads and writes numbers as f64; f32 arithmetic is done in f32.
 pub fn read(bytes: &[u8], dtype: DType, at: usize) -> f64 {
