@@ -22,7 +22,7 @@ use smallvec::SmallVec;
 
 use crate::engine::{Arena, Choice, Compiled, Engine};
 
-/// Operations and bytes that portable loops take about as long for as machine code takes to be made: some 0.5 ms.
+/// Operations and bytes that portable loops take about as long for as machine code takes to be made, by estimate.
 const MAKING_CODE: u64 = 1 << 22;
 
 /// The most ops that are kept. A step of a network has some dozens; who goes on to other sizes begins anew.
