@@ -72,6 +72,7 @@ fn arguments() {
     bad("bench mlp --layers 64,1000000000,10", &["--layers", "more parameters than the 268,435,456"]);
     bad("bench mlp --threads 0", &["--threads"]);
     bad("bench mlp --engine eager --threads 2", &["--threads: a tape has one thread"]);
+    bad("bench train --engine eager --threads 2", &["--threads: a tape has one thread"]);
     bad("bench gemm 3x5", &["three sizes are wanted, such as 64x32x48"]);
     bad("bench gemm 3x0x5", &["three sizes are wanted"]);
     bad("bench function tahn", &["unknown op `tahn`"]);

@@ -66,7 +66,7 @@ fn every_kind_of_work_gives_its_numbers() {
     check("bench cross-entropy --batch 7 --classes 3 --rounds 3", &["ratio", "loss"]);
     check("bench adam --elements 1009 --rounds 3", &["ratio", "loss"]);
     check("bench function tanh --elements 1009 --rounds 3", &["gelements_per_second"]);
-    check("bench train --layers 5,3 --examples 17 --batch 7 --rounds 3", &["samples_per_second"]);
+    check("bench train --layers 5,3 --examples 17 --batch 7 --rounds 3 --threads 2", &["samples_per_second"]);
     check("bench compile --layers 5,3 --batch 7 --new-batch 11 --rounds 2", &["compile_ms", "new_batch_ms"]);
     check("bench chain 1000", &["ns_per_node", "of_linear", "build_ms", "grad_ms", "compile_ms", "run_ms"]);
 }

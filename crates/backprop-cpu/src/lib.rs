@@ -1,15 +1,15 @@
 //! Kernels for the CPU: contiguous loops, chosen once per operation, never per element.
 //!
 //! ```text
-//! eval(op, operands) ─► pointwise · reduce · movement · index · contract ─► arrays
-//!                                         ├ control: the same on the ops of a body
-//!                                         └ anything else: the op's own definition
+//! eval(op, operands) ─► contractions, large arrays: alone, a program that the engine runs ─► arrays
+//!                    ├ pointwise · reduce · movement · index: loops for small ones
+//!                    ├ control: the same on the ops of a body
+//!                    └ anything else: the op's own definition
 //! ```
 //!
-//! A result's bits depend on the op, the sizes, the instruction set and the system's libm (`exp`, `ln`,
-//! `tanh`, ... are its), never on timing.
+//! A result's bits depend on the op, the sizes and the instruction set, never on timing.
 
-mod contract;
+mod alone;
 mod control;
 pub mod engine;
 #[cfg(unix)]
@@ -50,7 +50,8 @@ pub fn eval(op: &Op, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill>
     }
 }
 
-/// The kernel of an op with one output; `None` where only its definition exists.
+/// The kernel of an op with one output; `None` where only its definition exists. Where [`repeats`] says so, operands
+/// may have a smaller shape than the result: they are repeated, as by `broadcast`.
 ///
 /// # Errors
 /// As [`eval`].
@@ -60,6 +61,16 @@ pub fn eval_one(op: &Op, inputs: &[&Array], outputs: &[Type]) -> Result<Option<A
         match ty.shape.n_elements() {
             Some(n) if n < LARGE => {}
             n => want_memory(*ty, n)?,
+        }
+    }
+    if is_for_program(op, inputs, outputs) {
+        if let Some(array) = alone::run(op, inputs, outputs[0]) {
+            return Ok(Some(array));
+        }
+        if repeats(op, outputs[0]) && inputs.iter().any(|x| x.shape() != outputs[0].shape) {
+            let whole = |x: &&Array| movement::broadcast(x, Type::new(x.dtype(), outputs[0].shape));
+            let whole: Vec<Array> = inputs.iter().map(whole).collect();
+            return eval_one(op, &whole.iter().collect::<Vec<_>>(), outputs);
         }
     }
     Ok(match op {
@@ -80,12 +91,52 @@ pub fn eval_one(op: &Op, inputs: &[&Array], outputs: &[Type]) -> Result<Option<A
         Op::Sum(op) => reduce::sum(inputs[0], op.axes),
         Op::Any(op) => reduce::any(inputs[0], op.axes),
         Op::Max(op) => reduce::max(inputs[0], op.axes),
-        Op::LogSumExp(op) => reduce::logsumexp(inputs[0], op.axes),
-        Op::LogSoftmax(op) => reduce::log_softmax(inputs[0], op.axes),
-        Op::Norm(_) => reduce::norm(inputs[0]),
-        Op::Contract(op) => contract::contract(op, inputs[0], inputs[1]),
         _ => None,
     })
+}
+
+/// From this number of elements on, pointwise ops are programs of their own: calling the engine takes less then.
+const MANY: usize = 4096;
+
+/// Whether an op is a program of its own, here: all whose bits depend on an order of sums, and what is large.
+#[inline]
+fn is_for_program(op: &Op, inputs: &[&Array], outputs: &[Type]) -> bool {
+    match op {
+        Op::Contract(_) => true,
+        Op::Sum(_) | Op::LogSumExp(_) | Op::LogSoftmax(_) | Op::Norm(_) => inputs[0].dtype().is_float(),
+        Op::Max(_) | Op::Any(_) => inputs[0].len() >= MANY,
+        _ => repeats(op, outputs[0]),
+    }
+}
+
+/// Whether an op with a result of this type takes operands that are smaller: large pointwise ones do.
+#[inline]
+pub fn repeats(op: &Op, output: Type) -> bool {
+    alone::is_pointwise(op) && output.shape.n_elements() >= Some(MANY)
+}
+
+/// What may stand for the result of an op, since every op that [`repeats`] takes it and the others can be given
+/// [`whole`] numbers: its operand, for `broadcast`, or one number. `None` where the result is small.
+///
+/// # Errors
+/// There would be no memory for the whole of it.
+#[inline]
+pub fn stands_for(op: &Op, inputs: &[&Array], output: Type) -> Result<Option<Array>, Ill> {
+    if !matches!(op, Op::Broadcast(_) | Op::Full(_)) || output.shape.n_elements() < Some(MANY) {
+        return Ok(None);
+    }
+    if output.shape.n_elements() >= Some(LARGE) {
+        want_memory(output, output.shape.n_elements())?;
+    }
+    Ok(match op {
+        Op::Full(op) => Some(movement::full(*op, Type::scalar(output.dtype))),
+        _ => Some(inputs[0].clone()),
+    })
+}
+
+/// Numbers that stand for a value of this type, repeated to its shape.
+pub fn whole(x: &Array, ty: Type) -> Array {
+    movement::broadcast(x, ty)
 }
 
 /// From this number of elements on, it is asked first whether there is memory.

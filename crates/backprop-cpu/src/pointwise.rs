@@ -1,87 +1,11 @@
-//! One loop per op and element type; the compiler makes vector code of them.
+//! One loop per op and element type; the compiler makes vector code of them. Of floats, the functions are those that
+//! compiled code has.
 
-use backprop_core::array::pool::filled;
+use backprop_core::array::pool::{filled, overwritten};
 use backprop_core::ops::{Binary, Compare, Logic, Unary};
 use backprop_core::{Array, Data, Element, Ill};
 
-/// Floats, with the functions of the tables.
-trait Float: Element + std::ops::Neg<Output = Self> {
-    /// `None` for an op without a line here: its own definition runs.
-    fn unary(op: Unary) -> Option<fn(&[Self]) -> Data>;
-    fn binary(op: Binary) -> fn(&[Self], &[Self]) -> Data;
-}
-
-/// Makes a function that applies `$value` to each element of a slice.
-macro_rules! each {
-    ($T:ty, |$x:ident| $value:expr) => {{
-        fn run(x: &[$T]) -> Data {
-            filled(x.len(), |y: &mut Vec<$T>| y.extend(x.iter().map(|&$x| $value)))
-        }
-        run
-    }};
-    ($T:ty, |$x:ident, $y:ident| $value:expr) => {{
-        fn run(x: &[$T], y: &[$T]) -> Data {
-            filled(x.len(), |z: &mut Vec<$T>| z.extend(x.iter().zip(y).map(|(&$x, &$y)| $value)))
-        }
-        run
-    }};
-}
-
-macro_rules! floats {
-    ($($T:ident erf $erf:expr, erfc $erfc:expr;)*) => {$(
-        impl Float for $T {
-            fn unary(op: Unary) -> Option<fn(&[$T]) -> Data> {
-                // The last arm is for ops that are new in the table.
-                #[allow(unreachable_patterns)]
-                Some(match op {
-                    Unary::Neg => each!($T, |x| -x),
-                    Unary::Abs => each!($T, |x| x.abs()),
-                    Unary::Sign => each!($T, |x| if x == 0.0 || x.is_nan() { x } else { x.signum() }),
-                    Unary::Exp => each!($T, |x| x.exp()),
-                    Unary::Log => each!($T, |x| x.ln()),
-                    Unary::Sqrt => each!($T, |x| x.sqrt()),
-                    Unary::Sin => each!($T, |x| x.sin()),
-                    Unary::Cos => each!($T, |x| x.cos()),
-                    Unary::Tanh => each!($T, |x| x.tanh()),
-                    Unary::Sigmoid => each!($T, |x| {
-                        let e = (-x.abs()).exp();
-                        if x >= 0.0 { 1.0 / (1.0 + e) } else { e / (1.0 + e) }
-                    }),
-                    Unary::Softplus => each!($T, |x| {
-                        if x.is_nan() { x } else { x.max(0.0) + (-x.abs()).exp().ln_1p() }
-                    }),
-                    Unary::Erf => each!($T, |x| $erf(x)),
-                    Unary::Erfc => each!($T, |x| $erfc(x)),
-                    Unary::Log1p => each!($T, |x| x.ln_1p()),
-                    Unary::Expm1 => each!($T, |x| x.exp_m1()),
-                    Unary::Reciprocal => each!($T, |x| 1.0 / x),
-                    Unary::Square => each!($T, |x| x * x),
-                    Unary::Floor => each!($T, |x| x.floor()),
-                    Unary::Ceil => each!($T, |x| x.ceil()),
-                    Unary::Round => each!($T, |x| x.round_ties_even()),
-                    _ => return None,
-                })
-            }
-
-            fn binary(op: Binary) -> fn(&[$T], &[$T]) -> Data {
-                match op {
-                    Binary::Add => each!($T, |a, b| a + b),
-                    Binary::Sub => each!($T, |a, b| a - b),
-                    Binary::Mul => each!($T, |a, b| a * b),
-                    Binary::Div => each!($T, |a, b| a / b),
-                    Binary::Pow => each!($T, |a, b| a.powf(b)),
-                    Binary::Maximum => each!($T, |a, b| if a.is_nan() || b.is_nan() { $T::NAN } else { a.max(b) }),
-                    Binary::Minimum => each!($T, |a, b| if a.is_nan() || b.is_nan() { $T::NAN } else { a.min(b) }),
-                }
-            }
-        }
-    )*};
-}
-
-floats! {
-    f32 erf libm::erff, erfc libm::erfcf;
-    f64 erf libm::erf, erfc libm::erfc;
-}
+use crate::math::{Block, binary_block, unary_block};
 
 /// The results of a loop, in the shape of its operand.
 fn like(x: &Array, data: Data) -> Array {
@@ -95,6 +19,9 @@ fn collected<T: Element>(len: usize, values: impl Iterator<Item = T>) -> Data {
 
 /// `None` where there is no such op of integers.
 pub(crate) fn unary(op: Unary, x: &Array) -> Option<Array> {
+    fn floats<T: Element + Block>(op: Unary, x: &[T]) -> Data {
+        overwritten(x.len(), |y| unary_block(op, x, y))
+    }
     fn ints<T: Element>(op: Unary, x: &[T]) -> Option<Data> {
         macro_rules! wrapping {
             ($value:expr) => {
@@ -110,8 +37,8 @@ pub(crate) fn unary(op: Unary, x: &Array) -> Option<Array> {
         })
     }
     let data = match x.data() {
-        Data::F32(v) => f32::unary(op)?(v),
-        Data::F64(v) => f64::unary(op)?(v),
+        Data::F32(v) => floats(op, v),
+        Data::F64(v) => floats(op, v),
         Data::I32(v) => ints(op, v)?,
         Data::I64(v) => ints(op, v)?,
         Data::U32(v) => ints(op, v)?,
@@ -122,6 +49,9 @@ pub(crate) fn unary(op: Unary, x: &Array) -> Option<Array> {
 }
 
 pub(crate) fn binary(op: Binary, a: &Array, b: &Array) -> Result<Option<Array>, Ill> {
+    fn floats<T: Element + Block>(op: Binary, a: &[T], b: &[T]) -> Data {
+        overwritten(a.len(), |y| binary_block(op, a, b, y))
+    }
     fn ints<T: Element>(op: Binary, a: &[T], b: &[T]) -> Data {
         macro_rules! wrapping {
             ($value:expr) => {
@@ -145,8 +75,8 @@ pub(crate) fn binary(op: Binary, a: &Array, b: &Array) -> Result<Option<Array>, 
         backprop_core::ops::refuse_zero_divisor(b)?;
     }
     Ok(match (a.data(), b.data()) {
-        (Data::F32(x), Data::F32(y)) => Some(like(a, f32::binary(op)(x, y))),
-        (Data::F64(x), Data::F64(y)) => Some(like(a, f64::binary(op)(x, y))),
+        (Data::F32(x), Data::F32(y)) => Some(like(a, floats(op, x, y))),
+        (Data::F64(x), Data::F64(y)) => Some(like(a, floats(op, x, y))),
         (Data::I32(x), Data::I32(y)) => Some(like(a, ints(op, x, y))),
         (Data::I64(x), Data::I64(y)) => Some(like(a, ints(op, x, y))),
         (Data::U32(x), Data::U32(y)) => Some(like(a, ints(op, x, y))),

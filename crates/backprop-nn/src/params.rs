@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use backprop_core::array::pool;
 use backprop_core::{Array, DType, Error, Fault, Seed, Type, with_data};
 use backprop_run::Bind;
 
@@ -327,11 +328,13 @@ impl Params {
         updates.write_to(self)
     }
 
-    /// Writes new numbers, known to fit.
+    /// Writes new numbers, known to fit. The old ones' memory is for the next step's.
     pub(crate) fn write(&mut self, mut parameters: Vec<(usize, Array)>, states: Vec<NewState>) {
         self.swap(parameters.iter_mut().map(|(position, array)| (*position, array)));
+        parameters.into_iter().for_each(|(_, array)| pool::give(array));
         for NewState { name, slot_of, mut array } in states {
             self.swap_state(&name, slot_of, &mut array);
+            pool::give(array);
         }
     }
 

@@ -44,7 +44,8 @@ pub struct Tape {
 /// What a tape and its scopes share.
 struct Shared {
     records: RecordsCell,
-    /// By value; `None` for what is ill.
+    /// By value; `None` for what is ill. Large numbers that only repeat are kept in a smaller shape than their
+    /// type's, until somebody needs the whole of them: see [`whole`].
     values: RefCell<Vec<Option<Array>>>,
     no_grad: Cell<bool>,
 }
@@ -243,7 +244,7 @@ impl Shared {
         if !matches!(op, Op::Custom(_) | Op::Cond(_) | Op::Scan(_)) {
             let mut records = self.records.borrow_mut();
             let mut values = self.values.borrow_mut();
-            if let Some((ty, array)) = eval_one(&records, &values, &op, &inputs) {
+            if let Some((ty, array)) = eval_one(&records, &mut values, &op, &inputs) {
                 values.push(Some(array));
                 return Emitted { first: records.push_typed(op, inputs, ty, place, part), n: 1 };
             }
@@ -258,8 +259,8 @@ impl Shared {
         let records = self.records.snapshot();
         let pending = records.consider(op, inputs, *place, part);
         let operands: Option<SmallVec<[Array; 4]>> = {
-            let values = self.values.borrow();
-            pending.inputs().iter().map(|&input| values[input as usize].clone()).collect()
+            let mut values = self.values.borrow_mut();
+            pending.inputs().iter().map(|&input| whole(&records, &mut values, input).cloned()).collect()
         };
         let computed = pending.types().zip(operands).map(|(types, operands)| {
             let operands: SmallVec<[&Array; 4]> = operands.iter().collect();
@@ -281,17 +282,26 @@ impl Shared {
     }
 }
 
-/// The only output of a well-typed op that has a kernel.
+/// The only output of a well-typed op that has a kernel, or what stands for it.
 #[inline]
 fn eval_one(
     records: &Records,
-    values: &[Option<Array>],
+    values: &mut [Option<Array>],
     op: &Op,
     inputs: &[ValueId],
 ) -> Option<(Type, Array)> {
-    let value = |input: ValueId| values[input as usize].as_ref();
     let ty = records.infer_one(op, inputs)?;
-    let run = |inputs: &[&Array]| backprop_cpu::eval_one(op, inputs, &[ty]).ok().flatten();
+    if !backprop_cpu::repeats(op, ty) && !matches!(op, Op::Broadcast(_)) {
+        for &input in inputs {
+            whole(records, values, input)?;
+        }
+    }
+    let value = |input: ValueId| values[input as usize].as_ref();
+    let run = |inputs: &[&Array]| match backprop_cpu::stands_for(op, inputs, ty) {
+        Ok(None) => backprop_cpu::eval_one(op, inputs, &[ty]).ok().flatten(),
+        Ok(standing) => standing,
+        Err(_) => None,
+    };
     // The usual numbers of operands need no list.
     let array = match *inputs {
         [a] => run(&[value(a)?]),
@@ -299,6 +309,18 @@ fn eval_one(
         _ => run(&inputs.iter().map(|&input| value(input)).collect::<Option<Vec<_>>>()?),
     };
     Some((ty, array?))
+}
+
+/// All numbers of a value, from now on kept as such.
+#[inline]
+fn whole<'a>(records: &Records, values: &'a mut [Option<Array>], value: ValueId) -> Option<&'a Array> {
+    let array = values.get_mut(value as usize)?.as_mut()?;
+    if let Some(ty) = records.ty(value)
+        && array.shape() != ty.shape
+    {
+        *array = backprop_cpu::whole(array, ty);
+    }
+    Some(array)
 }
 
 impl Emit for TapeContext {
@@ -337,9 +359,10 @@ impl Emit for TapeContext {
     }
 
     fn value(&self, value: ValueId) -> Result<Array, Error> {
-        self.shared.records.borrow().check([value])?;
-        let values = self.shared.values.borrow();
-        let array = values.get(value as usize).cloned().flatten();
+        let records = self.shared.records.borrow();
+        records.check([value])?;
+        let mut values = self.shared.values.borrow_mut();
+        let array = whole(&records, &mut values, value).cloned();
         array.ok_or_else(|| Fault::new("read", "the value has not been computed").into())
     }
 }

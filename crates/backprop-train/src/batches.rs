@@ -1,7 +1,8 @@
 //! The order of the examples: a pure function of seed and epoch.
 
+use backprop_core::array::pool;
 use backprop_core::random::{self, Key};
-use backprop_core::{Array, Element, Seed, with_data};
+use backprop_core::{Array, Data, Element, Seed, Sizes, with_data};
 
 /// The batches of one epoch: every example once, shuffled; the last batch may be smaller.
 ///
@@ -55,20 +56,20 @@ impl Iterator for Batches {
     }
 }
 
-/// These rows of an array [n, ..], copied; an array of rank 0 as it is. The rows are below n.
+/// These rows of an array [n, ..], copied, into a buffer of the pool; an array of rank 0 as it is. The rows are
+/// below n.
 pub(crate) fn rows(x: &Array, rows: &[usize]) -> Array {
-    fn copied<T: Element>(from: &[T], width: usize, rows: &[usize]) -> Vec<T> {
-        let mut to = Vec::with_capacity(rows.len() * width);
-        rows.iter().for_each(|&row| to.extend_from_slice(&from[row * width..(row + 1) * width]));
-        to
+    fn copied<T: Element>(from: &[T], width: usize, rows: &[usize]) -> Data {
+        pool::filled(rows.len() * width, |to| {
+            rows.iter().for_each(|&row| to.extend_from_slice(&from[row * width..(row + 1) * width]));
+        })
     }
-    let mut sizes = x.sizes().to_vec();
+    let mut sizes = Sizes::from_slice(x.sizes());
     // Without rows it is the same for every example; who wants rows refuses it.
     let Some(first) = sizes.first_mut() else { return x.clone() };
     *first = rows.len();
     let width = sizes[1..].iter().product();
-    with_data!(x.data(), |values| Array::new(&sizes, copied(values, width, rows)))
-        .expect("as many elements as rows times width")
+    Array::from_parts(sizes.clone(), with_data!(x.data(), |values| copied(values, width, rows)))
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! One training step, by either engine.
 
+use std::cell::RefCell;
 use std::panic::Location;
 
+use backprop_core::array::pool;
 use backprop_core::graph::context::{ContextId, in_module};
 use backprop_core::{Array, Error, Graph, Tensor, Type};
 use backprop_nn::{Bound, Layer, Optimizer, Params, TrainStep};
@@ -45,8 +47,13 @@ impl Objective<'_> {
 
 /// A step that is ready to be taken.
 pub(crate) enum Steps<'a> {
-    Eager { objective: Objective<'a>, optimizer: Optimizer, tape: Tape },
-    Graph(Box<TrainStep>),
+    Eager {
+        objective: Objective<'a>,
+        optimizer: Optimizer,
+        tape: Tape,
+    },
+    /// With the metrics of the last step, whose memory is the next one's.
+    Graph(Box<TrainStep>, RefCell<[Array; 3]>),
 }
 
 impl<'a> Steps<'a> {
@@ -73,16 +80,20 @@ impl<'a> Steps<'a> {
         let updates = optimizer.updates_at(&p, loss, objective.at)?;
         let lr = updates.lr();
         let step = TrainStep::new(&graph, &[x, y], &[loss, outputs, lr], updates)?;
-        Ok(Steps::Graph(Box::new(step.with_options(how))))
+        let metrics = RefCell::new([0.0; 3].map(Array::scalar::<f32>));
+        Ok(Steps::Graph(Box::new(step.with_options(how)), metrics))
     }
 
     /// Takes a step: `params` holds its outcome, or on an error what it held before.
     pub fn take(&self, params: &mut Params, [x, y]: [Array; 2]) -> Result<Outcome, Error> {
         match self {
-            Steps::Graph(step) => {
-                let mut metrics = step.run(params, &[x, y])?;
+            Steps::Graph(step, metrics) => {
+                let mut metrics = metrics.borrow_mut();
+                let batch = [x, y];
+                step.run_into(params, &batch, &mut metrics[..])?;
+                batch.into_iter().for_each(pool::give);
                 let [loss, lr] = [&metrics[0], &metrics[2]].map(|metric| metric.item().unwrap_or(f64::NAN));
-                Ok(Outcome { loss, outputs: metrics.swap_remove(1), lr })
+                Ok(Outcome { loss, outputs: metrics[1].clone(), lr })
             }
             Steps::Eager { objective, optimizer, tape } => {
                 let (updates, outcome) = tape.scope(|t| {

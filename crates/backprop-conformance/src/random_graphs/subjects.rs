@@ -73,7 +73,7 @@ impl Subject for Replayed {
     }
 
     fn promise(&self) -> Promise {
-        Promise::System
+        Promise::Compiled
     }
 
     fn run(&self, case: &Case) -> Result<Vec<Vec<Array>>, Error> {
@@ -109,7 +109,7 @@ impl Subject for Walked {
     }
 
     fn promise(&self) -> Promise {
-        Promise::System
+        Promise::Compiled
     }
 
     fn twin(&self) -> Option<&'static str> {

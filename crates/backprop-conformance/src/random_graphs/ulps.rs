@@ -6,9 +6,9 @@ use backprop_core::ops::Unary;
 /// Engines that share their promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Promise {
-    /// The interpreter, the tape and today's executable: `std` and `libm`.
+    /// The interpreter: `std` and `libm`.
     System,
-    /// Compiled loops, portable or machine code: our own polynomials.
+    /// The tape, and compiled loops, portable or machine code: our own polynomials.
     Compiled,
 }
 

@@ -34,6 +34,22 @@ impl<T> Shelf<T> {
 
 /// The elements that `fill` writes into an empty vector with room for `len`.
 pub fn filled<T: Element>(len: usize, fill: impl FnOnce(&mut Vec<T>)) -> Data {
+    with_room(len, |values| {
+        values.clear();
+        fill(values);
+    })
+}
+
+/// `len` elements that `write` writes all of. They hold anything before: nothing is cleared away.
+pub fn overwritten<T: Element>(len: usize, write: impl FnOnce(&mut [T])) -> Data {
+    with_room(len, |values: &mut Vec<T>| {
+        values.resize(len, T::default());
+        write(values);
+    })
+}
+
+/// A vector with room for `len` elements, a kept one if there is one, as `fill` leaves it.
+fn with_room<T: Element>(len: usize, fill: impl FnOnce(&mut Vec<T>)) -> Data {
     let class = len.max(1).next_power_of_two().trailing_zeros() as usize;
     let kept = T::with_shelf(|shelf| {
         let kept = shelf.by_class[class].pop();
@@ -45,9 +61,7 @@ pub fn filled<T: Element>(len: usize, fill: impl FnOnce(&mut Vec<T>)) -> Data {
     });
     let mut buffer = kept.unwrap_or_else(|| Arc::new(Vec::with_capacity(1 << class).into()));
     let values = Arc::get_mut(&mut buffer).expect("a kept buffer has one owner");
-    let values = values.as_vec().expect("only vectors are kept");
-    values.clear();
-    fill(values);
+    fill(values.as_vec().expect("only vectors are kept"));
     T::wrap(buffer)
 }
 
@@ -86,6 +100,19 @@ mod tests {
             give(Array::vector(elsewhere));
         }
         assert_eq!(f64::with_shelf(|shelf| shelf.by_class[17].len()), 3);
+    }
+
+    #[test]
+    fn a_buffer_to_overwrite_has_its_length_whatever_it_held() {
+        let sizes = |n| super::super::Sizes::from_slice(&[n]);
+        give(Array::from_parts(sizes(11), filled::<i64>(11, |values| values.extend([7; 11]))));
+        for len in [11, 13, 9, 16] {
+            let Data::I64(values) = overwritten::<i64>(len, |_| ()) else { panic!("i64") };
+            assert_eq!(values.len(), len);
+            give(Array::from_parts(sizes(len), Data::I64(values)));
+        }
+        let Data::Bool(none) = overwritten::<bool>(0, |_| ()) else { panic!("bool") };
+        assert!(none.is_empty());
     }
 
     #[test]

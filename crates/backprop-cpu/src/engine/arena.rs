@@ -8,10 +8,10 @@ use backprop_opt::loops::ALIGN;
 
 use super::pool::Pool;
 
-/// Memory and threads for runs of one [`Compiled`](super::Compiled), reused from run to run.
+/// Memory and threads for runs of one [`Compiled`](super::Compiled) at a time, reused from run to run.
 pub struct Arena {
-    /// The compiled program that it is made for.
-    pub(super) owner: u64,
+    /// The compiled program that it is laid out for; `None` at first.
+    pub(super) owner: Option<u64>,
     pub(super) memory: Memory,
     /// Where each buffer lies, of the program and of the bodies in it.
     pub(super) pointers: Vec<*mut u8>,
@@ -27,6 +27,22 @@ pub struct Arena {
 // SAFETY: the pointers go to the arena's own memory, to constants that its `Compiled` holds, or to what the
 // caller lends for a run; none is used but by a run, which borrows the arena mutably.
 unsafe impl Send for Arena {}
+
+impl Arena {
+    /// Memory that is not laid out, and threads; `None` where there is no memory for it.
+    pub(super) fn new(bytes: usize, pool: Option<Pool>) -> Option<Arena> {
+        Some(Arena {
+            owner: None,
+            memory: Memory::new(bytes)?,
+            pointers: Vec::new(),
+            scratch: 0,
+            scratch_step: 0,
+            pool,
+            from: Vec::new(),
+            to: Vec::new(),
+        })
+    }
+}
 
 /// Bytes on the heap, zeros at first.
 pub(super) struct Memory {
@@ -45,6 +61,10 @@ impl Memory {
         // SAFETY: the memory is there, and nobody else's.
         unsafe { start.write_bytes(0, layout.size()) };
         Some(Memory { start, layout })
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.layout.size()
     }
 
     pub fn start(&self) -> *mut u8 {

@@ -76,7 +76,6 @@ pub struct Compiled {
     id: u64,
     program: Arc<Program>,
     top: Ready,
-    n_pointers: usize,
     scratch: usize,
 }
 
@@ -102,18 +101,17 @@ impl Compiled {
         }
         let mut counts = Counts::default();
         let top = ready(&program, 0, choice, &mut counts);
-        Ok(Compiled {
-            id: IDS.fetch_add(1, Ordering::Relaxed),
-            program,
-            top,
-            n_pointers: counts.pointers,
-            scratch: counts.scratch,
-        })
+        Ok(Compiled { id: IDS.fetch_add(1, Ordering::Relaxed), program, top, scratch: counts.scratch })
     }
 
     /// The program.
     pub fn program(&self) -> &Program {
         &self.program
+    }
+
+    /// The program, to make something else of it.
+    pub fn shared_program(&self) -> Arc<Program> {
+        self.program.clone()
     }
 
     /// The machine code of each step, as text for people: in the syntax of Intel, an instruction a line.
@@ -142,21 +140,33 @@ impl Compiled {
     /// There is no memory for so many bytes.
     pub fn arena(&self, n_threads: usize) -> Result<Arena, String> {
         let pool = Pool::new(n_threads);
-        let n_threads = pool.as_ref().map_or(1, Pool::n_threads);
-        let bytes = self.arena_bytes(n_threads);
-        let memory = Memory::new(bytes).ok_or_else(|| format!("no memory for an arena of {bytes} bytes"))?;
-        let mut pointers = Vec::with_capacity(self.n_pointers);
-        place(&self.top, &memory, &mut pointers);
-        Ok(Arena {
-            owner: self.id,
-            memory,
-            pointers,
-            scratch: self.program.arena_bytes.next_multiple_of(ALIGN),
-            scratch_step: self.scratch_step(),
-            pool,
-            from: Vec::new(),
-            to: Vec::new(),
-        })
+        let bytes = self.arena_bytes(pool.as_ref().map_or(1, Pool::n_threads));
+        let arena = Arena::new(bytes, pool);
+        let mut arena = arena.ok_or_else(|| format!("no memory for an arena of {bytes} bytes"))?;
+        self.take_over(&mut arena)?;
+        Ok(arena)
+    }
+
+    /// Lays out an arena that was another program's for this one, with the threads that it has. Its memory grows
+    /// where it must.
+    ///
+    /// # Errors
+    /// There is no memory for so many bytes; then it stays the other program's.
+    pub fn take_over(&self, arena: &mut Arena) -> Result<(), String> {
+        if arena.owner == Some(self.id) {
+            return Ok(());
+        }
+        let bytes = self.arena_bytes(arena.pool.as_ref().map_or(1, Pool::n_threads));
+        if bytes > arena.memory.bytes() {
+            arena.memory =
+                Memory::new(bytes).ok_or_else(|| format!("no memory for an arena of {bytes} bytes"))?;
+        }
+        arena.pointers.clear();
+        place(&self.top, &arena.memory, &mut arena.pointers);
+        arena.scratch = self.program.arena_bytes.next_multiple_of(ALIGN);
+        arena.scratch_step = self.scratch_step();
+        arena.owner = Some(self.id);
+        Ok(())
     }
 
     /// Runs the program on arrays; of inputs and outputs, element type and number of elements must be the
@@ -195,10 +205,10 @@ impl Compiled {
             with_data!(array.data_mut(), |values| Arc::make_mut(values).as_mut_ptr().cast())
         };
         to.extend(outputs.iter_mut().map(start));
-        assert_eq!(arena.owner, self.id, "an arena is for runs of the program that made it");
+        assert_eq!(arena.owner, Some(self.id), "an arena is for runs of the program that it is laid out for");
         // SAFETY: the arrays have the types and numbers of elements of the program's inputs and outputs, as
         // was checked; outputs are borrowed mutably, and no other array shares them. The program was verified,
-        // and the arena was made for it.
+        // and the arena is laid out for it.
         let outcome = unsafe { run::run(&self.top, arena, &from, &to, done) };
         (arena.from, arena.to) = (from, to);
         outcome
@@ -238,15 +248,15 @@ impl Compiled {
     /// A fault in an op that runs by its own definition.
     ///
     /// # Panics
-    /// The arena was made by another program's [`Compiled::arena`].
+    /// The arena is laid out for another program.
     pub unsafe fn run_at(
         &self,
         arena: &mut Arena,
         inputs: &[*const u8],
         outputs: &[*mut u8],
     ) -> Result<Outcome, Failure> {
-        assert_eq!(arena.owner, self.id, "an arena is for runs of the program that made it");
-        // SAFETY: the caller's; the program was verified, and the arena was made for it.
+        assert_eq!(arena.owner, Some(self.id), "an arena is for runs of the program that it is laid out for");
+        // SAFETY: the caller's; the program was verified, and the arena is laid out for it.
         unsafe { run::run(&self.top, arena, inputs, outputs, |_| ()) }
     }
 }

@@ -12,8 +12,8 @@ use super::mlp::{OPTIMIZERS, optimizer, samples};
 use super::serve::{self, Request};
 use super::spread::Spread;
 use super::{
-    choice, choice_option, count, count_option, json_flag, layers, layers_option, n_rounds, rounds_option,
-    serve_flag,
+    choice, choice_option, count, count_option, json_flag, layers, layers_option, n_rounds, n_threads,
+    rounds_option, serve_flag, threads_option,
 };
 use crate::commands::{file_option, path};
 use crate::failure::Failure;
@@ -30,6 +30,7 @@ pub fn command() -> Command {
         .arg(choice_option("engine", &["graph", "eager"], "One compiled graph, or at once on a tape"))
         .arg(file_option("data", "DIR", "A folder with MNIST's IDX files, instead of random samples"))
         .arg(count_option("examples", "20000", "Random samples"))
+        .arg(threads_option())
         .arg(rounds_option("10"))
         .arg(serve_flag())
         .arg(json_flag())
@@ -56,6 +57,10 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
             "--layers: the data has {features} features and {classes} classes"
         )));
     }
+    let is_eager = choice(matches, "engine") == "eager";
+    if is_eager && n_threads(matches) > 1 {
+        return Err(Failure::usage("--threads: a tape has one thread"));
+    }
     let plan = Fit {
         // It ends when enough was measured.
         epochs: u32::MAX as usize,
@@ -63,7 +68,8 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         optimizer: optimizer(choice(matches, "optimizer")),
         plan: Plan::Constant,
         seed: Seed(0),
-        engine: if choice(matches, "engine") == "eager" { Engine::Eager } else { Engine::Graph },
+        engine: if is_eager { Engine::Eager } else { Engine::Graph },
+        threads: n_threads(matches),
         evaluate_each_epoch: false,
         ..Fit::default()
     };
@@ -132,15 +138,17 @@ fn report(matches: &ArgMatches, sizes: &[usize], batch: usize, rounds: &Rounds) 
     let spread = Spread::of(rounds.us.iter().flatten().copied());
     let (optimizer, engine) = (choice(matches, "optimizer"), choice(matches, "engine"));
     let per_second = batch as f64 / spread.median * 1e6;
+    let threads = n_threads(matches);
     match matches.get_flag("json") {
         true => print(json!({
             "work": "train", "layers": sizes, "batch": batch, "optimizer": optimizer, "engine": engine,
-            "threads": 1, "rounds": rounds.wanted, "samples_per_second": per_second,
+            "threads": threads, "rounds": rounds.wanted, "samples_per_second": per_second,
             "median_us": spread.median, "min_us": spread.min, "p10_us": spread.p10, "p90_us": spread.p90,
         })),
         false => print(format!(
-            "train, batch {batch}, {optimizer}, engine {engine}, 1 thread\n\
+            "train, batch {batch}, {optimizer}, engine {engine}, {threads} thread{}\n\
              step         {}\n             {} epochs, {per_second:.0} samples a second",
+            if threads == 1 { "" } else { "s" },
             spread.time(),
             rounds.wanted
         )),

@@ -1,0 +1,277 @@
+//! An op of the tape as a program of its own: lowered for the types of its operands, kept from call to call.
+//!
+//! It runs as plain loops until its calls have done what it takes to make machine code, then as machine code. Both
+//! give the same bits, so nobody sees when.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::panic::Location;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use backprop_core::array::pool;
+use backprop_core::graph::place::{Line, Place};
+use backprop_core::graph::records::{Inputs, Part};
+use backprop_core::ops::{Broadcast, Input};
+use backprop_core::{Array, Op, Records, Type, ValueId, with_dtype};
+use backprop_opt::loops::{Kind, Program};
+use backprop_opt::lower::{self, lower};
+use backprop_opt::simplify::decompose;
+use smallvec::SmallVec;
+
+use crate::engine::{Arena, Choice, Compiled, Engine};
+
+/// Operations and bytes that portable loops take about as long for as machine code takes to be made, by estimate.
+const MAKING_CODE: u64 = 1 << 22;
+
+/// The most ops that are kept. A step of a network has some dozens; who goes on to other sizes begins anew.
+const MOST_KEPT: usize = 512;
+
+thread_local! {
+    static KEPT: RefCell<Kept> = RefCell::default();
+    /// Memory that all of them scribble on; taken while one runs.
+    static ARENA: Cell<Option<Arena>> = const { Cell::new(None) };
+}
+
+/// By the hash of op and types.
+type Kept = HashMap<u64, Alone, BuildHasherDefault<Quick>>;
+
+/// An op for operands of these types.
+struct Alone {
+    op: Op,
+    operands: SmallVec<[Type; 3]>,
+    output: Type,
+    /// `None` where there is no program: then the op has kernels elsewhere.
+    compiled: Option<Rc<Compiled>>,
+    is_native: bool,
+    /// What a call computes and moves.
+    work: u64,
+    /// What all calls have.
+    done: u64,
+}
+
+/// The result of an op whose program has loops for it. Operands of a pointwise op may be smaller than the result:
+/// they are repeated to its shape, as by `broadcast`. `None` where there is no such program, or for a fault in the
+/// data, which the op's other kernels find again and describe.
+pub(crate) fn run(op: &Op, inputs: &[&Array], output: Type) -> Option<Array> {
+    let compiled = KEPT.with_borrow_mut(|kept| {
+        let known = kept.get_mut(&key(op, inputs, output)).filter(|alone| alone.is_for(op, inputs, output));
+        match known {
+            Some(alone) => alone.ready(),
+            None => {
+                if kept.len() >= MOST_KEPT {
+                    kept.clear();
+                }
+                let mut alone = Alone::new(op, inputs, output);
+                let ready = alone.ready();
+                kept.insert(key(op, inputs, output), alone);
+                ready
+            }
+        }
+    })?;
+    let mut arena = match ARENA.take() {
+        Some(arena) => arena,
+        None => compiled.arena(1).ok()?,
+    };
+    compiled.take_over(&mut arena).ok()?;
+    let n = output.shape.n_elements()?;
+    let data = with_dtype!(output.dtype, |T| pool::overwritten::<T>(n, |_| ()));
+    let mut results = [Array::with_shape(output.shape, data)];
+    let outcome = compiled.run(&mut arena, inputs, &mut results);
+    ARENA.set(Some(arena));
+    let [result] = results;
+    match outcome {
+        Ok(outcome) if !outcome.is_faulty => Some(result),
+        _ => None,
+    }
+}
+
+fn key(op: &Op, inputs: &[&Array], output: Type) -> u64 {
+    let mut hasher = Quick::default();
+    op.hash(&mut hasher);
+    inputs.iter().for_each(|array| type_of(array).hash(&mut hasher));
+    output.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A hash for keys that nobody forges, of a few words (Fx, as in Firefox and rustc): the standard one takes longer
+/// than a small op.
+#[derive(Default)]
+struct Quick(u64);
+
+impl Hasher for Quick {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.write_u64(u64::from_ne_bytes(word));
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+
+    fn write_u8(&mut self, word: u8) {
+        self.write_u64(word.into());
+    }
+
+    fn write_u32(&mut self, word: u32) {
+        self.write_u64(word.into());
+    }
+
+    fn write_usize(&mut self, word: usize) {
+        self.write_u64(word as u64);
+    }
+}
+
+fn type_of(array: &Array) -> Type {
+    Type::new(array.dtype(), array.shape())
+}
+
+impl Alone {
+    fn new(op: &Op, inputs: &[&Array], output: Type) -> Alone {
+        let operands: SmallVec<[Type; 3]> = inputs.iter().map(|array| type_of(array)).collect();
+        let compiled =
+            program(op, &operands, output).map(|program| compiled(Arc::new(program), Engine::Portable));
+        let work = compiled.as_ref().map_or(0, |compiled| work(compiled.program()));
+        Alone { op: op.clone(), operands, output, compiled, is_native: false, work, done: 0 }
+    }
+
+    fn is_for(&self, op: &Op, inputs: &[&Array], output: Type) -> bool {
+        let same_types = || self.operands.iter().zip(inputs).all(|(&ty, array)| ty == type_of(array));
+        self.op == *op && self.output == output && self.operands.len() == inputs.len() && same_types()
+    }
+
+    /// What runs the next call.
+    fn ready(&mut self) -> Option<Rc<Compiled>> {
+        let compiled_now = self.compiled.as_mut()?;
+        self.done = self.done.saturating_add(self.work);
+        if !self.is_native && self.done >= MAKING_CODE {
+            self.is_native = true;
+            *compiled_now = compiled(compiled_now.shared_program(), Engine::Native);
+        }
+        Some(compiled_now.clone())
+    }
+}
+
+fn compiled(program: Arc<Program>, engine: Engine) -> Rc<Compiled> {
+    let choice = Choice { engine, ..Choice::default() };
+    let compiled = Compiled::new(program, choice);
+    Rc::new(compiled.expect("lowering keeps the rules of programs"))
+}
+
+fn work(program: &Program) -> u64 {
+    let works = program.steps.iter().map(|step| step.kind.work(program));
+    works.map(|work| work.flops.saturating_add(work.bytes)).fold(0, u64::saturating_add)
+}
+
+/// The loops of an op; `None` where a part of it would run by its definition.
+fn program(op: &Op, operands: &[Type], output: Type) -> Option<Program> {
+    let mut records = Records::default();
+    let mut push = |op: Op, inputs: Inputs| -> ValueId {
+        let place = Place { line: Line::Code(Location::caller()), module: 0 };
+        let node = records.push(op, inputs, place, Part::Forward);
+        records.node(node).first
+    };
+    let given: Vec<ValueId> = operands.iter().map(|&ty| push(Input { ty }.into(), Inputs::new())).collect();
+    let whole =
+        given.iter().zip(operands).map(|(&value, ty)| match is_pointwise(op) && ty.shape != output.shape {
+            true => push(Broadcast { shape: output.shape }.into(), Inputs::from_slice(&[value])),
+            false => value,
+        });
+    let whole: Inputs = whole.collect();
+    let result = push(op.clone(), whole);
+    let roots = [given, vec![result]].concat();
+    let spelt_out = decompose(&records, &roots).ok()?;
+    let (inputs, outputs) = spelt_out.roots.split_at(operands.len());
+    let options =
+        lower::Options { vector_bytes: Choice::default().isa.vector_bytes(), ..lower::Options::default() };
+    let program = lower(&spelt_out.records, inputs, outputs, &options);
+    let has_calls =
+        program.steps.iter().any(|step| !matches!(step.kind, Kind::Nest(_) | Kind::Contraction(_)));
+    (!has_calls).then_some(program)
+}
+
+/// Whether each element of the result depends on one element of each operand alone.
+pub(crate) fn is_pointwise(op: &Op) -> bool {
+    matches!(op, Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Logic(_) | Op::Select(_) | Op::Cast(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use backprop_core::ops::{Axes, Binary, Contract, Select, Sum};
+
+    use super::*;
+
+    fn wave(sizes: &[usize]) -> Array {
+        let values =
+            (0..sizes.iter().product::<usize>()).map(|at| (at as f32 * 0.7).sin()).collect::<Vec<_>>();
+        Array::new(sizes, values).expect("as many as the sizes say")
+    }
+
+    /// The bits of an op's result do not depend on how often it was called.
+    fn check(op: impl Into<Op>, inputs: &[&Array], sizes: &[usize]) -> Array {
+        let op = op.into();
+        let ty = Type::new(backprop_core::DType::F32, sizes);
+        let first = run(&op, inputs, ty).expect("there is a program");
+        let compiled = || {
+            let find = |kept: &Kept| kept[&key(&op, inputs, ty)].is_native;
+            KEPT.with_borrow(find)
+        };
+        let work = KEPT.with_borrow(|kept| kept[&key(&op, inputs, ty)].work);
+        for _ in 0..MAKING_CODE / work.max(1) + 1 {
+            let again = run(&op, inputs, ty).expect("there is a program");
+            let bits = |array: &Array| {
+                array.slice::<f32>().map(|x| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>())
+            };
+            assert_eq!(bits(&again).ok(), bits(&first).ok(), "{op:?}");
+            pool::give(again);
+        }
+        assert!(compiled(), "{op:?} has done {work} operations again and again");
+        first
+    }
+
+    #[test]
+    fn loops_and_machine_code_give_the_same_bits() {
+        let (a, b) = (wave(&[97, 101]), wave(&[103, 101]));
+        let product =
+            Contract { lhs_contract: Axes::new(&[1]), rhs_contract: Axes::new(&[1]), ..Contract::default() };
+        check(product, &[&a, &b], &[97, 103]);
+        check(Sum { axes: Axes::new(&[0]) }, &[&a], &[101]);
+        check(Sum { axes: Axes::new(&[0, 1]) }, &[&a], &[]);
+    }
+
+    #[test]
+    fn smaller_operands_of_a_pointwise_op_are_repeated() {
+        let (a, row, one) = (wave(&[97, 101]), wave(&[101]), wave(&[]));
+        let whole = |x: &Array| crate::movement::broadcast(x, type_of(&a));
+        assert_eq!(
+            check(Binary::Mul, &[&a, &row], &[97, 101]),
+            check(Binary::Mul, &[&a, &whole(&row)], &[97, 101])
+        );
+        let column = wave(&[97, 1]);
+        assert_eq!(
+            check(Binary::Sub, &[&column, &one], &[97, 101]),
+            check(Binary::Sub, &[&whole(&column), &whole(&one)], &[97, 101])
+        );
+        let condition = Array::new([101], (0..101).map(|at| at % 3 == 0).collect::<Vec<_>>()).expect("101");
+        check(Select, &[&condition, &a, &one], &[97, 101]);
+    }
+
+    #[test]
+    fn nothing_is_computed_of_nothing() {
+        let none = wave(&[0, 7]);
+        let ty = type_of(&none);
+        assert_eq!(run(&Binary::Add.into(), &[&none, &wave(&[7])], ty).map(|y| y.len()), Some(0));
+        assert_eq!(
+            run(&Binary::Add.into(), &[&wave(&[]), &wave(&[])], type_of(&wave(&[]))).map(|y| y.len()),
+            Some(1)
+        );
+    }
+}
