@@ -36,10 +36,8 @@ mod measuring {
         Store,
         /// y = max(p + bias, 0)
         Forward,
-        /// w = w − η·p
-        Update,
         /// w' = w − η·p, and w' is the next one's w
-        Renew,
+        Update,
         /// y = p where h > 0, else 0
         Backward,
     }
@@ -55,7 +53,7 @@ mod measuring {
     }
 
     /// A layer's three products, its weight [out, in] as `Linear` has it.
-    fn layer(name: &'static str, batch: usize, n_in: usize, n_out: usize) -> [Case; 4] {
+    fn layer(name: &'static str, batch: usize, n_in: usize, n_out: usize) -> [Case; 3] {
         [
             Case {
                 name: leak(format!("{name} forward")),
@@ -72,14 +70,6 @@ mod measuring {
                 b: (n_in, 1),
                 y: (n_in, 1),
                 work: Work::Update,
-            },
-            Case {
-                name: leak(format!("{name} dW to a second buffer")),
-                sizes: (n_out, batch, n_in),
-                a: (1, n_out),
-                b: (n_in, 1),
-                y: (n_in, 1),
-                work: Work::Renew,
             },
             Case {
                 name: leak(format!("{name} dX")),
@@ -170,9 +160,8 @@ mod measuring {
                     let zero = code.push(Instr::Literal(0), d);
                     code.push(Instr::Binary(Binary::Maximum, sum, zero), d)
                 }
-                Work::Update | Work::Renew => {
-                    let from = if self.work == Work::Update { 2 } else { 4 };
-                    let number = code.access(access(from, self.y));
+                Work::Update => {
+                    let number = code.access(access(4, self.y));
                     let w = code.push(Instr::Load(number), d);
                     let rate = code.push(Instr::Literal((-1e-9f32).to_bits().into()), d);
                     code.push(Instr::Fma(p, rate, w), d)
@@ -188,7 +177,7 @@ mod measuring {
             let stores = vec![Store {
                 value,
                 to: access(2, self.y),
-                watched: matches!(self.work, Work::Update | Work::Renew),
+                watched: self.work == Work::Update,
             }];
             let stage = Stage { columns: [n].into_iter().collect(), code, stores, reduces: Vec::new() };
             let factor = |buffer: u32, strides: (usize, usize)| Factor {
@@ -349,7 +338,7 @@ mod measuring {
         let ours = || {
             let mut bases = bases.borrow_mut();
             for _ in 0..n_runs {
-                if case.work == Work::Renew {
+                if case.work == Work::Update {
                     bases.swap(2, 4);
                 }
                 // SAFETY: the program was verified, and the memory is as long as it says.
@@ -357,7 +346,7 @@ mod measuring {
             }
         };
         let theirs = || {
-            let is_update = matches!(case.work, Work::Update | Work::Renew);
+            let is_update = case.work == Work::Update;
             let (alpha, beta) = if is_update { (-1e-9, 1.0) } else { (1.0, 0.0) };
             let [a, b, y] = [0, 1, 2].map(|id: usize| bases.borrow()[id].cast::<f32>());
             let strides = |(row, column): (usize, usize)| (row as isize, column as isize);
