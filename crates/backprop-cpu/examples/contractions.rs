@@ -174,11 +174,7 @@ mod measuring {
                     code.push(Instr::Select(mask, p, zero), d)
                 }
             };
-            let stores = vec![Store {
-                value,
-                to: access(2, self.y),
-                watched: self.work == Work::Update,
-            }];
+            let stores = vec![Store { value, to: access(2, self.y), watched: self.work == Work::Update }];
             let stage = Stage { columns: [n].into_iter().collect(), code, stores, reduces: Vec::new() };
             let factor = |buffer: u32, strides: (usize, usize)| Factor {
                 buffer,

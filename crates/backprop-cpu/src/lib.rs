@@ -74,8 +74,9 @@ pub fn eval_one(op: &Op, inputs: &[&Array], outputs: &[Type]) -> Result<Option<A
         }
     }
     Ok(match op {
+        // Returned as it is: to take it apart and to wrap it again costs as much as the sums of a small array.
+        Op::Binary(op) => return pointwise::binary(*op, inputs[0], inputs[1]),
         Op::Unary(op) => pointwise::unary(*op, inputs[0]),
-        Op::Binary(op) => pointwise::binary(*op, inputs[0], inputs[1])?,
         Op::Compare(op) => Some(pointwise::compare(*op, inputs[0], inputs[1])),
         Op::Logic(op) => pointwise::logic(*op, inputs),
         Op::Full(op) => Some(movement::full(*op, outputs[0])),

@@ -244,8 +244,7 @@ impl Shared {
         if !matches!(op, Op::Custom(_) | Op::Cond(_) | Op::Scan(_)) {
             let mut records = self.records.borrow_mut();
             let mut values = self.values.borrow_mut();
-            if let Some((ty, array)) = eval_one(&records, &mut values, &op, &inputs) {
-                values.push(Some(array));
+            if let Some(ty) = eval_one(&records, &mut values, &op, &inputs) {
                 return Emitted { first: records.push_typed(op, inputs, ty, place, part), n: 1 };
             }
         }
@@ -282,14 +281,9 @@ impl Shared {
     }
 }
 
-/// The only output of a well-typed op that has a kernel, or what stands for it.
+/// Computes the only output of a well-typed op that has a kernel, or what stands for it; its type.
 #[inline]
-fn eval_one(
-    records: &Records,
-    values: &mut [Option<Array>],
-    op: &Op,
-    inputs: &[ValueId],
-) -> Option<(Type, Array)> {
+fn eval_one(records: &Records, values: &mut Vec<Option<Array>>, op: &Op, inputs: &[ValueId]) -> Option<Type> {
     let ty = records.infer_one(op, inputs)?;
     if !backprop_cpu::repeats(op, ty) && !matches!(op, Op::Broadcast(_)) {
         for &input in inputs {
@@ -308,7 +302,8 @@ fn eval_one(
         [a, b] => run(&[value(a)?, value(b)?]),
         _ => run(&inputs.iter().map(|&input| value(input)).collect::<Option<Vec<_>>>()?),
     };
-    Some((ty, array?))
+    values.push(Some(array?));
+    Some(ty)
 }
 
 /// All numbers of a value, from now on kept as such.

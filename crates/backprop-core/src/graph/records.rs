@@ -5,6 +5,7 @@
 
 use std::cell::{Ref, RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::iter::once_with;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -74,6 +75,7 @@ pub(crate) struct Value {
 }
 
 impl Value {
+    #[inline(always)]
     fn new(node: NodeId, ty: Option<Type>) -> Value {
         let (shape, dtype) = ty.map_or((None, DType::F32), |ty| (Some(ty.shape), ty.dtype));
         Value { shape, node, dtype }
@@ -305,8 +307,10 @@ impl Records {
     #[inline]
     pub fn push_typed(&mut self, op: Op, inputs: Inputs, ty: Type, place: &Place, part: Part) -> ValueId {
         let (node, first) = (self.nodes.len() as NodeId, self.values.len() as ValueId);
-        self.values.push(Value::new(node, Some(ty)));
-        self.nodes.push(Node { op, inputs, first, n_outputs: 1, place: *place, part });
+        // Written where they stay: on the way over the stack, small stores would be read back as a large one, which
+        // waits for all of them.
+        self.values.extend(once_with(|| Value::new(node, Some(ty))));
+        self.nodes.extend(once_with(|| Node { op, inputs, first, n_outputs: 1, place: *place, part }));
         first
     }
 
