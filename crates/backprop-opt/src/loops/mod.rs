@@ -318,6 +318,15 @@ impl Program {
     pub fn buffer(&self, id: BufferId) -> &Buffer {
         &self.buffers[id as usize]
     }
+
+    /// For each buffer, the first and the last step that touches it; `None` for what no step touches.
+    pub fn lives(&self) -> Vec<Option<(usize, usize)>> {
+        let mut lives: Vec<Option<(usize, usize)>> = vec![None; self.buffers.len()];
+        for (at, step) in self.steps.iter().enumerate() {
+            step.kind.visit(&mut |id| lives[id as usize].get_or_insert((at, at)).1 = at);
+        }
+        lives
+    }
 }
 
 impl Kind {

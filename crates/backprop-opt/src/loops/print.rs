@@ -1,7 +1,7 @@
 //! A program as text, for people: buffers with their homes, then the steps.
 //!
 //! ```text
-//! h.3   f32[2048]  arena at 0
+//! h.3   f32[2048]  arena at 0, steps 0 to 1
 //! step 0  contraction f32 [32, 64] = [32, 64]·[64, 64], 64 products in a block
 //!   for j < 64
 //!     $0 = product
@@ -55,12 +55,16 @@ fn write_program(program: &Program, f: &mut Formatter<'_>, indent: usize) -> fmt
     let pad = " ".repeat(indent);
     let name = |id: BufferId| format!("{}.{id}", program.buffer(id).label);
     writeln!(f, "{pad}arena: {} bytes", program.arena_bytes)?;
+    let lives = program.lives();
     for (id, buffer) in program.buffers.iter().enumerate() {
         let home = match &buffer.home {
             Home::Input(at) => format!("input {at}"),
             Home::Output(at) => format!("output {at}"),
             Home::Constant(_) => "constant".to_string(),
-            Home::Arena(offset) => format!("arena at {offset}"),
+            Home::Arena(offset) => match lives[id] {
+                Some((first, last)) => format!("arena at {offset}, steps {first} to {last}"),
+                None => format!("arena at {offset}"),
+            },
         };
         writeln!(f, "{pad}{:<16} {}[{}]  {home}", name(id as BufferId), buffer.dtype, buffer.len)?;
     }

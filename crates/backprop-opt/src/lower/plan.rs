@@ -6,13 +6,15 @@ use crate::loops::{ALIGN, BufferId, Home, Instr, Kind, Place, Program, Stage};
 
 /// Finds a place for every buffer of the arena and for the arenas of bodies.
 pub fn plan(program: &mut Program) {
-    let lives = lives(program);
+    let lives = program.lives();
     let mut arena = Arena::default();
     let mut place: Vec<usize> = vec![usize::MAX; program.buffers.len()];
     let mut begins: Vec<Vec<BufferId>> = vec![Vec::new(); program.steps.len()];
     let mut ends: Vec<Vec<BufferId>> = vec![Vec::new(); program.steps.len()];
     for (id, life) in lives.iter().enumerate() {
-        if let Some((first, last)) = *life {
+        if let Some((first, last)) = *life
+            && matches!(program.buffers[id].home, Home::Arena(_))
+        {
             begins[first].push(id as BufferId);
             ends[last].push(id as BufferId);
         }
@@ -74,20 +76,6 @@ pub fn plan(program: &mut Program) {
 
 fn rounded(bytes: usize) -> usize {
     bytes.next_multiple_of(ALIGN)
-}
-
-/// For each buffer of the arena, the first and the last step that touches it.
-fn lives(program: &Program) -> Vec<Option<(usize, usize)>> {
-    let mut lives: Vec<Option<(usize, usize)>> = vec![None; program.buffers.len()];
-    for (at, step) in program.steps.iter().enumerate() {
-        step.kind.visit(&mut |id| {
-            if matches!(program.buffer(id).home, Home::Arena(_)) {
-                let life = lives[id as usize].get_or_insert((at, at));
-                life.1 = at;
-            }
-        });
-    }
-    lives
 }
 
 /// Whether a step may write one buffer over another that it reads for the last time: each iteration overwrites
