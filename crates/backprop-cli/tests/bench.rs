@@ -60,8 +60,18 @@ fn a_trace_has_an_event_for_each_step() {
 }
 
 #[test]
+fn a_graph_of_the_user_is_measured_step_by_step() {
+    let table = Folder::new().line("bench graph model.graph --size B=7 --profile").good().out;
+    assert!(table.contains("contract") && table.contains("model.graph:"), "{table}");
+    let unknown = Folder::new().line("bench graph model.graph").err;
+    assert!(unknown.contains("input x") && unknown.contains("--size NAME=N"), "{unknown}");
+}
+
+#[test]
 fn every_kind_of_work_gives_its_numbers() {
     check("bench gemm 7x1x3 --rounds 3", &["gflops"]);
+    check("bench graph model.graph --size B=7 --rounds 3", &["median_us", "flops"]);
+    check("bench graph model.graph --in x.npz --rounds 3", &["loss"]);
     check("bench pointwise --elements 1009 --rounds 3", &["ratio", "ratio_p10", "ratio_p90", "floor_us"]);
     check("bench cross-entropy --batch 7 --classes 3 --rounds 3", &["ratio", "loss"]);
     check("bench adam --elements 1009 --rounds 3", &["ratio", "loss"]);

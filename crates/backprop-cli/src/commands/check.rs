@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
-use backprop_core::random::uniform_f64;
 use backprop_core::verify::verify;
-use backprop_core::{Array, Tensor, Type, ValueId, replay};
+use backprop_core::{Array, Tensor, ValueId, replay};
 use backprop_run::Check;
 use clap::{Arg, ArgMatches, Command, value_parser};
 
@@ -113,8 +112,12 @@ fn inputs(
         let label = file.graph.records().label(value);
         let of =
             ty.shape.eval(&sizes).map_err(|why| Failure::failed(format!("input {label} {ty}: {why}")))?;
-        let array = random(widen_type(ty), &of, seed, stream)
-            .map_err(|why| Failure::failed(format!("input {label} {ty}: {why}")))?;
+        let n = of.iter().try_fold(1usize, |n, &size| n.checked_mul(size)).unwrap_or(usize::MAX);
+        let array = match n <= MOST_ELEMENTS {
+            true => arrays::random(widen_type(ty), &of, seed, stream),
+            false => Err(format!("{n} elements are too many to check one by one (at most {MOST_ELEMENTS})")),
+        };
+        let array = array.map_err(|why| Failure::failed(format!("input {label} {ty}: {why}")))?;
         inputs.push((file.graph.tensor(value), array));
     }
     Ok(inputs)
@@ -122,18 +125,3 @@ fn inputs(
 
 /// Each element is moved by itself.
 const MOST_ELEMENTS: usize = 1 << 20;
-
-/// An array without pattern; each input has a stream of its own.
-fn random(ty: Type, sizes: &[usize], seed: u64, stream: usize) -> Result<Array, String> {
-    let n = backprop_core::array::element_count(sizes).map_err(|error| error.to_string())?;
-    if n > MOST_ELEMENTS {
-        return Err(format!("{n} elements are too many to check one by one (at most {MOST_ELEMENTS})"));
-    }
-    let key = [seed as u32, (seed >> 32) as u32, stream as u32, 0];
-    let value = |i: usize| match ty.dtype.is_float() {
-        true => 4.0 * uniform_f64(key, i as u64) - 2.0,
-        false => (i % 2) as f64,
-    };
-    let array = Array::new(sizes, (0..n).map(value).collect::<Vec<f64>>());
-    Ok(array.map_err(|error| error.to_string())?.cast(ty.dtype))
-}

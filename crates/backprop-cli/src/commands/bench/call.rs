@@ -1,7 +1,7 @@
 //! An executable and its inputs, called again and again.
 
 use backprop_core::{Array, Error, Graph, Tensor};
-use backprop_run::{CompileOptions, Executable, compile};
+use backprop_run::{CompileOptions, Executable, StepProfile, compile};
 
 /// A compiled function of arrays that stay the same.
 pub struct Call {
@@ -21,8 +21,19 @@ impl Call {
         options: CompileOptions,
     ) -> Result<Call, Error> {
         let own: Vec<Tensor> = graph.inputs().into_iter().map(|(input, _)| input).collect();
-        let executable = compile(graph, &own, outputs)?.with_options(options);
-        Ok(Call { executable, inputs, outputs: Vec::new() })
+        Call::of(graph, &own, outputs, inputs, options)
+    }
+
+    /// Compiles `outputs` of `graph` from some of its inputs, which are `arrays`.
+    pub fn of(
+        graph: &Graph,
+        inputs: &[Tensor],
+        outputs: &[Tensor],
+        arrays: Vec<Array>,
+        options: CompileOptions,
+    ) -> Result<Call, Error> {
+        let executable = compile(graph, inputs, outputs)?.with_options(options);
+        Ok(Call { executable, inputs: arrays, outputs: Vec::new() })
     }
 
     /// Computes; the first output, if it is one number.
@@ -32,6 +43,11 @@ impl Call {
             false => self.executable.run_into(&self.inputs, &mut self.outputs)?,
         }
         Ok(if self.outputs[0].len() == 1 { self.outputs[0].item().unwrap_or(f64::NAN) } else { f64::NAN })
+    }
+
+    /// What each step takes, the median of so many runs.
+    pub fn profile(&self, n_runs: usize) -> Result<Vec<StepProfile>, Error> {
+        self.executable.profile(&self.inputs, n_runs)
     }
 
     /// The bytes of its arena.

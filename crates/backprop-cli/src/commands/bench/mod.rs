@@ -1,7 +1,7 @@
 //! `backprop bench`: how fast it is here, beside what the machine can do.
 //!
 //! ```text
-//! mlp gemm ... ─ a Work: one step, and what it is compared to ─▶ rounds: taking turns, medians, spread
+//! mlp graph gemm ... ─ a Work: one step, and what it is compared to ─▶ rounds: taking turns, medians, spread
 //!                                                             └▶ serve: steps on demand, for benches/compare
 //! ```
 //!
@@ -14,6 +14,7 @@ mod compile;
 mod cross_entropy;
 mod function;
 mod gemm;
+mod graph;
 mod mlp;
 mod pointwise;
 mod rounds;
@@ -30,9 +31,10 @@ use super::Run;
 use crate::failure::Failure;
 
 /// Every kind of work, in the order of the help.
-const ALL: [(fn() -> Command, Run); 9] = [
+const ALL: [(fn() -> Command, Run); 10] = [
     (mlp::command, mlp::run),
     (training::command, training::run),
+    (graph::command, graph::run),
     (gemm::command, gemm::run),
     (pointwise::command, pointwise::run),
     (cross_entropy::command, cross_entropy::run),
@@ -53,7 +55,8 @@ pub fn command() -> Command {
             "What is compared takes turns in one process, so that both have the same clock and neighbours:\n\
              medians, with the range from the tenth to the ninetieth percentile. Numbers are f32.\n\n\
              Examples:\n  backprop bench mlp --layers 64,32,10 --batch 32 --rounds 5\n  \
-             backprop bench gemm 64x32x48 --rounds 5 --json",
+             backprop bench gemm 64x32x48 --rounds 5 --json\n  \
+             backprop bench graph model.graph --size B=32 --profile",
         )
         .subcommands(ALL.iter().map(|(command, _)| command()))
 }

@@ -42,7 +42,7 @@ pub trait Work {
 
     /// What each step of its program takes.
     fn profile(&self) -> Result<Vec<StepProfile>, Failure> {
-        Err(Failure::usage("--profile: only `bench mlp` on a compiled graph has steps to measure"))
+        Err(Failure::usage("--profile: only `bench mlp` and `bench graph`, compiled, have steps to measure"))
     }
 
     /// The bytes of its arena.
