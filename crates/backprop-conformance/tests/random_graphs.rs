@@ -11,12 +11,15 @@ use backprop_core::Op;
 
 const GRAPHS: u64 = 2_000;
 
+/// Later ones that failed once.
+const FAILED_ONCE: [u64; 2] = [15_663, 17_787];
+
 #[test]
 fn every_engine_stays_within_twice_the_bound() {
     let subjects = subjects::all();
     let mut statistics = Statistics::default();
     let mut failures = Vec::new();
-    for seed in 0..GRAPHS {
+    for seed in (0..GRAPHS).chain(FAILED_ONCE) {
         failures.extend(try_seed(seed, &subjects, &mut statistics));
     }
     println!("{statistics}");

@@ -172,6 +172,9 @@ impl View {
     /// What a view of a row-major matrix is of the same matrix column by column; `None` where no strides say so.
     pub fn turned(&self, n_rows: usize, n_columns: usize) -> Option<View> {
         let (width, height) = (n_columns as isize, n_rows as isize);
+        if width == 0 {
+            return None;
+        }
         // The last column that is named; an axis must not run from one row into the next.
         let mut last = self.offset.rem_euclid(width);
         let stride = |(&stride, &size): (&isize, &usize)| {
@@ -241,6 +244,7 @@ mod tests {
         assert_eq!(view(12, &[2, 3], &[-10, 1]).turned(3, 5), Some(view(8, &[2, 3], &[-2, 3])));
         assert_eq!(view(12, &[2, 4], &[-10, 1]).turned(3, 5), None);
         assert_eq!(view(3, &[2], &[-1]).turned(3, 5), None);
+        assert_eq!(view(0, &[3, 0], &[0, 1]).turned(3, 0), None);
         assert_eq!(View::one(&[7]).turned(3, 5), Some(View::one(&[7])));
         assert_eq!(View::whole(&[]).turned(1, 1), Some(View::whole(&[])));
         assert_eq!(view(0, &[0, 5], &[5, 1]).turned(3, 5), Some(view(0, &[0, 5], &[1, 3])));
