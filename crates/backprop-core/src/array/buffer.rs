@@ -18,6 +18,10 @@ const LINE: usize = 64;
 /// Buffers from this many bytes on start at a line: about as much as a small page.
 const ALIGNED: usize = 4 << 10;
 
+/// A small page: advice is given of whole ones.
+#[cfg(all(target_os = "linux", not(miri)))]
+const SMALL_PAGE: usize = 4 << 10;
+
 /// A large page.
 pub const PAGE: usize = 2 << 20;
 
@@ -71,7 +75,13 @@ impl<T> From<Vec<T>> for Buffer<T> {
 
 impl<T> FromIterator<T> for Buffer<T> {
     fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Buffer<T> {
-        Buffer(Kept::Vec(values.into_iter().collect()))
+        let values = values.into_iter();
+        let mut all = Vec::with_capacity(values.size_hint().0);
+        if let Some(start) = NonNull::new(all.as_mut_ptr()) {
+            on_large_pages(start.cast(), all.capacity().saturating_mul(size_of::<T>()));
+        }
+        all.extend(values);
+        Buffer(Kept::Vec(all))
     }
 }
 
@@ -190,9 +200,11 @@ pub fn on_large_pages(start: NonNull<u8>, bytes: usize) {
         return;
     }
     #[cfg(all(target_os = "linux", not(miri)))]
-    // SAFETY: the call changes no contents, whoever's they are; it fails where nothing is, or no page starts.
+    // SAFETY: the call changes no contents, whoever's they are; it fails where nothing is.
     unsafe {
-        libc::madvise(start.as_ptr().cast(), bytes / PAGE * PAGE, libc::MADV_HUGEPAGE)
+        let skipped = start.as_ptr().align_offset(SMALL_PAGE);
+        let bytes = (bytes - skipped) / SMALL_PAGE * SMALL_PAGE;
+        libc::madvise(start.as_ptr().wrapping_add(skipped).cast(), bytes, libc::MADV_HUGEPAGE)
     };
     #[cfg(any(not(target_os = "linux"), miri))]
     let _ = start;

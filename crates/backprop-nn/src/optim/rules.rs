@@ -214,7 +214,8 @@ impl Adam {
         let t = slots.step() + 1.0;
         let correction = |beta: f64| -> Tensor { 1.0 - t.full_like(beta).pow(t) };
         let size = lr / correction(beta1);
-        let denominator = v.sqrt() / like(correction(beta2).sqrt(), x) + self.eps;
+        // One division for each number: roots and quotients are what a step of Adam waits for.
+        let denominator = v.sqrt() * like(1.0 / correction(beta2).sqrt(), x) + self.eps;
         x - m / denominator * like(size, x)
     }
 }
