@@ -4,10 +4,11 @@ use backprop_core::{Array, Seed};
 use backprop_nn::{Adam, Init, Layer, Optimizer, Schedule, Sequential};
 use backprop_run::Tape;
 
-/// The resident memory of this process in bytes, where the system tells.
+/// The resident memory of this process in bytes, where the system tells; without the pages of its program, which
+/// come as code is first run (an op of a tape becomes machine code after some thousand calls).
 fn resident() -> Option<i64> {
     let text = std::fs::read_to_string("/proc/self/smaps_rollup").ok()?;
-    let kib = text.lines().find_map(|line| line.strip_prefix("Rss:")?.trim().strip_suffix("kB"))?;
+    let kib = text.lines().find_map(|line| line.strip_prefix("Anonymous:")?.trim().strip_suffix("kB"))?;
     Some(kib.trim().parse::<i64>().ok()? * 1024)
 }
 
