@@ -8,9 +8,9 @@
 //! Where columns are many, a block of rows around them still serves sums across lanes, of many rows at once. All this
 //! changes the order of sums, so it is decided here, by sizes alone; both engines follow.
 
+use super::axes::{Block, Side};
 use super::group::{GroupId, GroupKind, Groups, Level, contraction_of, loops_of, maker};
 use super::item::{DatumId, Item, ItemId, ItemKind, Items, Operand, Point, Product, Source};
-use super::nest::{Block, Side};
 use super::view::{View, collapsed};
 
 /// As many columns as two vectors have lanes: with more, whole rows fill vectors, and halvings are few beside them.
