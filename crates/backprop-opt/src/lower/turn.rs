@@ -22,6 +22,10 @@ const FEWEST_ROWS: usize = 16;
 /// The most elements of a block of rows: a few such locals stay in the L1 cache.
 const BLOCK: usize = 4096;
 
+/// The most elements of a block around its columns: in each stage, each is read where others were kept or are written,
+/// three times over in the L1 cache.
+const BLOCK_AROUND: usize = 2048;
+
 /// The most rows of a block around the columns: as many as the longest vectors have lanes.
 const MOST_AROUND: usize = 16;
 
@@ -209,7 +213,7 @@ fn around(items: &Items, groups: &Groups, id: GroupId) -> Option<Block> {
     let sizes = group.domain.sizes()?;
     let (n_rows, n_columns) = (sizes[split - 1], sizes[split..].iter().product::<usize>());
     let folds = group.members.iter().any(|&member| is_of_rows(groups, member, items.item(member)));
-    let most = MOST_AROUND.min(n_rows).min(BLOCK / n_columns.max(1));
+    let most = MOST_AROUND.min(n_rows).min(BLOCK_AROUND / n_columns.max(1));
     let n_rows = (FEWEST_AROUND..=most).rev().find(|&n| n_rows.is_multiple_of(n))?;
     folds.then_some(Block { split, n_rows, side: Side::Outside })
 }
