@@ -200,7 +200,16 @@ fn program(op: &Op, operands: &[Type], output: Type) -> Option<Program> {
 
 /// Whether each element of the result depends on one element of each operand alone.
 pub(crate) fn is_pointwise(op: &Op) -> bool {
-    matches!(op, Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Logic(_) | Op::Select(_) | Op::Cast(_))
+    matches!(
+        op,
+        Op::Unary(_)
+            | Op::Binary(_)
+            | Op::Compare(_)
+            | Op::Logic(_)
+            | Op::Select(_)
+            | Op::Fma(_)
+            | Op::Cast(_)
+    )
 }
 
 #[cfg(test)]

@@ -81,6 +81,7 @@ pub fn eval_one(op: &Op, inputs: &[&Array], outputs: &[Type]) -> Result<Option<A
         Op::Logic(op) => pointwise::logic(*op, inputs),
         Op::Full(op) => Some(movement::full(*op, outputs[0])),
         Op::Select(_) => Some(pointwise::select(inputs[0], inputs[1], inputs[2])),
+        Op::Fma(_) => pointwise::fma(inputs[0], inputs[1], inputs[2]),
         Op::Cast(op) => Some(inputs[0].cast(op.dtype)),
         Op::Broadcast(_) => Some(movement::broadcast(inputs[0], outputs[0])),
         Op::Transpose(op) => Some(movement::transpose(inputs[0], op.perm)),

@@ -5,7 +5,7 @@ use backprop_core::array::pool::{filled, overwritten};
 use backprop_core::ops::{Binary, Compare, Logic, Unary};
 use backprop_core::{Array, Data, Element, Ill};
 
-use crate::math::{Block, binary_block, unary_block};
+use crate::math::{Block, binary_block, fma_block, unary_block};
 
 /// The results of a loop, in the shape of its operand.
 fn like(x: &Array, data: Data) -> Array {
@@ -110,6 +110,18 @@ pub(crate) fn logic(op: Logic, x: &[&Array]) -> Option<Array> {
         Logic::Or => collected(n, a.iter().zip(x[1].slice::<bool>().ok()?).map(|(&a, &b)| a | b)),
     };
     Some(like(x[0], values))
+}
+
+/// a·b + c; `None` where there are no floats.
+pub(crate) fn fma(a: &Array, b: &Array, c: &Array) -> Option<Array> {
+    fn floats<T: Element + Block>(a: &[T], b: &[T], c: &[T]) -> Data {
+        overwritten(a.len(), |y| fma_block(a, b, c, y))
+    }
+    Some(match (a.data(), b.data(), c.data()) {
+        (Data::F32(x), Data::F32(y), Data::F32(z)) => like(a, floats(x, y, z)),
+        (Data::F64(x), Data::F64(y), Data::F64(z)) => like(a, floats(x, y, z)),
+        _ => return None,
+    })
 }
 
 pub(crate) fn select(condition: &Array, a: &Array, b: &Array) -> Array {

@@ -1,7 +1,7 @@
 //! `fma`: a product and a sum that round once. Chosen by a compiler where it may; written by hand where the
 //! digits of a·b matter.
 
-use super::binary::same_types;
+use super::binary::{broadcast_three, same_types};
 use super::family::{Family, Pointwise, Pull};
 use super::sample::{self, Registered, Sample};
 use super::{Arrays, Op, Rule, Types, one, want, want_inputs};
@@ -84,9 +84,9 @@ impl Pointwise for Fma {
 }
 
 impl Tensor {
-    /// `self`·b + c, rounded once; all of one type.
+    /// `self`·b + c, rounded once; all of one element type, and broadcast to one shape.
     #[track_caller]
     pub fn fma(self, b: Tensor, c: Tensor) -> Tensor {
-        emit(Fma, &[self, b, c]).one()
+        emit(Fma, &broadcast_three(self, b, c)).one()
     }
 }

@@ -1,9 +1,8 @@
 //! `select`, and the ops that hand a value on: `cast`, `stop_gradient`, `identity`.
 
-use super::binary::{broadcast_pair, same_types};
+use super::binary::{broadcast_three, same_types};
 use super::family::{Family, Linear, Pointwise, Pull};
 use super::sample::{self, Registered, Sample};
-use super::shape::Broadcast;
 use super::{Arrays, Attribute, Attributes, Op, Rule, Types, one, want, want_inputs};
 use crate::array::{Array, DType};
 use crate::graph::fault::Ill;
@@ -241,13 +240,7 @@ impl Tensor {
     pub fn select(self, a: impl IntoOperand, b: impl IntoOperand) -> Tensor {
         // Two numbers take the type of neither branch: they become f32, as PyTorch's default.
         let (a, b) = pair_of_operands(self, a, b);
-        let (a, b) = broadcast_pair(a, b);
-        let (condition, a2) = broadcast_pair(self, a);
-        let b2 = match (a2.shape(), b.shape()) {
-            (Some(shape), Some(own)) if shape != own => emit(Broadcast { shape }, &[b]).one(),
-            _ => b,
-        };
-        emit(Select, &[condition, a2, b2]).one()
+        emit(Select, &broadcast_three(self, a, b)).one()
     }
 
     /// The elements converted as Rust's `as` does.

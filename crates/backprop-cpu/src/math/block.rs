@@ -40,6 +40,11 @@ pub trait Block: Sized {
     /// # Safety
     /// The machine has the instructions of `level`.
     unsafe fn binary_block(level: Level, op: Binary, a: &[Self], b: &[Self], y: &mut [Self]);
+    /// y = a·b + c, rounded once, element by element.
+    ///
+    /// # Safety
+    /// The machine has the instructions of `level`.
+    unsafe fn fma_block(level: Level, a: &[Self], b: &[Self], c: &[Self], y: &mut [Self]);
 }
 
 /// Calls a loop compiled for a level.
@@ -72,11 +77,13 @@ macro_rules! with_vectors {
 impl Block for f32 {
     with_vectors! { unary_block(op: Unary, x: &[f32], y: &mut [f32]) unary_loop }
     with_vectors! { binary_block(op: Binary, a: &[f32], b: &[f32], y: &mut [f32]) binary_loop }
+    with_vectors! { fma_block(a: &[f32], b: &[f32], c: &[f32], y: &mut [f32]) fma_loop }
 }
 
 impl Block for f64 {
     with_vectors! { unary_block(op: Unary, x: &[f64], y: &mut [f64]) unary_loop }
     with_vectors! { binary_block(op: Binary, a: &[f64], b: &[f64], y: &mut [f64]) binary_loop }
+    with_vectors! { fma_block(a: &[f64], b: &[f64], c: &[f64], y: &mut [f64]) fma_loop }
 }
 
 /// y = op(x), element by element.
@@ -91,6 +98,13 @@ pub fn binary_block<T: Block>(op: Binary, a: &[T], b: &[T], y: &mut [T]) {
     assert!(a.len() == y.len() && b.len() == y.len(), "{} of blocks of several sizes", op.name());
     // SAFETY: the machine has them.
     unsafe { T::binary_block(Level::of_this_machine(), op, a, b, y) }
+}
+
+/// y = a·b + c, rounded once, element by element.
+pub fn fma_block<T: Block>(a: &[T], b: &[T], c: &[T], y: &mut [T]) {
+    assert!([a, b, c].iter().all(|x| x.len() == y.len()), "fma of blocks of several sizes");
+    // SAFETY: the machine has them.
+    unsafe { T::fma_block(Level::of_this_machine(), a, b, c, y) }
 }
 
 /// Runs a body with its op as a constant, so that each has a loop of its own.
@@ -120,6 +134,13 @@ fn unary_loop<T: Scalar>(op: Unary, x: &[T], y: &mut [T]) {
         };
         Neg Abs Sign Exp Log Sqrt Sin Cos Tanh Sigmoid Softplus Erf Erfc Log1p Expm1 Reciprocal Square Floor Ceil
         Round
+    }
+}
+
+#[inline(always)]
+fn fma_loop<T: Scalar>(a: &[T], b: &[T], c: &[T], y: &mut [T]) {
+    for (((y, &a), &b), &c) in y.iter_mut().zip(a).zip(b).zip(c) {
+        *y = a.mul_add(b, c);
     }
 }
 

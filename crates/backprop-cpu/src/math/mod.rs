@@ -27,7 +27,7 @@ use std::sync::OnceLock;
 use backprop_core::DType;
 use backprop_core::ops::{Binary, Unary};
 
-pub use block::{Block, binary_block, unary_block};
+pub use block::{Block, binary_block, fma_block, unary_block};
 pub use bounds::{binary_ulp, unary_ulp};
 use lane::{Float, Width};
 use record::{LaneCode, RareFunction, Recorder};

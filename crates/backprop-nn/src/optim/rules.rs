@@ -169,7 +169,7 @@ impl UpdateRule for Sgd {
             slots.set("momentum_buffer", buffer);
             if self.nesterov { g + buffer * self.momentum } else { buffer }
         };
-        x - direction * like(lr, x)
+        direction.fma(like(-lr, x), x)
     }
 }
 
@@ -216,7 +216,7 @@ impl Adam {
         let size = lr / correction(beta1);
         // One division for each number: roots and quotients are what a step of Adam waits for.
         let denominator = v.sqrt() * like(1.0 / correction(beta2).sqrt(), x) + self.eps;
-        x - m / denominator * like(size, x)
+        (m / denominator).fma(like(-size, x), x)
     }
 }
 
