@@ -3,7 +3,7 @@
 use backprop_core::DType;
 use backprop_core::text::{Registry, parse};
 use backprop_opt::loops::{
-    Access, Buffer, Code, Fold, Home, Instr, Kind, Nest, Place, Program, Reduce, Stage, Step, Store,
+    Access, Buffer, Code, Fold, Home, Instr, Kind, Local, Nest, Place, Program, Reduce, Stage, Step, Store,
     Strides,
 };
 use backprop_opt::lower::{Options, lower};
@@ -306,4 +306,54 @@ fn what_is_folded_into_is_not_overwritten_since_it_started() {
         |p| p.buffers[1].home = Home::Arena(64),
         "sum is read after it was overwritten",
     );
+}
+
+#[test]
+fn numbers_are_not_read_and_places_are_not_counted() {
+    let counted = |p: &mut Program| {
+        let code = &mut nest(p).stages[0].code;
+        assert!(matches!(code.instrs[0], Instr::Load(0)));
+        code.push(Instr::Count(0), DType::I64);
+    };
+    finds(softmax(), counted, "counts what is read");
+}
+
+#[test]
+fn nowhere_is_no_place_of_a_table_without_elements() {
+    let gathers = |p: &mut Program| {
+        let code = &mut nest(p).stages[0].code;
+        let access = Access { place: Place::Buffer(99), ..code.accesses[0].clone() };
+        let access = code.access(access);
+        let index = code.push(Instr::Literal(0), DType::I64);
+        code.push(Instr::Gather { access, index, stride: 1, bound: 0 }, DType::F32);
+    };
+    finds(softmax(), gathers, "there is no buffer 99");
+}
+
+#[test]
+fn folds_are_of_their_types_and_fit_into_scratch() {
+    fn reduce(p: &mut Program) -> &mut Reduce {
+        nest(p).stages.iter_mut().flat_map(|stage| &mut stage.reduces).next().expect("a sum")
+    }
+    finds(softmax(), |p| reduce(p).lanes = 1 << 62, "lanes");
+    finds(softmax(), |p| reduce(p).lanes = 0, "lanes");
+    finds(softmax(), |p| reduce(p).fold = Fold::Sum, "is no accumulator of the nest");
+    let large = |p: &mut Program| {
+        nest(p).locals.extend([Local { dtype: DType::F64, len: isize::MAX as usize >> 12 }; 4]);
+    };
+    finds(softmax(), large, "too large");
+    let any = || {
+        program(
+            "graph {
+               x = input : bool[23, 37]
+               y = any(x) {axes: [1]} : bool[23]
+               return y
+             }",
+        )
+    };
+    let sums = |p: &mut Program| {
+        reduce(p).fold = Fold::Sum;
+        nest(p).accumulators[0].1 = Fold::Sum;
+    };
+    finds(any(), sums, "Sum of bool");
 }
