@@ -366,6 +366,31 @@ fn softmax_in_one_nest_is_softmax_on_any_number_of_threads() {
 }
 
 #[test]
+fn accumulators_start_where_nothing_is_folded_into_them_on_any_number_of_threads() {
+    // Every other element is a row's maximum; of a second accumulator, none is.
+    let [rows, columns] = [64, 8];
+    let mut draft = Draft::default();
+    let x = draft.input(DType::F32, rows * columns);
+    let [y, none] = [2 * rows, 5].map(|len| draft.output(DType::F32, len));
+    let mut code = Code::default();
+    let from = Access { rows: smallvec![columns as isize], ..line(x) };
+    let value = load(&mut code, from, DType::F32);
+    let into = Access { rows: smallvec![2], columns: smallvec![0], ..line(y) };
+    let reduces = vec![Reduce { fold: Fold::Max, value, into, lanes: 16 }];
+    let stage = Stage { columns: smallvec![columns], code, stores: Vec::new(), reduces };
+    draft.step(Kind::Nest(Nest {
+        rows: smallvec![rows],
+        accumulators: [y, none].map(|id| (Place::Buffer(id), Fold::Max)).to_vec(),
+        stages: vec![stage],
+        ..Nest::default()
+    }));
+    let numbers: Vec<f32> = (0..rows * columns).map(|i| i as f32).collect();
+    let most = |row: usize| (row * columns + columns - 1) as f32;
+    let expect = (0..rows).flat_map(|row| [most(row), f32::NEG_INFINITY]).collect();
+    check(draft, &[vector(&numbers)], &[expect, vec![f32::NEG_INFINITY; 5]]);
+}
+
+#[test]
 fn a_watched_number_that_is_not_finite_is_told() {
     let (_, outcome) = run(softmax(2, 3, 4), &[vector(&[1.0, 2.0, f32::NAN, 0.0, 1.0, 2.0])], 1);
     assert_eq!(outcome, Outcome { is_faulty: false, is_not_finite: true });

@@ -1,7 +1,11 @@
 //! What programs must do with memory: each mistake in a right program is found.
 
+use backprop_core::DType;
 use backprop_core::text::{Registry, parse};
-use backprop_opt::loops::{Access, Home, Kind, Nest, Place, Program};
+use backprop_opt::loops::{
+    Access, Buffer, Code, Fold, Home, Instr, Kind, Local, Nest, Place, Program, Reduce, Stage, Step, Store,
+    Strides,
+};
 use backprop_opt::lower::{Options, lower};
 
 /// The program of a graph.
@@ -59,6 +63,69 @@ fn sums() -> Program {
            return r, c
          }",
     )
+}
+
+/// A loop of two carries of one size.
+fn scan() -> Program {
+    program(
+        "graph {
+           a = input : f32[7]
+           b = input : f32[7]
+           x, y, zs = scan(a, b) {
+             n_carry: 2, n_xs: 0, length: 3, reverse: 0,
+             body: body(k, p, q) {
+               k = input : i64[]
+               p = input : f32[7]
+               q = input : f32[7]
+               u = mul(p, q) : f32[7]
+               v = add(p, q) : f32[7]
+               return u, v, p
+             }
+           } : f32[7], f32[7], f32[3, 7]
+           return x, y, zs
+         }",
+    )
+}
+
+/// Two sums of x, one after the other in a nest of one row: x is kept, then folded, and what it is folded into read.
+fn kept_then_folded() -> Program {
+    let buffer =
+        |home: Home, label: &str| Buffer { dtype: DType::F32, len: 64, home, label: label.to_string() };
+    let access = |id: u32| Access {
+        place: Place::Buffer(id),
+        offset: 0,
+        rows: Strides::new(),
+        columns: [1].into_iter().collect(),
+    };
+    let loads = |id: u32| {
+        let mut code = Code::default();
+        let access = code.access(access(id));
+        code.push(Instr::Load(access), DType::F32);
+        Stage { columns: [64][..].into(), code, ..Stage::default() }
+    };
+    let store = |id: u32| vec![Store { value: 0, to: access(id), watched: false }];
+    let kept = Stage { stores: store(1), ..loads(0) };
+    let reduces = vec![Reduce { fold: Fold::Sum, value: 0, into: access(2), lanes: 1 }];
+    let folded = Stage { reduces, ..loads(0) };
+    let first = Nest {
+        accumulators: vec![(Place::Buffer(2), Fold::Sum)],
+        stages: vec![kept, folded],
+        ..Nest::default()
+    };
+    let second = Nest { stages: vec![Stage { stores: store(3), ..loads(2) }], ..Nest::default() };
+    let step = |nest: Nest| Step { kind: Kind::Nest(nest), nodes: Vec::new() };
+    Program {
+        buffers: vec![
+            buffer(Home::Input(0), "x"),
+            buffer(Home::Arena(256), "kept"),
+            buffer(Home::Arena(0), "sum"),
+            buffer(Home::Output(0), "y"),
+        ],
+        steps: vec![step(first), step(second)],
+        inputs: vec![0],
+        outputs: vec![3],
+        arena_bytes: 512,
+    }
 }
 
 fn nest(program: &mut Program) -> &mut Nest {
@@ -209,4 +276,84 @@ fn nothing_and_rank_0_are_right() {
         assert_eq!(program(&graph).verify(), Ok(()));
     }
     assert_eq!(Program::default().verify(), Ok(()));
+}
+
+#[test]
+fn results_that_are_one_buffer_are_found() {
+    fn edited(program: &mut Program) -> &mut backprop_opt::loops::Scan {
+        let found = program.steps.iter_mut().find_map(|step| match &mut step.kind {
+            Kind::Scan(scan) => Some(scan),
+            _ => None,
+        });
+        found.expect("a loop")
+    }
+    let why = "two results of a step";
+    finds(scan(), |p| edited(p).room[0][1] = edited(p).room[0][0], why);
+    finds(scan(), |p| edited(p).room[1][0] = edited(p).room[0][0], why);
+    finds(scan(), |p| edited(p).last[1] = edited(p).last[0], why);
+    let twice = |p: &mut Program| {
+        let sum = nest(p).accumulators[0];
+        nest(p).accumulators.push(sum);
+    };
+    finds(sums(), twice, why);
+}
+
+#[test]
+fn what_is_folded_into_is_not_overwritten_since_it_started() {
+    finds(kept_then_folded(), |p| p.buffers[1].home = Home::Arena(0), "sum is read after it was overwritten");
+    finds(
+        kept_then_folded(),
+        |p| p.buffers[1].home = Home::Arena(64),
+        "sum is read after it was overwritten",
+    );
+}
+
+#[test]
+fn numbers_are_not_read_and_places_are_not_counted() {
+    let counted = |p: &mut Program| {
+        let code = &mut nest(p).stages[0].code;
+        assert!(matches!(code.instrs[0], Instr::Load(0)));
+        code.push(Instr::Count(0), DType::I64);
+    };
+    finds(softmax(), counted, "counts what is read");
+}
+
+#[test]
+fn nowhere_is_no_place_of_a_table_without_elements() {
+    let gathers = |p: &mut Program| {
+        let code = &mut nest(p).stages[0].code;
+        let access = Access { place: Place::Buffer(99), ..code.accesses[0].clone() };
+        let access = code.access(access);
+        let index = code.push(Instr::Literal(0), DType::I64);
+        code.push(Instr::Gather { access, index, stride: 1, bound: 0 }, DType::F32);
+    };
+    finds(softmax(), gathers, "there is no buffer 99");
+}
+
+#[test]
+fn folds_are_of_their_types_and_fit_into_scratch() {
+    fn reduce(p: &mut Program) -> &mut Reduce {
+        nest(p).stages.iter_mut().flat_map(|stage| &mut stage.reduces).next().expect("a sum")
+    }
+    finds(softmax(), |p| reduce(p).lanes = 1 << 62, "lanes");
+    finds(softmax(), |p| reduce(p).lanes = 0, "lanes");
+    finds(softmax(), |p| reduce(p).fold = Fold::Sum, "is no accumulator of the nest");
+    let large = |p: &mut Program| {
+        nest(p).locals.extend([Local { dtype: DType::F64, len: isize::MAX as usize >> 12 }; 4]);
+    };
+    finds(softmax(), large, "too large");
+    let any = || {
+        program(
+            "graph {
+               x = input : bool[23, 37]
+               y = any(x) {axes: [1]} : bool[23]
+               return y
+             }",
+        )
+    };
+    let sums = |p: &mut Program| {
+        reduce(p).fold = Fold::Sum;
+        nest(p).accumulators[0].1 = Fold::Sum;
+    };
+    finds(any(), sums, "Sum of bool");
 }

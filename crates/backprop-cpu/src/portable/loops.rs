@@ -1,7 +1,7 @@
 //! The loops of a nest, made ready: those of size 1 dropped, neighbours made one where every access allows
 //! it, and a long one chosen for blocks to run along. No order of any fold changes.
 
-use backprop_opt::loops::{Access, Instr, Nest, Place, Program, Reduce, Stage};
+use backprop_opt::loops::{Access, Instr, Nest, Place, Reduce, Stage};
 use smallvec::SmallVec;
 
 use super::place::Along;
@@ -159,63 +159,7 @@ pub(super) fn along(nest: &Nest) -> Along {
         let is_of_rows = columns.filter(|&(&size, _)| size > 1).all(|(_, &stride)| stride != 0);
         is_alone
             && (row_stride != 0 || is_of_rows)
-            && reads(nest, reduce.into.place).all(|access| access.rows[last] == row_stride && row_stride != 0)
+            && nest.reads(reduce.into.place).all(|access| access.rows[last] == row_stride && row_stride != 0)
     });
     if is_worth_it && in_order { Along::Rows } else { Along::Columns }
-}
-
-/// The accesses that read a place.
-pub(super) fn reads(nest: &Nest, place: Place) -> impl Iterator<Item = &Access> {
-    let read = |stage: &'_ Stage| -> Vec<u32> {
-        let instrs = stage.code.instrs.iter();
-        instrs
-            .filter_map(|instr| match *instr {
-                Instr::Load(access) | Instr::Gather { access, .. } => Some(access),
-                _ => None,
-            })
-            .collect()
-    };
-    nest.stages
-        .iter()
-        .flat_map(move |stage| read(stage).into_iter().map(|access| &stage.code.accesses[access as usize]))
-        .filter(move |access| access.place == place)
-}
-
-/// The first row loops that threads may share out: along them no iterations meet, and each has its own part
-/// of every accumulator in a buffer, which together are the whole of it.
-pub(super) fn n_split_rows(program: &Program, nest: &Nest) -> usize {
-    let mut n = nest.n_independent_rows();
-    let reduces = || nest.stages.iter().flat_map(|stage| stage.reduces.iter().map(move |r| (stage, r)));
-    for &(place, _) in &nest.accumulators {
-        let Place::Buffer(id) = place else { continue };
-        let mut into = reduces().filter(|(_, reduce)| reduce.into.place == place);
-        let Some((stage, first)) = into.next() else { return 0 };
-        let rows = &first.into.rows;
-        let is_one = into.all(|(other, reduce)| reduce.into == first.into && other.columns == stage.columns);
-        let is_read_alike = reads(nest, place).all(|access| access.rows[..n] == rows[..n]);
-        if !is_one || !is_read_alike || !covers(&first.into, nest, stage, program.buffer(id).len) {
-            n = 0;
-        }
-    }
-    n
-}
-
-/// Whether an access, over all iterations, names each of `len` elements, and none of them twice but along
-/// loops that do not move it.
-pub(super) fn covers(access: &Access, nest: &Nest, stage: &Stage, len: usize) -> bool {
-    let rows = access.rows.iter().zip(&nest.rows);
-    let mut loops: Vec<(usize, usize)> = rows
-        .chain(access.columns.iter().zip(&stage.columns))
-        .filter(|&(&stride, &size)| stride != 0 && size != 1)
-        .map(|(&stride, &size)| (stride.unsigned_abs(), size))
-        .collect();
-    loops.sort_unstable();
-    let mut covered = 1;
-    for (stride, size) in loops {
-        if stride != covered {
-            return false;
-        }
-        covered *= size;
-    }
-    covered == len
 }

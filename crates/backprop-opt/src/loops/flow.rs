@@ -1,13 +1,14 @@
 //! What must hold of a program's memory, from step to step and from iteration to iteration.
 //!
-//! 8. No two iterations of a nest store the same element, nor do two stores. Row loops that move an accumulator
-//!    give each iteration elements of its own.
+//! 8. No two iterations of a nest store the same element, nor do two stores; nor are two results of a step one
+//!    buffer. Row loops that move an accumulator give each iteration elements of its own.
 //! 9. Buffers that a step uses lie apart where it writes one of them; but a nest may write over what only the same
 //!    iteration has read, and read before.
 //! 10. A buffer is read only when all of it has been written, and nothing else was written over it since. A nest
 //!     reads what it writes itself in a later stage, in the same row. In the end, every output has been written.
 //!
-//! Stages of a nest without row loops run one after the other: for all but its locals they count as steps.
+//! Stages of a nest without row loops run one after the other: for all but its locals they count as steps, the
+//! first of which sets accumulators to their start.
 //!
 //! The time is that of looking at every access once, and of a search among the buffers alive.
 
@@ -52,13 +53,13 @@ struct Use<'a> {
     reads: Vec<(Option<usize>, Option<&'a Access>)>,
     stores: Vec<(usize, &'a Access)>,
     folds: Vec<(usize, &'a Access)>,
-    /// Written as a whole.
-    is_filled: bool,
+    /// How often it is written as a whole.
+    n_fills: usize,
 }
 
 impl Use<'_> {
     fn is_written(&self) -> bool {
-        self.is_filled || !self.stores.is_empty()
+        self.n_fills > 0 || !self.stores.is_empty() || !self.folds.is_empty()
     }
 }
 
@@ -78,7 +79,7 @@ impl<'a> Uses<'a> {
         match kind {
             Kind::Nest(nest) => {
                 uses.rows = nest.rows.to_vec();
-                nest.accumulators.iter().for_each(|&(place, _)| uses.at(place).is_filled = true);
+                nest.accumulators.iter().for_each(|&(place, _)| uses.at(place).n_fills += 1);
                 uses.stages(&nest.stages);
             }
             Kind::Contraction(contraction) => {
@@ -109,7 +110,7 @@ impl<'a> Uses<'a> {
     /// That accumulators start.
     fn start(nest: &'a Nest) -> Uses<'a> {
         let mut uses = Uses::default();
-        nest.accumulators.iter().for_each(|&(place, _)| uses.at(place).is_filled = true);
+        nest.accumulators.iter().for_each(|&(place, _)| uses.at(place).n_fills += 1);
         uses
     }
 
@@ -117,8 +118,6 @@ impl<'a> Uses<'a> {
     fn of_stage(nest: &'a Nest, at: usize) -> Uses<'a> {
         let mut uses = Uses { rows: nest.rows.to_vec(), stages: &nest.stages, ..Uses::default() };
         uses.stage(at);
-        // What it folds into was there before.
-        uses.of.values_mut().filter(|own| !own.folds.is_empty()).for_each(|own| own.is_filled = true);
         uses
     }
 
@@ -131,7 +130,7 @@ impl<'a> Uses<'a> {
     }
 
     fn fills(&mut self, ids: impl IntoIterator<Item = BufferId>) {
-        ids.into_iter().for_each(|id| self.at(Place::Buffer(id)).is_filled = true);
+        ids.into_iter().for_each(|id| self.at(Place::Buffer(id)).n_fills += 1);
     }
 
     fn stages(&mut self, stages: &'a [Stage]) {
@@ -171,7 +170,9 @@ impl<'a> Uses<'a> {
             want(store.is_injective(), || format!("two iterations may store one element: {access:?}"))?;
         }
         want_apart(&stores).map_err(|()| format!("two stores may meet in {place:?}"))?;
-        want(stores.is_empty() || !own.is_filled, || format!("{place:?} is an accumulator, and stored to"))?;
+        let is_folded = own.n_fills > 0 || !own.folds.is_empty();
+        want(stores.is_empty() || !is_folded, || format!("{place:?} is an accumulator, and stored to"))?;
+        want(own.n_fills <= 1, || format!("{place:?} is two results of a step"))?;
         let folds: Vec<Elements> = own.folds.iter().map(|&fold| self.elements(fold)).collect();
         for (fold, (_, access)) in folds.iter().zip(&own.folds) {
             want(fold.moves_apart(0), || format!("iterations may meet in an accumulator: {access:?}"))?;
@@ -200,8 +201,9 @@ impl<'a> Uses<'a> {
                     is_covered |= access.is_some_and(|access| self.covers(to, written_at, access, at));
                 }
             }
-            // All iterations together write all elements, so each row writes all of its own.
-            want(own.is_filled || is_covered || n_before == len, || {
+            // All iterations together write all elements, so each row writes all of its own. What is folded into
+            // was started, all of it.
+            want(own.n_fills > 0 || !own.folds.is_empty() || is_covered || n_before == len, || {
                 format!("{place:?} is read before all of it is written")
             })?;
         }
@@ -261,7 +263,7 @@ impl<'a> Uses<'a> {
                     && self.stages[at].columns == self.stages[written_at].columns
             })
         };
-        !new.is_filled && !old.is_written() && old.folds.is_empty() && old.reads.iter().all(is_same)
+        new.n_fills == 0 && new.folds.is_empty() && !old.is_written() && old.reads.iter().all(is_same)
     }
 }
 
@@ -292,6 +294,10 @@ impl Flow<'_> {
                 }
                 Place::Buffer(id) if own.is_written() => {
                     uses.want_written_before(place, own, self.program.buffer(id).len)?;
+                    // What a stage folds into was started before, and nothing was written over it since.
+                    if own.n_fills == 0 && !own.folds.is_empty() {
+                        self.want_filled(id)?;
+                    }
                 }
                 Place::Buffer(id) if !own.reads.is_empty() => self.want_filled(id)?,
                 Place::Buffer(_) => {}
@@ -304,7 +310,7 @@ impl Flow<'_> {
         for (&place, own) in uses.of.iter().filter(|(_, own)| own.is_written()) {
             let Place::Buffer(id) = place else { continue };
             let stores = own.stores.iter().map(|&store| uses.elements(store)).collect();
-            self.write(id, if own.is_filled { None } else { Some(stores) });
+            self.write(id, if own.n_fills > 0 { None } else { Some(stores) });
         }
         Ok(())
     }

@@ -18,6 +18,7 @@
 mod code;
 mod elements;
 mod flow;
+mod independent;
 mod print;
 mod verify;
 mod work;
@@ -401,18 +402,6 @@ impl Buffer {
     /// The number of bytes.
     pub fn bytes(&self) -> usize {
         self.len * self.dtype.size()
-    }
-}
-
-impl Nest {
-    /// The number of first row loops that move every accumulator in a buffer. No two iterations store the same
-    /// element (see [`Store`]); so in the nests that lowering writes, whose accumulators are row-major, iterations of
-    /// these loops do not meet, and threads may share them out.
-    pub fn n_independent_rows(&self) -> usize {
-        let reduces = self.stages.iter().flat_map(|stage| &stage.reduces);
-        let shared = reduces.filter(|reduce| matches!(reduce.into.place, Place::Buffer(_)));
-        let moved = |access: &Access| access.rows.iter().take_while(|&&stride| stride != 0).count();
-        shared.map(|reduce| moved(&reduce.into)).min().unwrap_or(self.rows.len())
     }
 }
 

@@ -3,10 +3,12 @@
 //! 1. An input, output or constant is what its home says, once; a buffer in the arena lies inside it,
 //!    aligned.
 //! 2. Every access has a stride for each loop, and stays inside its buffer or local for all iterations.
-//! 3. A register is computed before it is read, and the types of operands fit.
+//! 3. A register is computed before it is read, and the types of operands fit. No access is both a place and a
+//!    number.
 //! 4. Only outputs, arena buffers and locals are written.
-//! 5. A reduction's accumulator is listed with the nest, under the same fold (`Any` is of truth values); `lanes` is a power of two.
-//!    A contraction's stage has no reduction and no local.
+//! 5. A reduction's accumulator is listed with the nest, under the same fold (`Any` is of truth values, the others
+//!    of numbers); `lanes` is a power of two, at most [`MOST_LANES`]. A contraction's stage has no reduction and no
+//!    local.
 //! 6. A factor stays inside its buffer; `k_block` is at least 1.
 //! 7. Calls, bodies and their arenas agree with their buffers in type, number and size.
 //!
@@ -21,8 +23,11 @@ use super::{
     Program, Reg, Stage,
 };
 
-/// The most elements of a buffer or local: a block of rows of them still has a number of bytes.
+/// The most elements of a buffer, or of the locals of a nest: a block of rows of them still has a number of bytes.
 const MOST: usize = isize::MAX as usize >> 12;
+
+/// The most partial results of a reduction: a block of rows of them still fits a cache.
+const MOST_LANES: usize = 1 << 12;
 
 /// Where code stands: the loops around it and what it may name.
 struct Around<'a> {
@@ -97,10 +102,11 @@ impl Program {
 
     fn verify_nest(&self, nest: &Nest) -> Result<(), String> {
         let around = Around { program: self, rows: &nest.rows, locals: &nest.locals, in_contraction: false };
-        let large = nest.locals.iter().find(|local| local.len > MOST);
-        want(large.is_none(), || format!("{large:?} is too large"))?;
-        for &(place, _) in &nest.accumulators {
+        let n_kept = nest.locals.iter().fold(0usize, |sum, local| sum.saturating_add(local.len));
+        want(n_kept <= MOST, || format!("locals of {n_kept} elements are too large"))?;
+        for &(place, fold) in &nest.accumulators {
             around.want_writable(place)?;
+            want_fold(fold, around.known(place)?.0)?;
         }
         for stage in &nest.stages {
             around.verify_stage(stage)?;
@@ -251,18 +257,24 @@ impl Around<'_> {
             self.want_writable(access.place)?;
         }
         for reduce in &stage.reduces {
-            let (fold, dtype) = (reduce.fold, stage.code.dtype(reduce.value));
-            want(fold != Fold::Any || dtype == DType::Bool, || format!("{fold:?} of {dtype}"))?;
-            want(reduce.lanes.is_power_of_two(), || format!("{} lanes", reduce.lanes))?;
+            want_fold(reduce.fold, stage.code.dtype(reduce.value))?;
+            let holds = reduce.lanes.is_power_of_two() && reduce.lanes <= MOST_LANES;
+            want(holds, || format!("{} lanes", reduce.lanes))?;
         }
         Ok(())
     }
 
     fn verify_code(&self, code: &Code, columns: &[usize]) -> Result<(), String> {
         want(code.instrs.len() == code.dtypes.len(), || "instructions and types differ in number")?;
+        let is_place = |number: u32| {
+            let names = |instr: &Instr| matches!(*instr, Instr::Load(own) | Instr::Gather { access: own, .. } if own == number);
+            code.instrs.iter().any(names)
+        };
         for (position, (instr, &dtype)) in code.instrs.iter().zip(&code.dtypes).enumerate() {
             let is_early = instr.operands().iter().all(|&operand| (operand as usize) < position);
             want(is_early, || format!("register {position} reads one that comes later"))?;
+            let is_both = matches!(*instr, Instr::Count(number) if is_place(number));
+            want(!is_both, || format!("register {position} counts what is read"))?;
             let told = self.well_typed(code, instr, dtype, columns)?;
             want(told, || format!("register {position}: {instr:?} does not give {dtype} of its operands"))?;
         }
@@ -287,8 +299,11 @@ impl Around<'_> {
                 let mut last = first.clone();
                 let reach = i64::try_from(bound).ok().and_then(|bound| stride.checked_mul(bound - 1));
                 let reach = reach.and_then(|reach| isize::try_from(reach).ok()).filter(|_| bound > 0);
-                // Of no elements, none is read.
-                let Some(reach) = reach else { return Ok(bound == 0 && of(index).is_int()) };
+                let Some(reach) = reach else {
+                    // Of no elements, none is read.
+                    let is_one = self.known(first.place)?.0 == dtype;
+                    return Ok(bound == 0 && is_one && of(index).is_int());
+                };
                 last.offset = last.offset.checked_add(reach).ok_or("a gather that reaches too far")?;
                 self.verify_access(&last, columns)?;
                 self.verify_access(first, columns)? == dtype && of(index).is_int()
@@ -315,20 +330,23 @@ impl Around<'_> {
     /// Checks an access; the type of its elements.
     fn verify_access(&self, access: &Access, columns: &[usize]) -> Result<DType, String> {
         self.want_strides(access, columns)?;
-        let (dtype, len) = match access.place {
-            Place::Buffer(id) => {
-                let buffer = self.program.known(id)?;
-                (buffer.dtype, buffer.len)
-            }
+        let (dtype, len) = self.known(access.place)?;
+        let stays = matches!(access.place, Place::Buffer(_)) || access.rows.iter().all(|&stride| stride == 0);
+        want(stays, || "a row loop that moves a local")?;
+        want_reach(access, self.rows, columns, len)?;
+        Ok(dtype)
+    }
+
+    /// The type and the number of the elements at a place.
+    fn known(&self, place: Place) -> Result<(DType, usize), String> {
+        match place {
+            Place::Buffer(id) => self.program.known(id).map(|buffer| (buffer.dtype, buffer.len)),
             Place::Local(number) => {
                 let local = self.locals.get(number as usize);
                 let local = local.ok_or_else(|| format!("there is no local {number}"))?;
-                want(access.rows.iter().all(|&stride| stride == 0), || "a row loop that moves a local")?;
-                (local.dtype, local.len)
+                Ok((local.dtype, local.len))
             }
-        };
-        want_reach(access, self.rows, columns, len)?;
-        Ok(dtype)
+        }
     }
 
     fn want_strides(&self, access: &Access, columns: &[usize]) -> Result<(), String> {
@@ -339,11 +357,13 @@ impl Around<'_> {
     fn want_writable(&self, place: Place) -> Result<(), String> {
         match place {
             Place::Buffer(id) => self.program.want_writable(id),
-            Place::Local(number) => {
-                want((number as usize) < self.locals.len(), || format!("there is no local {number}"))
-            }
+            Place::Local(_) => self.known(place).map(drop),
         }
     }
+}
+
+fn want_fold(fold: Fold, dtype: DType) -> Result<(), String> {
+    want((fold == Fold::Any) == (dtype == DType::Bool), || format!("{fold:?} of {dtype}"))
 }
 
 fn want_reach(access: &Access, rows: &[usize], columns: &[usize], len: usize) -> Result<(), String> {

@@ -82,7 +82,7 @@ impl<'a> Plan<'a> {
     /// The loops of a nest. Buffers from `large` bytes on may be written past the caches.
     pub fn new(program: &Program, nest: &'a Nest, large: usize) -> Plan<'a> {
         let mut rows = nest.rows.to_vec();
-        let mut n_unit_loops = nest.n_independent_rows();
+        let mut n_unit_loops = nest.n_independent_rows(program);
         let mut stages: Vec<Draft> =
             nest.stages.iter().map(|stage| Draft::new(program, nest, stage)).collect();
         let mut is_in_blocks = false;

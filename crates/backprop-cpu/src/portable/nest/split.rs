@@ -7,7 +7,6 @@ use super::lane;
 use crate::isa::Isa;
 use crate::portable::block::Run;
 use crate::portable::fold::Folding;
-use crate::portable::loops::{covers, n_split_rows, reads};
 use crate::portable::place::Along;
 
 /// The instructions times elements that make a unit worth sharing out.
@@ -67,7 +66,7 @@ impl Split {
         if total < 2 * UNIT {
             return whole;
         }
-        let n_split = n_split_rows(program, nest);
+        let n_split = nest.n_independent_rows(program);
         let n_rows = n_split.min(rows.len());
         let iterations: usize = rows[..n_rows].iter().product();
         let of_iteration = (total / iterations.max(1)).max(1);
@@ -108,8 +107,8 @@ fn parts_columns(program: &Program, nest: &Nest) -> bool {
             !reduce.folds_columns(&stage.columns)
                 && lane(&reduce.into) != 0
                 && alone(reduce.into.place)
-                && reads(nest, reduce.into.place).next().is_none()
-                && covers(&reduce.into, nest, stage, program.buffer(id).len)
+                && nest.reads(reduce.into.place).next().is_none()
+                && nest.names_all(&reduce.into, stage, program.buffer(id).len)
         })
 }
 
