@@ -1,6 +1,6 @@
 //! eˣ and what is made of it.
 
-use super::lane::{Float, Int, Width, power_of_two};
+use super::lane::{Float, Int, Width, exact_power_of_two, power_of_two};
 use super::polynomial::{Pair, Table, by_width, polynomial};
 
 /// (eʳ − 1 − r − r²/2)/r³, |r| ≤ ½·ln 2. Error in eʳ: 2^−30.9; 2^−60.6.
@@ -165,7 +165,7 @@ pub fn exp<F: Float>(x: F) -> F {
 pub fn expm1<F: Float>(x: F) -> F {
     let half = Exponential::of(clamped(x), None).half_of_rest().rounded();
     // Below half an ULP of 1, x²/2 is nothing beside x; and half of x may not be a number.
-    let small = x.lit(by_width::<F, _>((2f64.powi(-25), 2f64.powi(-54))));
+    let small = x.lit(by_width::<F, _>((exact_power_of_two(-25), exact_power_of_two(-54))));
     F::select(x.abs().below(small), x, half + half)
 }
 
@@ -195,7 +195,8 @@ pub fn sigmoid<F: Float>(x: F) -> F {
     let p = r.high + square.mul_add(tail.mul_add(r.high, x.lit(0.5)), r.low);
 
     let one = x.lit(1.0);
-    let unit = F::select(x.below(lit(SIGMOID[2])), lit((2f64.powi(-64), 2f64.powi(-512))), one);
+    let unit =
+        F::select(x.below(lit(SIGMOID[2])), lit((exact_power_of_two(-64), exact_power_of_two(-512))), one);
     let power = ((n_and_rounder.to_bits() << F::Width::FRACTION_BITS) + unit.to_bits()).to_float();
     // unit + power + power·p, and what its rounding lost: all of it, since |p| < ½.
     let sum = Pair::sum(unit.larger(power), unit.smaller(power));
