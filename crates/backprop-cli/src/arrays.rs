@@ -1,10 +1,11 @@
 //! Arrays that a graph reads, from npz files.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use backprop_core::graph::replay::needed;
 use backprop_core::random::uniform_f64;
-use backprop_core::{Array, Graph, Op, Tensor, Type, ValueId};
+use backprop_core::{Array, Element, Graph, Op, Tensor, Type, ValueId, with_data};
 use backprop_io::npz;
 
 use crate::failure::Failure;
@@ -117,12 +118,16 @@ fn check_type(file: &str, name: &str, ty: Type, array: &Array) -> Result<(), Fai
 /// An array without pattern: floats from -2 to 2, integers 0, 1, 0, ..., truth values alternating. Each stream of a
 /// seed is another one.
 pub fn random(ty: Type, sizes: &[usize], seed: u64, stream: usize) -> Result<Array, String> {
-    let n = backprop_core::array::element_count(sizes).map_err(|error| error.to_string())?;
+    // Room for it, or an error: a size may be anything.
+    let mut array = Array::zeros(ty.dtype, sizes).map_err(|error| error.to_string())?;
     let key = [seed as u32, (seed >> 32) as u32, stream as u32, 0];
     let value = |i: usize| match ty.dtype.is_float() {
         true => 4.0 * uniform_f64(key, i as u64) - 2.0,
         false => (i % 2) as f64,
     };
-    let array = Array::new(sizes, (0..n).map(value).collect::<Vec<f64>>());
-    Ok(array.map_err(|error| error.to_string())?.cast(ty.dtype))
+    with_data!(array.data_mut(), |values| {
+        let values = Arc::make_mut(values).iter_mut().enumerate();
+        values.for_each(|(i, x)| *x = Element::from_f64(value(i)));
+    });
+    Ok(array)
 }

@@ -67,6 +67,11 @@ fn arguments() {
     bad("check model.graph --size B=3,B=4", &["`B` is given twice"]);
     let many = &["input x f64[B, 2]: 20000000000 elements are too many to check"];
     check(&folder, "check model.graph --size B=10000000000", 1, many);
+    bad("check model.graph --size B=3 --in x.npz", &["--size", "--in"]);
+    bad("bench graph model.graph --size B=3 --in x.npz", &["--size", "--in"]);
+    let large = &["input x f64[B, 2]", "does not fit into memory"];
+    check(&folder, "bench graph model.graph --size B=1000000000000000", 1, large);
+    check(&folder, "show model.graph --plan --size B=1000000000000000", 1, &large[1..]);
     bad("bench gemn", &["unrecognized subcommand 'gemn'", "gemm"]);
     bad("bench mlp --layers 5", &["--layers: at least two sizes"]);
     bad("bench mlp --layers 64,1000000000,10", &["--layers", "more parameters than the 268,435,456"]);

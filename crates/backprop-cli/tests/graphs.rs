@@ -15,6 +15,18 @@ fn eval_gives_what_the_graph_returns() {
     assert_eq!(printed.out, "loss = 1.0\np = [-1. -1.]\n");
 }
 
+/// Folded while it is compiled, or summed when it runs.
+#[test]
+fn the_sum_of_nothing_is_zero_wherever_it_is_computed() {
+    let folder = Folder::new();
+    let text = "graph {\n  z = full {value: 1.0} : f64[0]\n  x = input : f64[B]\n  s = sum(z)\n  r = reciprocal(s)\n  \
+                n = norm(z)\n  m = reciprocal(n)\n  t = sum(x)\n  q = reciprocal(t)\n  return r, m, q\n}\n";
+    folder.write("s.graph", text);
+    folder.npz("none.npz", &[("x", &Array::vector(Vec::<f64>::new()))]);
+    let done = folder.line("eval s.graph --in none.npz").good();
+    assert_eq!(done.out, "r = inf\nm = inf\nq = inf\n");
+}
+
 #[test]
 fn constants_come_from_the_file_that_is_named() {
     let folder = Folder::new();

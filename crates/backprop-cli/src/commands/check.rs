@@ -20,7 +20,7 @@ pub fn command() -> Command {
     Command::new("check")
         .about("Verify a graph, and its gradients against differences and forward mode")
         .arg(path_arg("FILE.graph", "The graph, as text"))
-        .arg(sizes::option("The size of a named dimension; the others get small ones"))
+        .arg(sizes::option("The size of a named dimension; the others get small ones").conflicts_with("in"))
         .arg(file_option("in", "X.npz", "Inputs to check at, instead of random ones"))
         .arg(number("seed", "N", "0", "Seeds the random inputs").value_parser(value_parser!(u64)))
         .arg(

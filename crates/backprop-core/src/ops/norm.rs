@@ -49,7 +49,9 @@ impl Rule for Norm {
         let x = inputs[0].to_f64s();
         let largest = x.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
         let m = if largest > 0.0 && largest.is_finite() { largest } else { 1.0 };
-        let y = m * x.iter().map(|x| (x / m) * (x / m)).sum::<f64>().sqrt();
+        let squares = x.iter().map(|x| (x / m) * (x / m));
+        // Not `sum()`, which begins with −0: the norm of nothing is 0.
+        let y = m * squares.fold(0.0, |sum, square| sum + square).sqrt();
         Ok(smallvec::smallvec![Array::scalar(y).cast(outputs[0].dtype)])
     }
 

@@ -152,7 +152,12 @@ impl Rule for Sum {
     fn eval(&self, inputs: &[&Array], outputs: &[Type]) -> Result<Arrays, Ill> {
         with_dtype!(outputs[0].dtype, |T| reduce::<T>(inputs[0], self.axes, |values| {
             if T::DTYPE.is_float() {
-                T::from_f64(values.iter().map(|x| x.to_f64()).sum())
+                match values {
+                    // Moved, not added to: −0 stays.
+                    &[x] => x,
+                    // Not `sum()`, which begins with −0: the sum of nothing is 0, whose reciprocal is +∞.
+                    _ => T::from_f64(values.iter().fold(0.0, |sum, x| sum + x.to_f64())),
+                }
             } else {
                 T::from_i64_wrapping(values.iter().fold(0i64, |sum, x| sum.wrapping_add(x.to_i64())))
             }

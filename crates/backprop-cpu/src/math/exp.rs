@@ -1,6 +1,6 @@
 //! eˣ and what is made of it.
 
-use super::lane::{Float, Int, Width, power_of_two};
+use super::lane::{Float, Int, Width, exact_power_of_two, power_of_two};
 use super::polynomial::{Pair, Table, by_width, polynomial};
 
 /// (eʳ − 1 − r − r²/2)/r³, |r| ≤ ½·ln 2. Error in eʳ: 2^−30.9; 2^−60.6.
@@ -202,7 +202,7 @@ pub fn exp<F: Float>(x: F) -> F {
 pub fn expm1<F: Float>(x: F) -> F {
     let half = Exponential::of(clamped(x), None).half_of_rest().rounded();
     // Below half an ULP of 1, x²/2 is nothing beside x; and half of x may not be a number.
-    let small = x.lit(by_width::<F, _>((2f64.powi(-25), 2f64.powi(-54))));
+    let small = x.lit(by_width::<F, _>((exact_power_of_two(-25), exact_power_of_two(-54))));
     F::select(x.abs().below(small), x, half + half)
 }
 

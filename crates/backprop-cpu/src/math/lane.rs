@@ -123,6 +123,12 @@ pub fn power_of_two<F: Float>(n_in_bits: F) -> F {
     (n + n.lit(F::Width::BIAS << F::Width::FRACTION_BITS)).to_float()
 }
 
+/// 2ⁿ, −1022 ≤ n ≤ 1023, exactly: of `powi`, the standard library promises no digits (and under Miri it gives others
+/// each time).
+pub const fn exact_power_of_two(n: i32) -> f64 {
+    f64::from_bits(((1023 + n) as u64) << 52)
+}
+
 /// An integer in a lane: as many bits as its float; wraps.
 pub trait Int:
     Copy

@@ -1,5 +1,6 @@
 //! sin x and cos x of large x, one at a time.
 
+use super::lane::exact_power_of_two;
 use super::polynomial::Pair;
 use super::trigonometric::{self, cos_near, sin_near};
 
@@ -80,7 +81,7 @@ fn reduced(x: f64) -> (u64, Pair<f64>) {
     let size = turn.unsigned_abs();
     let shift = (128 - size.leading_zeros()).saturating_sub(53);
     let first_digits = (size >> shift) << shift;
-    let unit = 2f64.powi(-128) * if turn < 0 { -1.0 } else { 1.0 };
+    let unit = exact_power_of_two(-128) * if turn < 0 { -1.0 } else { 1.0 };
     let turn = Pair { high: first_digits as f64 * unit, low: (size - first_digits) as f64 * unit };
     let r = turn.times(Pair { high: std::f64::consts::FRAC_PI_2, low: 6.123233995736766e-17 });
     (quadrant, Pair::sum(r.high, r.low))

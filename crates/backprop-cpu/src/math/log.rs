@@ -1,7 +1,7 @@
 //! ln x and what is made of it.
 
 use super::exp::{Exponential, clamped};
-use super::lane::{Float, Int, Width};
+use super::lane::{Float, Int, Width, exact_power_of_two};
 use super::polynomial::{Pair, Table, by_width, polynomial};
 
 /// (ln(1 + f) − f + f²/2)/f³, √½ − 1 ≤ f ≤ √2 − 1. Error relative to ln(1 + f): 2^−28.1; 2^−58.7.
@@ -71,11 +71,11 @@ const LIFT: (i32, i32) = (24, 53);
 fn split<F: Float>(x: F) -> (F, F) {
     let is_small = x.below(x.lit(by_width::<F, _>(LEAST_NORMAL)));
     let lift = by_width::<F, _>(LIFT);
-    let lifted = F::select(is_small, x * x.lit(2f64.powi(lift)), x).to_bits();
+    let lifted = F::select(is_small, x * x.lit(exact_power_of_two(lift)), x).to_bits();
     let bias = F::Width::BIAS << F::Width::FRACTION_BITS;
     let offset = lifted + lifted.lit(bias - by_width::<F, _>(SQRT_HALF));
     // The biased exponent, in the fraction of 2^FRACTION_BITS.
-    let unit = 2f64.powi(F::Width::FRACTION_BITS as i32);
+    let unit = exact_power_of_two(F::Width::FRACTION_BITS as i32);
     let exponent = offset >> F::Width::FRACTION_BITS;
     let exponent = (exponent | exponent.lit(F::Width::bits(unit) as i64)).to_float();
     let bias_and_unit = unit + F::Width::BIAS as f64;

@@ -20,7 +20,7 @@ pub fn command() -> Command {
     let command = Command::new("graph")
         .about("A graph from a file, compiled for its sizes")
         .arg(path_arg("FILE.graph", "The graph, as text"))
-        .arg(sizes::option("The size of a named dimension, where --in does not say it"))
+        .arg(sizes::option("The size of a named dimension").conflicts_with("in"))
         .arg(file_option("in", "X.npz", "The inputs, instead of random ones"))
         .arg(constants_option())
         .after_help(

@@ -9,8 +9,8 @@ use crate::portable::block::Run;
 use crate::portable::fold::Folding;
 use crate::portable::place::Along;
 
-/// The instructions times elements that make a unit worth sharing out.
-const UNIT: usize = 1 << 16;
+/// The instructions times elements that make a unit worth sharing out. (Under Miri so few that its small nests are cut.)
+const UNIT: usize = if cfg!(miri) { 1 << 10 } else { 1 << 16 };
 
 /// How the work is cut into units.
 pub(super) struct Split {

@@ -75,8 +75,7 @@ fn norm(b: &mut Build, x: ValueId) -> Option<ValueId> {
     let ty = b.ty(x);
     let axes = Axes::new(&(0..ty.shape.rank()).collect::<Vec<_>>());
     if group(b, x, axes)? == 0 {
-        // The sum of nothing, and so its root, is −0.
-        return if b.may_fault(x) { None } else { b.full(Type::scalar(ty.dtype), -0.0) };
+        return if b.may_fault(x) { None } else { b.full(Type::scalar(ty.dtype), 0.0) };
     }
     let size = b.emit(Unary::Abs, &[x])?;
     let largest = b.emit(Max { axes }, &[size])?;

@@ -119,8 +119,7 @@ fn sum_of_uniform(b: &mut Build, op: &Op, x: &[ValueId]) -> Option<ValueId> {
     let out = Type { shape: ty.shape.without(&sum.axes.to_vec()), ..ty };
     match value {
         Literal::Int(_) => None,
-        // A sum of nothing is −0 where it is computed.
-        Literal::Float(_) if n == 0 => None,
+        Literal::Float(_) if n == 0 => b.full(out, 0.0),
         Literal::Float(c) => {
             let total = c * n as f64;
             (c == c.trunc() && c != 0.0 && total.abs() <= HELD).then(|| b.full(out, total))?
