@@ -4,8 +4,12 @@ import platform
 import subprocess
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 
 import numpy
+
+# What was tried where a bar is short, and how the bars are held that are no timings.
+TRIED = Path(__file__).parent / "tried.md"
 
 NAMES = {"ours": "backprop", "pytorch": "PyTorch eager", "pytorch-compile": "torch.compile", "jax": "JAX"}
 NAMES |= {"tensorflow": "TensorFlow", "candle": "candle", "burn": "burn"}
@@ -99,7 +103,9 @@ class Report:
         if against not in samples:
             return self.row(bar, work, wanted, f"{part:.1%} of peak; {NAMES[against]} is not there", None)
         speed = self.slower(samples, against)
-        measured = f"{part:.1%} of peak, {speed.text()} ×" if least else f"{speed.text()} ×"
+        fastest = flops / min(samples["ours"]) / 1e3 / peak if peak else 0.0
+        of_peak = f"{part:.1%} of peak (fastest turn {fastest:.1%})"
+        measured = f"{of_peak}, {speed.text()} ×" if least else f"{speed.text()} ×"
         self.row(bar, work, wanted, measured, part >= least and speed.median >= factor)
 
     def threads(self, bar, samples, peaks):
@@ -202,7 +208,8 @@ loss, and ours are transactions. Absolute times hold for this machine and hour.
 - Command: `python compare.py --pairs {options.pairs} --bars {",".join(options.bars)}`
 
 """
-        return head + "\n".join(table) + "\n\n" + "\n\n".join(self.sorted_sections()) + "\n"
+        parts = ["\n".join(table), *self.sorted_sections(), TRIED.read_text().rstrip()]
+        return head + "\n\n".join(parts) + "\n"
 
 
 def machine():

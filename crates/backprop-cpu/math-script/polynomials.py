@@ -72,6 +72,10 @@ def exp_tail(x):  # (eˣ − 1 − x − x²/2)/x³
     return series(lambda x: (expm1(x) - x - x**2 / 2) / x**3, lambda x: sum(x**k / mp.factorial(k + 3) for k in range(14)), x)
 
 
+def exp_slope(x):  # (eˣ − 1 − x)/x²
+    return series(lambda x: (expm1(x) - x) / x**2, lambda x: sum(x**k / mp.factorial(k + 2) for k in range(14)), x)
+
+
 def log_tail(x):  # (ln(1+x) − x + x²/2)/x³
     return series(lambda x: (log1p(x) - x + x**2 / 2) / x**3, lambda x: sum((-x) ** k / (k + 3) for k in range(14)), x)
 
@@ -107,6 +111,8 @@ if wanted("exp"):
     half = log(2) / 2 * mpf("1.0001")
     for bits, n in sizes(5, 10):
         fit("exp", exp_tail, lambda x: x**3 / exp(x), range(n), -half, half, bits)
+    # Of f64 the same, with ½ before it.
+    fit("exp, all of it", exp_slope, lambda x: x**2 / exp(x), range(5), -half, half, 24)
 if wanted("log"):
     for bits, n in sizes(9, 20):
         fit("log", log_tail, lambda x: x**3 / log1p(x) if x else mpf(0), range(n), sqrt(mpf(0.5)) - 1.0001, sqrt(mpf(2)) - mpf("0.9999"), bits)

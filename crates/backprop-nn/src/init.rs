@@ -81,7 +81,7 @@ impl Init {
             Init::KaimingUniform { a } => uniform(spread(kaiming(a))),
             Init::KaimingNormal { a } => normal(kaiming(a).sqrt()),
         };
-        Array::new(sizes, values)
+        Ok(Array::new(sizes, values)?.aligned())
     }
 }
 

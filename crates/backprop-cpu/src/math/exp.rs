@@ -25,6 +25,23 @@ const TAIL: Table = (
         2.101414405519078e-09,
     ],
 );
+/// (eʳ − 1 − r)/r², likewise. Error in eʳ: 2^−28.0; 2^−60.6.
+const SLOPE: Table = (
+    &[0.4999999403953552, 0.1666652113199234, 0.04166838899254799, 0.0083687175065279, 0.0013814547564834356],
+    &[
+        0.5,
+        0.16666666666666688,
+        0.04166666666666684,
+        0.008333333333312971,
+        0.0013888888888757358,
+        0.00019841269906221114,
+        2.4801587629383377e-05,
+        2.7557225278077503e-06,
+        2.7556979262467797e-07,
+        2.5115289240597435e-08,
+        2.101414405519078e-09,
+    ],
+);
 /// log₂ e, rounded.
 const LOG2_E: (f64, f64) = (1.4426950216293335, std::f64::consts::LOG2_E);
 /// ln 2, rounded, and the rest.
@@ -90,14 +107,6 @@ impl<F: Float> Exponential<F> {
         (high + rest).scale(self.n)
     }
 
-    /// eˣ as 1 + (eʳ − 1), both rounded: some of an ULP more than [`Self::rounded`], in less time.
-    #[inline(always)]
-    fn nearly_rounded(self) -> F {
-        let r = self.r.high;
-        let slope = self.tail.mul_add(r, r.lit(0.5));
-        (r.lit(1.0) + (r + self.square.mul_add(slope, self.r.low))).scale(self.n)
-    }
-
     /// eˣ·factor, for a factor in 2⁻¹⁹ ..= 2¹⁹.
     #[inline(always)]
     pub fn times(self, factor: Pair<F>) -> F {
@@ -140,6 +149,33 @@ impl<F: Float> Exponential<F> {
     }
 }
 
+/// eˣ = 2ⁿ·(1 + p), p rounded a few times: some of an ULP more than [`Exponential::rounded`], in less time.
+#[derive(Clone, Copy)]
+struct Nearly<F> {
+    n: F,
+    /// [`Width::ROUNDER`] + n
+    n_and_rounder: F,
+    p: F,
+}
+
+impl<F: Float> Nearly<F> {
+    /// Of x in [`LEAST`] ..= [`GREATEST`].
+    #[inline(always)]
+    fn of(x: F) -> Self {
+        let lit = |value: (f64, f64)| x.lit(by_width::<F, _>(value));
+        let rounder = x.lit(F::Width::ROUNDER);
+        let n_and_rounder = x.mul_add(lit(LOG2_E), rounder);
+        let n = n_and_rounder - rounder;
+        // Exact, as in `Exponential`. What is left of n·ln 2 is small, and belongs to the small part of p; only
+        // powers of r take it rounded together with r.
+        let near = n.neg_mul_add(lit(LN_2), x);
+        let r = n.neg_mul_add(lit(LN_2_REST), near);
+        let square = r * r;
+        let curve = square * polynomial(SLOPE, r, square);
+        Nearly { n, n_and_rounder, p: near + n.neg_mul_add(lit(LN_2_REST), curve) }
+    }
+}
+
 /// 2ⁿ, or the least normal number where that is more.
 #[inline(always)]
 fn normal_power_of_two<F: Float>(n_and_rounder: F) -> F {
@@ -157,7 +193,8 @@ pub fn clamped<F: Float>(x: F) -> F {
 /// eˣ
 #[inline(always)]
 pub fn exp<F: Float>(x: F) -> F {
-    Exponential::of(clamped(x), None).nearly_rounded()
+    let Nearly { n, p, .. } = Nearly::of(clamped(x));
+    (x.lit(1.0) + p).scale(n)
 }
 
 /// eˣ − 1, exact for small x.
@@ -181,22 +218,27 @@ pub fn tanh<F: Float>(x: F) -> F {
     over.over(Pair { low: under.low + over.low, ..under }).rounded().copysign(x)
 }
 
-/// From the first to the second, sigmoid x is neither 0 nor 1. Below the third, it takes a factor more.
-const SIGMOID: [(f64, f64); 3] = [LEAST, (87.0, 708.0), (-64.0, -512.0)];
+/// From the first to the second, sigmoid x is neither 0 nor 1.
+const SIGMOID: [(f64, f64); 2] = [LEAST, (87.0, 708.0)];
+/// The greatest n for which nothing comes near ∞, nor the result near 0.
+const HALFWAY: (f64, f64) = (64.0, 512.0);
 
 /// 1/(1 + e⁻ˣ) = unit/(unit + unit·2ⁿ·(1 + p)), e⁻ˣ = 2ⁿ·(1 + p).
 ///
-/// `unit` is 1, or where 2ⁿ would be ∞ and the result subnormal a small power of 2, the last factor of all.
+/// `unit` is 1, or where 2ⁿ might be ∞ and the result subnormal such a power of 2 that unit·2ⁿ is not; it is the
+/// last factor of all.
 #[inline(always)]
 pub fn sigmoid<F: Float>(x: F) -> F {
     let lit = |value: (f64, f64)| x.lit(by_width::<F, _>(value));
     let x = lit(SIGMOID[0]).larger(lit(SIGMOID[1]).smaller(x));
-    let Exponential { n_and_rounder, r, square, tail, .. } = Exponential::of(-x, None);
-    let p = r.high + square.mul_add(tail.mul_add(r.high, x.lit(0.5)), r.low);
+    let Nearly { n_and_rounder, p, .. } = Nearly::of(-x);
 
     let one = x.lit(1.0);
-    let unit = F::select(x.below(lit(SIGMOID[2])), lit((2f64.powi(-64), 2f64.powi(-512))), one);
-    let power = ((n_and_rounder.to_bits() << F::Width::FRACTION_BITS) + unit.to_bits()).to_float();
+    let halfway = x.lit(F::Width::ROUNDER + by_width::<F, _>(HALFWAY));
+    let beyond = halfway.larger(n_and_rounder).to_bits() - halfway.to_bits();
+    let unit = one.to_bits() - (beyond << F::Width::FRACTION_BITS);
+    let power = (unit + (n_and_rounder.to_bits() << F::Width::FRACTION_BITS)).to_float();
+    let unit = unit.to_float();
     // unit + power + power·p, and what its rounding lost: all of it, since |p| < ½.
     let sum = Pair::sum(unit.larger(power), unit.smaller(power));
     let high = power.mul_add(p, sum.high);

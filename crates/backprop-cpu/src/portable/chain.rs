@@ -8,6 +8,7 @@ use backprop_core::ops::{Binary, Compare};
 
 use super::block::{Body, for_isa};
 use super::tape::Entry;
+use super::vector::Vector;
 use crate::isa::Isa;
 
 /// An operand of a link.
@@ -24,8 +25,47 @@ pub(super) enum Operand {
 /// An instruction of a chain.
 #[derive(Clone, Copy)]
 pub(super) struct Link {
-    pub op: LinkOp,
-    pub args: [Operand; 4],
+    op: LinkOp,
+    args: [Operand; 4],
+    usual: Usual,
+}
+
+impl Link {
+    pub fn new(op: LinkOp, args: [Operand; 4]) -> Link {
+        use Operand::{Before, One};
+        let usual = match (op, args) {
+            (LinkOp::Choose(how), [Before, One(b), Before, One(d)]) => Usual::Choose(how, b, d),
+            (LinkOp::Fma, [Before, One(b), One(c), _]) => Usual::Fma(b, c),
+            (LinkOp::Fma | LinkOp::Choose(_), _) => Usual::Not,
+            (_, [Before, One(b), ..]) => match op {
+                LinkOp::Add => Usual::Add(b),
+                LinkOp::Sub => Usual::Sub(b),
+                LinkOp::Mul => Usual::Mul(b),
+                LinkOp::Maximum => Usual::Maximum(b),
+                LinkOp::Minimum => Usual::Minimum(b),
+                _ => Usual::Not,
+            },
+            _ => Usual::Not,
+        };
+        Link { op, args, usual }
+    }
+}
+
+/// What most links are like: the result of the link before, and elements that are one for all. It is found with one
+/// jump, and takes a register for an element; where an operand may be one thing or another, it takes one for each
+/// vector, and there are none left.
+#[derive(Clone, Copy)]
+enum Usual {
+    Add(Entry),
+    Sub(Entry),
+    Mul(Entry),
+    Maximum(Entry),
+    Minimum(Entry),
+    /// The result, times the first, plus the second.
+    Fma(Entry, Entry),
+    /// The result where it and the first compare so, else the second.
+    Choose(Compare, Entry, Entry),
+    Not,
 }
 
 /// What a link computes of its operands a, b, c, d.
@@ -81,8 +121,8 @@ pub(super) fn run(dtype: DType, isa: Isa) -> RunChain {
         match (dtype, isa) {
             (DType::F32, Isa::Avx512) => return for_isa::<Chain<__m512, 8>>(isa),
             (DType::F64, Isa::Avx512) => return for_isa::<Chain<__m512d, 8>>(isa),
-            (DType::F32, Isa::Avx2) => return for_isa::<Chain<__m256, 4>>(isa),
-            (DType::F64, Isa::Avx2) => return for_isa::<Chain<__m256d, 4>>(isa),
+            (DType::F32, Isa::Avx2) => return for_isa::<Chain<__m256, 8>>(isa),
+            (DType::F64, Isa::Avx2) => return for_isa::<Chain<__m256d, 8>>(isa),
             _ => {}
         }
     }
@@ -125,257 +165,140 @@ unsafe fn piece<V: Vector, const N: usize>(call: &Call, first: usize) {
     unsafe {
         let mut value = [V::splat(V::ZERO); N];
         for link in &*call.links {
-            let operand = |at: usize, before: &[V; N]| -> [V; N] {
-                match link.args[at] {
-                    Operand::Before => *before,
-                    Operand::Block(entry) => {
-                        let block = call.table.add(entry as usize).read().cast::<V::T>().add(first);
-                        std::array::from_fn(|i| V::load(block.add(i * V::WIDTH)))
-                    }
-                    Operand::One(entry) => {
-                        [V::splat(call.table.add(entry as usize).read().cast::<V::T>().read()); N]
-                    }
-                }
-            };
-            let (a, b) = (operand(0, &value), operand(1, &value));
-            value = match link.op {
-                LinkOp::Add => std::array::from_fn(|i| a[i].add(b[i])),
-                LinkOp::Sub => std::array::from_fn(|i| a[i].sub(b[i])),
-                LinkOp::Mul => std::array::from_fn(|i| a[i].mul(b[i])),
-                LinkOp::Div => std::array::from_fn(|i| a[i].div(b[i])),
-                LinkOp::Maximum => std::array::from_fn(|i| a[i].maximum(b[i])),
-                LinkOp::Minimum => std::array::from_fn(|i| a[i].minimum(b[i])),
-                LinkOp::Fma => {
-                    let c = operand(2, &value);
-                    std::array::from_fn(|i| a[i].fma(b[i], c[i]))
-                }
-                LinkOp::Choose(op) => {
-                    let (c, d) = (operand(2, &value), operand(3, &value));
-                    V::choose(op, a, b, c, d)
-                }
+            value = match link.usual {
+                Usual::Add(b) => of_two(LinkOp::Add, value, one(call, b)),
+                Usual::Sub(b) => of_two(LinkOp::Sub, value, one(call, b)),
+                Usual::Mul(b) => of_two(LinkOp::Mul, value, one(call, b)),
+                Usual::Maximum(b) => of_two(LinkOp::Maximum, value, one(call, b)),
+                Usual::Minimum(b) => of_two(LinkOp::Minimum, value, one(call, b)),
+                Usual::Fma(b, c) => fma(value, one(call, b), one(call, c)),
+                Usual::Choose(how, b, d) => V::choose(how, value, one(call, b), value, one(call, d)),
+                Usual::Not => any(call, first, link, value),
             };
         }
         let out = call.out.cast::<V::T>().add(first);
-        (0..N).for_each(|i| value[i].store(out.add(i * V::WIDTH)));
+        for (i, value) in value.into_iter().enumerate() {
+            value.store(out.add(i * V::WIDTH));
+        }
     }
 }
 
-/// Some floats at a time.
+// No closures below: they would be functions without the instructions that the vectors are of, wherever the compiler
+// does not take them apart.
+
+/// What a link computes, of whatever operands.
 ///
 /// # Safety
-/// Methods need the instructions that the vector is of; pointers hold as many elements.
-trait Vector: Copy {
-    type T: Vector<T = Self::T>;
-    const WIDTH: usize;
-    const ZERO: Self::T;
-    unsafe fn load(from: *const Self::T) -> Self;
-    unsafe fn store(self, to: *mut Self::T);
-    unsafe fn splat(x: Self::T) -> Self;
-    unsafe fn add(self, b: Self) -> Self;
-    unsafe fn sub(self, b: Self) -> Self;
-    unsafe fn mul(self, b: Self) -> Self;
-    unsafe fn div(self, b: Self) -> Self;
-    /// Of equal ones (0 and −0 too) self; NaN where either is.
-    unsafe fn maximum(self, b: Self) -> Self;
-    unsafe fn minimum(self, b: Self) -> Self;
-    unsafe fn fma(self, b: Self, c: Self) -> Self;
-    /// c where a and b compare so, else d.
-    unsafe fn choose<const N: usize>(
-        op: Compare,
-        a: [Self; N],
-        b: [Self; N],
-        c: [Self; N],
-        d: [Self; N],
-    ) -> [Self; N];
-}
-
-macro_rules! scalars {
-    ($($T:ident)*) => {$(
-        impl Vector for $T {
-            type T = $T;
-            const WIDTH: usize = 1;
-            const ZERO: $T = 0.0;
-            #[inline(always)]
-            unsafe fn load(from: *const $T) -> $T {
-                // SAFETY: the caller's.
-                unsafe { from.read() }
+/// That of [`RunChain`], for the elements from `first` on.
+#[inline(always)]
+unsafe fn any<V: Vector, const N: usize>(call: &Call, first: usize, link: &Link, value: [V; N]) -> [V; N] {
+    let [a, b, c, d] = link.args;
+    // SAFETY: the caller's.
+    unsafe {
+        match link.op {
+            LinkOp::Choose(how) => {
+                let [a, b, c, d] = operands(call, first, [a, b, c, d], value);
+                V::choose(how, a, b, c, d)
             }
-            #[inline(always)]
-            unsafe fn store(self, to: *mut $T) {
-                // SAFETY: the caller's.
-                unsafe { to.write(self) }
+            LinkOp::Fma => {
+                let [a, b, c] = operands(call, first, [a, b, c], value);
+                fma(a, b, c)
             }
-            #[inline(always)]
-            unsafe fn splat(x: $T) -> $T {
-                x
-            }
-            #[inline(always)]
-            unsafe fn add(self, b: $T) -> $T {
-                self + b
-            }
-            #[inline(always)]
-            unsafe fn sub(self, b: $T) -> $T {
-                self - b
-            }
-            #[inline(always)]
-            unsafe fn mul(self, b: $T) -> $T {
-                self * b
-            }
-            #[inline(always)]
-            unsafe fn div(self, b: $T) -> $T {
-                self / b
-            }
-            #[inline(always)]
-            unsafe fn maximum(self, b: $T) -> $T {
-                if b > self || b.is_nan() { b } else { self }
-            }
-            #[inline(always)]
-            unsafe fn minimum(self, b: $T) -> $T {
-                if b < self || b.is_nan() { b } else { self }
-            }
-            #[inline(always)]
-            unsafe fn fma(self, b: $T, c: $T) -> $T {
-                self.mul_add(b, c)
-            }
-            #[inline(always)]
-            unsafe fn choose<const N: usize>(
-                op: Compare,
-                a: [$T; N],
-                b: [$T; N],
-                c: [$T; N],
-                d: [$T; N],
-            ) -> [$T; N] {
-                std::array::from_fn(|i| {
-                    let holds = match op {
-                        Compare::Eq => a[i] == b[i],
-                        Compare::Ne => a[i] != b[i],
-                        Compare::Lt => a[i] < b[i],
-                        Compare::Le => a[i] <= b[i],
-                        Compare::Gt => a[i] > b[i],
-                        Compare::Ge => a[i] >= b[i],
-                    };
-                    if holds { c[i] } else { d[i] }
-                })
+            op => {
+                let [a, b] = operands(call, first, [a, b], value);
+                of_two(op, a, b)
             }
         }
-    )*};
+    }
 }
 
-scalars!(f32 f64);
-
-#[cfg(target_arch = "x86_64")]
-mod x86 {
-    use std::arch::x86_64::*;
-
-    use super::{Compare, Vector};
-
-    macro_rules! vectors {
-        ($(
-            $V:ident of $width:literal $T:ident: $load:ident $store:ident $splat:ident $add:ident $sub:ident
-            $mul:ident $div:ident $max:ident $min:ident $fma:ident
-            pick |$op:ident, $a:ident, $b:ident, $c:ident, $d:ident| $pick:expr;
-        )*) => {$(
-            // SAFETY (of every call here): the caller's, that the processor has the instructions.
-            impl Vector for $V {
-                type T = $T;
-                const WIDTH: usize = $width;
-                const ZERO: $T = 0.0;
-                #[inline(always)]
-                unsafe fn load(from: *const $T) -> $V {
-                    unsafe { $load(from) }
-                }
-                #[inline(always)]
-                unsafe fn store(self, to: *mut $T) {
-                    unsafe { $store(to, self) }
-                }
-                #[inline(always)]
-                unsafe fn splat(x: $T) -> $V {
-                    unsafe { $splat(x) }
-                }
-                #[inline(always)]
-                unsafe fn add(self, b: $V) -> $V {
-                    unsafe { $add(self, b) }
-                }
-                #[inline(always)]
-                unsafe fn sub(self, b: $V) -> $V {
-                    unsafe { $sub(self, b) }
-                }
-                #[inline(always)]
-                unsafe fn mul(self, b: $V) -> $V {
-                    unsafe { $mul(self, b) }
-                }
-                #[inline(always)]
-                unsafe fn div(self, b: $V) -> $V {
-                    unsafe { $div(self, b) }
-                }
-                // max(b, a) is a where they are equal or either is NaN.
-                #[inline(always)]
-                unsafe fn maximum(self, b: $V) -> $V {
-                    unsafe { pick::<$V, 1>(Compare::Ne, [b], [b], [b], [$max(b, self)])[0] }
-                }
-                #[inline(always)]
-                unsafe fn minimum(self, b: $V) -> $V {
-                    unsafe { pick::<$V, 1>(Compare::Ne, [b], [b], [b], [$min(b, self)])[0] }
-                }
-                #[inline(always)]
-                unsafe fn fma(self, b: $V, c: $V) -> $V {
-                    unsafe { $fma(self, b, c) }
-                }
-                #[inline(always)]
-                unsafe fn choose<const N: usize>(
-                    $op: Compare,
-                    $a: [$V; N],
-                    $b: [$V; N],
-                    $c: [$V; N],
-                    $d: [$V; N],
-                ) -> [$V; N] {
-                    macro_rules! with {
-                        ($how:ident) => {
-                            std::array::from_fn(|i| {
-                                let ($a, $b, $c, $d) = ($a[i], $b[i], $c[i], $d[i]);
-                                const HOW: i32 = $how;
-                                unsafe { $pick }
-                            })
-                        };
-                    }
-                    match $op {
-                        Compare::Eq => with!(_CMP_EQ_OQ),
-                        Compare::Ne => with!(_CMP_NEQ_UQ),
-                        Compare::Lt => with!(_CMP_LT_OQ),
-                        Compare::Le => with!(_CMP_LE_OQ),
-                        Compare::Gt => with!(_CMP_GT_OQ),
-                        Compare::Ge => with!(_CMP_GE_OQ),
-                    }
-                }
-            }
-        )*};
-    }
-
-    /// [`Vector::choose`], by a name that macros can say.
-    #[inline(always)]
-    unsafe fn pick<V: Vector, const N: usize>(
-        op: Compare,
-        a: [V; N],
-        b: [V; N],
-        c: [V; N],
-        d: [V; N],
-    ) -> [V; N] {
+/// Operands of a link, `value` the result of the one before.
+///
+/// # Safety
+/// That of [`RunChain`], for the elements from `first` on.
+#[inline(always)]
+unsafe fn operands<V: Vector, const N: usize, const M: usize>(
+    call: &Call,
+    first: usize,
+    args: [Operand; M],
+    value: [V; N],
+) -> [[V; N]; M] {
+    let mut found = [value; M];
+    for at in 0..M {
         // SAFETY: the caller's.
-        unsafe { V::choose(op, a, b, c, d) }
+        unsafe {
+            match args[at] {
+                Operand::Before => {}
+                Operand::Block(entry) => found[at] = block(call, first, entry),
+                Operand::One(entry) => found[at] = one(call, entry),
+            }
+        }
     }
+    found
+}
 
-    vectors! {
-        __m512 of 16 f32: _mm512_loadu_ps _mm512_storeu_ps _mm512_set1_ps _mm512_add_ps _mm512_sub_ps
-            _mm512_mul_ps _mm512_div_ps _mm512_max_ps _mm512_min_ps _mm512_fmadd_ps
-            pick |op, a, b, c, d| _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<HOW>(a, b), d, c);
-        __m512d of 8 f64: _mm512_loadu_pd _mm512_storeu_pd _mm512_set1_pd _mm512_add_pd _mm512_sub_pd
-            _mm512_mul_pd _mm512_div_pd _mm512_max_pd _mm512_min_pd _mm512_fmadd_pd
-            pick |op, a, b, c, d| _mm512_mask_blend_pd(_mm512_cmp_pd_mask::<HOW>(a, b), d, c);
-        __m256 of 8 f32: _mm256_loadu_ps _mm256_storeu_ps _mm256_set1_ps _mm256_add_ps _mm256_sub_ps
-            _mm256_mul_ps _mm256_div_ps _mm256_max_ps _mm256_min_ps _mm256_fmadd_ps
-            pick |op, a, b, c, d| _mm256_blendv_ps(d, c, _mm256_cmp_ps::<HOW>(a, b));
-        __m256d of 4 f64: _mm256_loadu_pd _mm256_storeu_pd _mm256_set1_pd _mm256_add_pd _mm256_sub_pd
-            _mm256_mul_pd _mm256_div_pd _mm256_max_pd _mm256_min_pd _mm256_fmadd_pd
-            pick |op, a, b, c, d| _mm256_blendv_pd(d, c, _mm256_cmp_pd::<HOW>(a, b));
+/// N vectors of a block, from element `first` on.
+///
+/// # Safety
+/// That of [`RunChain`], for these elements.
+#[inline(always)]
+unsafe fn block<V: Vector, const N: usize>(call: &Call, first: usize, entry: Entry) -> [V; N] {
+    // SAFETY: the caller's.
+    unsafe {
+        let block = call.table.add(entry as usize).read().cast::<V::T>().add(first);
+        let mut x = [V::splat(V::ZERO); N];
+        for (i, x) in x.iter_mut().enumerate() {
+            *x = V::load(block.add(i * V::WIDTH));
+        }
+        x
     }
+}
+
+/// One element, for all.
+///
+/// # Safety
+/// That of [`RunChain`].
+#[inline(always)]
+unsafe fn one<V: Vector, const N: usize>(call: &Call, entry: Entry) -> [V; N] {
+    // SAFETY: the caller's.
+    unsafe { [V::splat(call.table.add(entry as usize).read().cast::<V::T>().read()); N] }
+}
+
+/// a·b + c, rounded once.
+///
+/// # Safety
+/// That of [`Vector`].
+#[inline(always)]
+unsafe fn fma<V: Vector, const N: usize>(mut a: [V; N], b: [V; N], c: [V; N]) -> [V; N] {
+    for i in 0..N {
+        // SAFETY: the caller's.
+        a[i] = unsafe { a[i].fma(b[i], c[i]) };
+    }
+    a
+}
+
+/// A link of two operands.
+///
+/// # Safety
+/// That of [`Vector`].
+#[inline(always)]
+unsafe fn of_two<V: Vector, const N: usize>(op: LinkOp, mut a: [V; N], b: [V; N]) -> [V; N] {
+    macro_rules! each {
+        ($function:ident) => {
+            for i in 0..N {
+                // SAFETY: the caller's.
+                a[i] = unsafe { a[i].$function(b[i]) };
+            }
+        };
+    }
+    match op {
+        LinkOp::Add => each!(add),
+        LinkOp::Sub => each!(sub),
+        LinkOp::Mul => each!(mul),
+        LinkOp::Div => each!(div),
+        LinkOp::Maximum => each!(maximum),
+        LinkOp::Minimum => each!(minimum),
+        LinkOp::Fma | LinkOp::Choose(_) => unreachable!("they have more operands"),
+    }
+    a
 }

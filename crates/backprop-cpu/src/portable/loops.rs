@@ -148,11 +148,17 @@ pub(super) fn along(nest: &Nest) -> Along {
     let locals: usize = nest.locals.iter().map(|local| local.len).sum();
     let is_worth_it = columns < FEW && rows >= 2 * columns && locals <= LOCALS;
     let last = nest.rows.len() - 1;
-    let reduces = || nest.stages.iter().flat_map(|stage| &stage.reduces);
-    let in_order = reduces().filter(|reduce| matches!(reduce.into.place, Place::Buffer(_))).all(|reduce| {
-        let is_alone = reduces().filter(|other| other.into.place == reduce.into.place).count() == 1;
+    let reduces =
+        || nest.stages.iter().flat_map(|stage| stage.reduces.iter().map(move |reduce| (stage, reduce)));
+    let in_buffers = || reduces().filter(|(_, reduce)| matches!(reduce.into.place, Place::Buffer(_)));
+    let in_order = in_buffers().all(|(stage, reduce)| {
+        let is_alone = reduces().filter(|(_, other)| other.into.place == reduce.into.place).count() == 1;
         let row_stride = reduce.into.rows[last];
+        // What is folded over columns as well is folded row by row.
+        let columns = stage.columns.iter().zip(&reduce.into.columns);
+        let is_of_rows = columns.filter(|&(&size, _)| size > 1).all(|(_, &stride)| stride != 0);
         is_alone
+            && (row_stride != 0 || is_of_rows)
             && nest.reads(reduce.into.place).all(|access| access.rows[last] == row_stride && row_stride != 0)
     });
     if is_worth_it && in_order { Along::Rows } else { Along::Columns }

@@ -4,7 +4,7 @@
 //! loops        fewer and longer loops                         table      which block function is an instruction
 //! place        where accesses lie                             functions  exp, tanh, ... of floats
 //! tape         scalar code as steps on blocks of elements     memory     loads, stores, gathers
-//! chain        floats from step to step in registers          fold       reductions
+//! chain        floats from step to step in registers: vector  fold       reductions
 //! nest         the loops around tapes                         block      one source for each instruction set
 //! contraction  packing, tiles, and tapes on their rows
 //! ```
@@ -23,6 +23,7 @@ mod nest;
 mod place;
 mod table;
 mod tape;
+mod vector;
 
 use backprop_opt::loops::{Contraction, Nest, Program};
 

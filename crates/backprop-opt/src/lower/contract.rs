@@ -5,7 +5,8 @@ use backprop_core::ops::{Binary, Contract};
 use backprop_core::{NodeId, Records, Type};
 use smallvec::{SmallVec, smallvec};
 
-use super::item::{ItemKind, Items, Operand, Point, Product, Seen, Source, sizes_of};
+use super::item::{ItemKind, Items, Operand, Point, Product, Seen, Source};
+use super::read::sizes_of;
 use super::view::{View, row_major};
 use crate::loops::Fold;
 

@@ -3,9 +3,10 @@
 use backprop_core::{NodeId, Records, Shape};
 
 use super::Options;
+use super::axes::Loops;
 use super::group::{GroupId, GroupKind, Groups, contraction_of, maker};
 use super::item::{DatumId, ItemId, ItemKind, Items, Operand, Product, Source};
-use super::nest::{Loops, NestWriter};
+use super::nest::NestWriter;
 use super::turn::Turns;
 use super::view::View;
 use crate::loops::{

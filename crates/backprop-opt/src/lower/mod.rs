@@ -1,11 +1,12 @@
 //! Lowering: a graph with known sizes becomes a program.
 //!
 //! ```text
-//! Records ──► item: ops seen through views ──► group: which share loops ──► storage: what is kept in memory
+//! Records ──► read: ops as items, seen through views ──► group: which share loops ──► storage: what is kept in memory
 //!         ──► turn: which loops are inside ──► emit, nest: steps
 //!         ──► join: small nests made one ──► plan: the arena
 //! ```
 
+mod axes;
 mod contract;
 mod emit;
 mod group;
@@ -14,8 +15,10 @@ mod join;
 mod nest;
 mod pick;
 mod plan;
+mod read;
 mod scalar;
 mod storage;
+mod time;
 mod turn;
 mod view;
 

@@ -1,69 +1,19 @@
-//! The scalar code of a group: its stages, what they store, and what lives from one to the next.
-//!
-//! ```text
-//! time   −1    row items of what is outside
-//!         0    full items; reductions over columns     (even: all columns of a row)
-//!         1    row items of their results              (odd: once per row)
-//!         2    full items of those ...
-//! ```
-//!
-//! Where that pays, a [`Block`] of rows is one of the column loops: the innermost one, so that vectors hold neighbouring
-//! rows and a sum over columns adds vectors; or the outermost one, so that sums across lanes are made of many rows at
-//! once. Then also what is done once per row is done for the whole block.
+//! The scalar code of a group: its stages, one for each [`Time`], what they store, and what lives from one to the next.
 
 use std::collections::HashMap;
 
 use backprop_core::array::Sizes;
 use backprop_core::{DType, Shape};
 
+use super::axes::{Block, Loops};
 use super::emit::Emitter;
 use super::group::{GroupId, Level};
-use super::item::{DatumId, ItemId, ItemKind, Operand, Point, Product, Source};
+use super::item::{DatumId, ItemId, ItemKind, Operand, Point, Source};
 use super::pick::pick;
 use super::storage::expression;
+use super::time::Time;
 use super::view::{View, row_major};
 use crate::loops::{Access, Fold, Instr, Local, Nest, Place, Reduce, Reg, Stage, Store, Strides};
-
-/// How the axes of a domain become loops.
-#[derive(Clone, Copy)]
-pub enum Loops {
-    /// The first axes are rows, the others columns.
-    Split(usize),
-    /// The same, but a block of rows is a column loop.
-    Block(Block),
-    /// Batch loops and rows of a contraction, and its columns.
-    Product(Product),
-}
-
-/// Rows as a column loop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Block {
-    /// How many axes are rows.
-    pub split: usize,
-    /// How many iterations of the last of them make a block.
-    pub n_rows: usize,
-    /// Which column loop they are.
-    pub side: Side,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// Around the columns.
-    Outside,
-    /// Inside of the columns: the loop that vectors are made of.
-    Inside,
-}
-
-impl Block {
-    /// What belongs to the columns, with what belongs to the rows at its side.
-    fn beside<T: Copy>(self, columns: &[T], rows: T) -> impl Iterator<Item = T> {
-        let [before, after] = match self.side {
-            Side::Outside => [Some(rows), None],
-            Side::Inside => [None, Some(rows)],
-        };
-        before.into_iter().chain(columns.iter().copied()).chain(after)
-    }
-}
 
 /// What a full value costs to compute again in a later stage, at most; beyond that it is kept.
 const MAX_COST: u32 = 8;
@@ -77,11 +27,13 @@ pub struct NestWriter<'e, 'a> {
     group: GroupId,
     loops: Loops,
     sizes: &'static [usize],
+    /// The column loops of what is for all columns.
+    columns: Sizes,
     members: Vec<Member>,
     nest: Nest,
     stage: Stage,
     /// The time of the stage that is being written.
-    now: i32,
+    now: Time,
     /// What the stage has computed of operands from outside.
     known: HashMap<Operand, Reg>,
 }
@@ -91,15 +43,15 @@ struct Member {
     item: ItemId,
     datum: DatumId,
     /// When it is computed, and whether on full elements.
-    time: i32,
+    time: Time,
     is_full: bool,
     /// When its result can be read.
-    ready: i32,
+    ready: Time,
     cost: u32,
     /// The stage that needs it as a register last asked.
-    wanted: i32,
+    wanted: Option<Time>,
     /// Its register in the stage that is being written.
-    reg: Option<(i32, Reg)>,
+    reg: Option<(Time, Reg)>,
     local: Option<u32>,
 }
 
@@ -111,10 +63,11 @@ impl<'e, 'a> NestWriter<'e, 'a> {
             group,
             loops,
             sizes,
+            columns: Sizes::new(),
             members: Vec::new(),
             nest: Nest::default(),
             stage: Stage::default(),
-            now: 0,
+            now: Time::FIRST,
             known: HashMap::new(),
         }
     }
@@ -124,7 +77,18 @@ impl<'e, 'a> NestWriter<'e, 'a> {
         let sizes = domain.sizes().expect("a domain is of numbers");
         let (nest, stage, known) = (Nest::default(), Stage::default(), HashMap::new());
         let (group, loops, members) = (GroupId::MAX, Loops::Split(0), Vec::new());
-        NestWriter { emitter, group, loops, sizes, members, nest, stage, now: 0, known }
+        NestWriter {
+            emitter,
+            group,
+            loops,
+            sizes,
+            columns: sizes.into(),
+            members,
+            nest,
+            stage,
+            now: Time::FIRST,
+            known,
+        }
     }
 
     /// The stage of a copying writer.
@@ -135,9 +99,9 @@ impl<'e, 'a> NestWriter<'e, 'a> {
     /// The nest; `None` where nothing is stored.
     pub fn run(mut self) -> Option<Nest> {
         self.schedule();
-        let (rows, columns) = self.extents();
-        self.nest.rows = rows.into();
-        let mut times: Vec<i32> =
+        let (rows, columns) = self.loops.extents(self.sizes);
+        (self.nest.rows, self.columns) = (rows, columns);
+        let mut times: Vec<Time> =
             self.members.iter().flat_map(|member| [member.time, member.ready]).collect();
         times.sort_unstable();
         times.dedup();
@@ -148,7 +112,7 @@ impl<'e, 'a> NestWriter<'e, 'a> {
             self.known.clear();
             self.write(&needed.pop().expect("one list for each time"));
             self.stage.columns = match self.loops {
-                _ if time % 2 == 0 => columns.as_slice().into(),
+                _ if time.is_full() => self.columns.clone(),
                 Loops::Block(block) => [block.n_rows][..].into(),
                 _ => Sizes::new(),
             };
@@ -158,28 +122,6 @@ impl<'e, 'a> NestWriter<'e, 'a> {
         }
         pick(&mut self.nest);
         (!self.nest.stages.is_empty()).then_some(self.nest)
-    }
-
-    /// The sizes of the row loops and of the column loops.
-    fn extents(&self) -> (Vec<usize>, Vec<usize>) {
-        match self.loops {
-            Loops::Split(split) => (self.sizes[..split].to_vec(), self.sizes[split..].to_vec()),
-            Loops::Block(block) => {
-                let (rows, columns) = self.sizes.split_at(block.split);
-                let (&last, rows) = rows.split_last().expect("a block is of rows");
-                let n_blocks = Some(last / block.n_rows).filter(|&n_blocks| n_blocks > 1);
-                (
-                    rows.iter().copied().chain(n_blocks).collect(),
-                    block.beside(columns, block.n_rows).collect(),
-                )
-            }
-            Loops::Product(product) => {
-                let cut = product.n_batch + product.n_left;
-                let mut rows = self.sizes[..product.n_batch].to_vec();
-                rows.push(self.sizes[product.n_batch..cut].iter().product());
-                (rows, vec![self.sizes[cut..].iter().product()])
-            }
-        }
     }
 
     /// When each member is computed.
@@ -192,12 +134,13 @@ impl<'e, 'a> NestWriter<'e, 'a> {
                 ItemKind::Reduce(..) => item.domain == group.domain,
                 _ => level == Level::Full,
             };
-            let (mut time, mut cost) = (if is_full { 0 } else { -1 }, item_cost(&item.kind));
+            let (mut time, mut cost) =
+                (if is_full { Time::FIRST } else { Time::BEFORE }, item_cost(&item.kind));
             for &operand in &item.operands {
                 let Some(maker) = self.emitter.made_in(operand, self.group) else { continue };
                 let member = &self.members[self.emitter.position[maker as usize] as usize];
                 // A full item waits for the stage after that of a row item.
-                let ready = member.ready + i32::from(is_full && member.ready % 2 != 0);
+                let ready = if is_full { member.ready.full() } else { member.ready };
                 time = time.max(ready);
                 if member.is_full && !matches!(self.emitter.items.item(maker).kind, ItemKind::Reduce(..)) {
                     let is_stored = self.emitter.stored[member.datum as usize];
@@ -205,8 +148,8 @@ impl<'e, 'a> NestWriter<'e, 'a> {
                 }
             }
             let is_row_result = matches!(item.kind, ItemKind::Reduce(..)) && level == Level::Row;
-            let ready = if is_row_result { time + 1 } else { time };
-            let (datum, wanted, reg, local) = (item.first, i32::MIN, None, None);
+            let ready = if is_row_result { time.next() } else { time };
+            let (datum, wanted, reg, local) = (item.first, None, None, None);
             self.members.push(Member { item: id, datum, time, is_full, ready, cost, wanted, reg, local });
             self.emitter.position[id as usize] = position as u32;
         }
@@ -214,13 +157,13 @@ impl<'e, 'a> NestWriter<'e, 'a> {
 
     /// What a stage computes, in order: what it stores or folds, what later stages keep, and what these need.
     /// To be asked of the last stage first.
-    fn want(&mut self, time: i32) -> Vec<u32> {
+    fn want(&mut self, time: Time) -> Vec<u32> {
         let mut list = Vec::new();
         for position in (0..self.members.len()).rev() {
             if self.is_sink(position, time) {
-                self.members[position].wanted = time;
+                self.members[position].wanted = Some(time);
             }
-            if self.members[position].wanted != time {
+            if self.members[position].wanted != Some(time) {
                 continue;
             }
             list.push(position as u32);
@@ -238,16 +181,16 @@ impl<'e, 'a> NestWriter<'e, 'a> {
                     continue;
                 }
                 if needed.time == time {
-                    needed.wanted = time;
+                    needed.wanted = Some(time);
                 } else if needed.is_full && self.emitter.stored[needed.datum as usize] {
                     // Read from its buffer.
                 } else if needed.is_full && needed.cost <= MAX_COST {
-                    needed.wanted = time;
+                    needed.wanted = Some(time);
                 } else if needed.local.is_none() {
                     let len = if self.members[at].is_full {
-                        self.extents().1.iter().product()
+                        self.columns.iter().product()
                     } else {
-                        self.n_rows_at_once()
+                        self.loops.n_rows_at_once()
                     };
                     let datum = self.members[at].datum;
                     self.members[at].local = Some(self.new_local(datum, len));
@@ -258,11 +201,6 @@ impl<'e, 'a> NestWriter<'e, 'a> {
         list
     }
 
-    /// How many rows the column loops cover.
-    fn n_rows_at_once(&self) -> usize {
-        if let Loops::Block(block) = self.loops { block.n_rows } else { 1 }
-    }
-
     fn new_local(&mut self, datum: DatumId, len: usize) -> u32 {
         let dtype = self.emitter.items.datum(datum).dtype;
         self.nest.locals.push(Local { dtype, len });
@@ -270,7 +208,7 @@ impl<'e, 'a> NestWriter<'e, 'a> {
     }
 
     /// Whether a stage does something with a member beyond computing it.
-    fn is_sink(&self, position: usize, time: i32) -> bool {
+    fn is_sink(&self, position: usize, time: Time) -> bool {
         let member = &self.members[position];
         let is_reduction = matches!(self.emitter.items.item(member.item).kind, ItemKind::Reduce(..));
         if is_reduction && member.time == time {
@@ -325,7 +263,7 @@ impl<'e, 'a> NestWriter<'e, 'a> {
         let value = self.value(operand);
         let dtype = self.emitter.items.datum(datum).dtype;
         let into = if ready != time {
-            let local = self.new_local(datum, self.n_rows_at_once());
+            let local = self.new_local(datum, self.loops.n_rows_at_once());
             self.members[position].local = Some(local);
             self.local(local, false)
         } else {
@@ -337,7 +275,7 @@ impl<'e, 'a> NestWriter<'e, 'a> {
             let strides: Strides = (0..sizes.len())
                 .map(|axis| if is_kept(&axis) { own.next().unwrap_or(0) } else { 0 })
                 .collect();
-            let (rows, columns) = self.split(&strides, is_full);
+            let (rows, columns) = self.loops.split(&strides, self.nest.rows.len(), is_full);
             Access { place: Place::Buffer(buffer), offset: 0, rows, columns }
         };
         let accumulator = (into.place, fold);
@@ -353,7 +291,7 @@ impl<'e, 'a> NestWriter<'e, 'a> {
     fn store(&mut self, datum: DatumId, value: Reg) {
         let buffer = self.emitter.buffer(datum);
         let sizes = match self.loops {
-            Loops::Split(split) | Loops::Block(Block { split, .. }) if self.now % 2 != 0 => {
+            Loops::Split(split) | Loops::Block(Block { split, .. }) if !self.now.is_full() => {
                 &self.sizes[..split]
             }
             _ => self.sizes,
@@ -458,38 +396,14 @@ impl<'e, 'a> NestWriter<'e, 'a> {
             Loops::Product(product) => {
                 super::group::loops_of(view, product).expect("checked when the item joined")
             }
-            _ => self.split(&view.strides, self.now % 2 == 0),
+            _ => self.loops.split(&view.strides, self.nest.rows.len(), self.now.is_full()),
         };
         Access { place, offset: view.offset, rows, columns }
     }
 
-    /// Strides along the axes of the domain, or of its rows, as those of row and column loops.
-    fn split(&self, strides: &[isize], is_full: bool) -> (Strides, Strides) {
-        match self.loops {
-            Loops::Block(block) => {
-                let (rows, columns) = strides.split_at(block.split);
-                let (&last, rows) = rows.split_last().expect("a block is of rows");
-                // Where there is one block only, it takes no row loop.
-                let of_blocks = (self.nest.rows.len() == block.split).then(|| last * block.n_rows as isize);
-                (rows.iter().copied().chain(of_blocks).collect(), block.beside(columns, last).collect())
-            }
-            Loops::Split(split) if is_full => (strides[..split].into(), strides[split..].into()),
-            _ => (strides.into(), Strides::new()),
-        }
-    }
-
     /// Where a value of this iteration lies in a local: of this column, or of this row.
     fn local(&self, local: u32, is_full: bool) -> Access {
-        let columns = self.extents().1;
-        let strides = match self.loops {
-            _ if is_full => row_major(&columns),
-            Loops::Block(block) if self.now % 2 == 0 => {
-                block.beside(&Strides::from_elem(0, columns.len() - 1), 1).collect()
-            }
-            Loops::Block(_) => [1][..].into(),
-            _ if self.now % 2 == 0 => Strides::from_elem(0, columns.len()),
-            _ => Strides::new(),
-        };
+        let strides = self.loops.of_local(&self.columns, self.now.is_full(), is_full);
         let rows = Strides::from_elem(0, self.nest.rows.len());
         Access { place: Place::Local(local), offset: 0, rows, columns: strides }
     }

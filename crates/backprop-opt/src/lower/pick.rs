@@ -12,7 +12,7 @@
 use backprop_core::DType;
 use backprop_core::ops::{Binary, Compare, Logic};
 
-use crate::loops::{Access, Code, Fold, Instr, Nest, Place, Reduce, Reg, Stage, Strides};
+use crate::loops::{Access, Code, Fold, Instr, Nest, Place, Reduce, Reg, Stage};
 
 /// A row of fewer columns takes less time than finding the one.
 const LEAST_COLUMNS: usize = 256;
@@ -46,8 +46,9 @@ fn written(nest: &Nest) -> Vec<Place> {
 /// The stage on a whole row that does what a reduction does, if one column counts.
 fn picked(stage: &Stage, reduce: &Reduce, written: &[Place]) -> Option<Stage> {
     let code = &stage.code;
-    let &[n_columns] = &stage.columns[..] else { return None };
-    if reduce.fold != Fold::Sum || n_columns < LEAST_COLUMNS || reduce.into.columns[..] != [0] {
+    // Around the columns there may be a block of rows.
+    let (&n_columns, rows) = stage.columns.split_last()?;
+    if reduce.fold != Fold::Sum || n_columns < LEAST_COLUMNS || reduce.into.columns.last() != Some(&0) {
         return None;
     }
     let Instr::Select(condition, taken, other) = code.instrs[reduce.value as usize] else { return None };
@@ -73,9 +74,21 @@ fn picked(stage: &Stage, reduce: &Reduce, written: &[Place]) -> Option<Stage> {
     let dtype = code.dtype(reduce.value);
     let zero = row.row.push(Instr::Literal(0), dtype);
     let value = row.row.push(Instr::Select(is_there, value, zero), dtype);
-    let into = Access { columns: Strides::new(), ..reduce.into.clone() };
-    let reduces = vec![Reduce { fold: Fold::Sum, value, into, lanes: 1 }];
-    Some(Stage { columns: [][..].into(), code: row.row, stores: Vec::new(), reduces })
+    let into = without_columns(&reduce.into);
+    let lanes = if into.columns.last() == Some(&0) { reduce.lanes } else { 1 };
+    let reduces = vec![Reduce { fold: Fold::Sum, value, into, lanes }];
+    Some(Stage { columns: rows.into(), code: row.row, stores: Vec::new(), reduces })
+}
+
+/// An access of the rows of a block, where its columns start.
+fn without_columns(access: &Access) -> Access {
+    let (_, rows) = access.columns.split_last().expect("a stage with columns");
+    Access { columns: rows.into(), ..access.clone() }
+}
+
+/// By how much the innermost loop moves an access.
+fn column_stride(access: &Access) -> isize {
+    *access.columns.last().expect("a stage with columns")
 }
 
 /// Whether a register is the column's number.
@@ -86,7 +99,8 @@ fn is_column(code: &Code, reg: Reg) -> bool {
     };
     let Instr::Count(access) = code.instrs[count as usize] else { return false };
     let Access { offset, rows, columns, .. } = &code.accesses[access as usize];
-    *offset == 0 && rows.iter().all(|&stride| stride == 0) && columns[..] == [1]
+    let Some((&last, block)) = columns.split_last() else { return false };
+    *offset == 0 && rows.iter().chain(block).all(|&stride| stride == 0) && last == 1
 }
 
 /// Copies code of a column to where there is one column, or none yet.
@@ -115,8 +129,8 @@ impl Picker<'_> {
         let instr = match self.code.instrs[at as usize] {
             Instr::Load(access) => {
                 let old = &self.code.accesses[access as usize];
-                let access = self.row.access(Access { columns: Strides::new(), ..old.clone() });
-                match (old.columns[0], old.place) {
+                let access = self.row.access(without_columns(old));
+                match (column_stride(old), old.place) {
                     (0, _) => Instr::Load(access),
                     (stride, Place::Buffer(_)) if !self.written.contains(&old.place) => {
                         let (index, stride) = (self.found?, stride as i64);
@@ -127,10 +141,10 @@ impl Picker<'_> {
             }
             Instr::Count(access) => {
                 let old = &self.code.accesses[access as usize];
-                if old.columns[0] != 0 {
+                if column_stride(old) != 0 {
                     return None;
                 }
-                Instr::Count(self.row.access(Access { columns: Strides::new(), ..old.clone() }))
+                Instr::Count(self.row.access(without_columns(old)))
             }
             Instr::Gather { .. } | Instr::Product => return None,
             Instr::Binary(Binary::Div, ..) if dtype.is_int() => return None,

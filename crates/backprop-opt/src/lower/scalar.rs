@@ -7,7 +7,7 @@ use backprop_core::ops::Logic;
 use backprop_core::{NodeId, Op, Records, ValueId};
 
 use super::Options;
-use super::item::{literal, needed};
+use super::read::{literal, needed};
 use crate::loops::{
     Access, Buffer, Code, Home, Instr, Kind, Nest, Place, Program, Reg, Stage, Step, Store, Strides,
 };

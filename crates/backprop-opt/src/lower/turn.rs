@@ -8,9 +8,9 @@
 //! Where columns are many, a block of rows around them still serves sums across lanes, of many rows at once. All this
 //! changes the order of sums, so it is decided here, by sizes alone; both engines follow.
 
+use super::axes::{Block, Side};
 use super::group::{GroupId, GroupKind, Groups, Level, contraction_of, loops_of, maker};
 use super::item::{DatumId, Item, ItemId, ItemKind, Items, Operand, Point, Product, Source};
-use super::nest::{Block, Side};
 use super::view::{View, collapsed};
 
 /// As many columns as two vectors have lanes: with more, whole rows fill vectors, and halvings are few beside them.
@@ -21,6 +21,10 @@ const FEWEST_ROWS: usize = 16;
 
 /// The most elements of a block of rows: a few such locals stay in the L1 cache.
 const BLOCK: usize = 4096;
+
+/// The most elements of a block around its columns: in each stage, each is read where others were kept or are written,
+/// three times over in the L1 cache.
+const BLOCK_AROUND: usize = 2048;
 
 /// The most rows of a block around the columns: as many as the longest vectors have lanes.
 const MOST_AROUND: usize = 16;
@@ -209,7 +213,7 @@ fn around(items: &Items, groups: &Groups, id: GroupId) -> Option<Block> {
     let sizes = group.domain.sizes()?;
     let (n_rows, n_columns) = (sizes[split - 1], sizes[split..].iter().product::<usize>());
     let folds = group.members.iter().any(|&member| is_of_rows(groups, member, items.item(member)));
-    let most = MOST_AROUND.min(n_rows).min(BLOCK / n_columns.max(1));
+    let most = MOST_AROUND.min(n_rows).min(BLOCK_AROUND / n_columns.max(1));
     let n_rows = (FEWEST_AROUND..=most).rev().find(|&n| n_rows.is_multiple_of(n))?;
     folds.then_some(Block { split, n_rows, side: Side::Outside })
 }

@@ -1,5 +1,6 @@
 //! `bench adam`: the update of many parameters.
 
+use backprop_core::array::Buffer;
 use backprop_core::{Array, Graph, Seed};
 use backprop_cpu::limits::shift;
 use backprop_nn::{Init, Params, TrainStep};
@@ -30,7 +31,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let (w, g) = (draw("w")?, [draw("g")?]);
     let mut params = Params::new();
     params.insert("w", w)?;
-    let copies = [vec![0.0; n], vec![0.0; n], vec![0.0; n]];
+    let copies = [(); 3].map(|()| Buffer::zeros(n));
     rounds::run(matches, |options| {
         let graph = Graph::new();
         let g_in = graph.input("g", format!("f32[{n}]").as_str());
@@ -47,8 +48,8 @@ struct Update {
     params: Params,
     g: [Array; 1],
     loss: [Array; 1],
-    /// In the place of w and its moments.
-    copies: [Vec<f32>; 3],
+    /// In the place of w and its moments; on large pages, as they are.
+    copies: [Buffer<f32>; 3],
 }
 
 impl Work for Update {
@@ -72,7 +73,7 @@ impl Work for Update {
     /// Four arrays are read, three of them written.
     fn touch(&mut self) {
         let g = self.g[0].slice::<f32>().expect("g is drawn as f32");
-        shift(self.copies.each_mut().map(Vec::as_mut_slice), g);
+        shift(self.copies.each_mut().map(|copy| &mut **copy), g);
         std::hint::black_box(&mut self.copies);
     }
 

@@ -192,7 +192,7 @@ impl<'a> Body<'a> {
         }
         self.registers.next.copy_from_slice(&schedule.first);
         for (position, &number) in schedule.nodes.iter().enumerate() {
-            self.at.column = at.column + position % schedule.n_copies * self.lanes;
+            self.at.column = at.column + usize::from(schedule.copies[position]) * self.lanes;
             let operands = self.code.nodes[number as usize].operands.clone();
             for (&operand, &after) in operands.iter().zip(&schedule.after[position]) {
                 self.registers.next[operand as usize] = after;

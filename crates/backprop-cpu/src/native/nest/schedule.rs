@@ -14,16 +14,25 @@ pub struct Schedule {
     pub(super) first: Vec<u32>,
     /// How many copies of the code stand side by side.
     pub(super) n_copies: usize,
+    /// For each node in order, of which copy it is.
+    pub(super) copies: Vec<u8>,
 }
 
 impl Schedule {
-    /// Of nodes, which are so many copies of code, node by node; `is_kept` says whether a value is needed afterwards.
-    pub fn new(
+    /// Of nodes; `is_kept` says whether a value is needed afterwards.
+    pub fn new(code: &VectorCode, nodes: Vec<Value>, is_kept: impl Fn(Value) -> bool) -> Schedule {
+        let copies = vec![0; nodes.len()];
+        Schedule::of_copies(code, nodes, copies, is_kept)
+    }
+
+    /// The same of copies of code; `copies` says of which copy each node is.
+    pub fn of_copies(
         code: &VectorCode,
         nodes: Vec<Value>,
+        copies: Vec<u8>,
         is_kept: impl Fn(Value) -> bool,
-        n_copies: usize,
     ) -> Schedule {
+        let n_copies = copies.iter().max().map_or(1, |&last| usize::from(last) + 1);
         let n_values = code.nodes.len() as Value;
         let mut first: Vec<u32> =
             (0..n_values).map(|value| if is_kept(value) { LATER } else { NEVER }).collect();
@@ -33,7 +42,7 @@ impl Schedule {
             after[position] = operands.iter().map(|&operand| first[operand as usize]).collect();
             operands.iter().for_each(|&operand| first[operand as usize] = position as u32);
         }
-        Schedule { nodes, after, first, n_copies }
+        Schedule { nodes, after, first, n_copies, copies }
     }
 
     /// How many values of vectors, and of masks, lie in registers at once; those from outside not counted.

@@ -141,10 +141,10 @@ pub fn put_stage(
     let side_by_side = side_by_side(&mut code, &varying, most, room, is_kept);
     let n_copies = side_by_side.n_copies;
     let cut = Cut { lanes, unroll: n_chains.unwrap_or(n_copies), n };
-    let one = Schedule::new(&code, varying, is_kept, 1);
+    let one = Schedule::new(&code, varying, is_kept);
     let is_read =
         |value: Value| [&is_literal, &is_used].iter().any(|of| of.get(value as usize) == Some(&true));
-    let before = Schedule::new(&code, invariant, is_read, 1);
+    let before = Schedule::new(&code, invariant, is_read);
     let pressure = side_by_side.pressure(&code);
 
     let mut body = Body::new(machine, code, lanes);

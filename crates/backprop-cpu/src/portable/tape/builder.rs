@@ -136,7 +136,7 @@ impl Draft<'_> {
         }
         self.entry.push(Entry::MAX);
         let open = self.open.get_or_insert_with(|| Open { links: Vec::new(), result: reg });
-        open.links.push(Link { op, args });
+        open.links.push(Link::new(op, args));
         open.result = reg;
         self.release(reg, before);
     }
