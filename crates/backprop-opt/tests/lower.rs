@@ -20,6 +20,7 @@ fn check(what: &str, graph: &Graph, inputs: &[(Tensor, Array)], outputs: &[Tenso
     let Ok(expected) = expected else { return false };
     let input_ids: Vec<u32> = inputs.iter().map(|(tensor, _)| tensor.id()).collect();
     let program = lower(&records, &input_ids, &ids, &Options::default());
+    assert_eq!(program.verify(), Ok(()), "{what}");
     let arrays: Vec<Array> = inputs.iter().map(|(_, array)| array.clone()).collect();
     let found = support::run(&program, &arrays);
     for (position, (found, expected)) in found.iter().zip(&expected).enumerate() {
@@ -149,4 +150,28 @@ fn check_text(text: &str) {
     let pairs: Vec<(Tensor, Array)> = given.collect();
     let outputs: Vec<Tensor> = document.outputs.iter().map(|&(_, value)| graph.tensor(value)).collect();
     assert!(check(text, &graph, &pairs, &outputs));
+}
+
+#[test]
+fn a_column_is_not_looked_up_where_the_nest_writes() {
+    // p is an output; the sum reads it in a later stage, in one column of many.
+    check_text(
+        "graph {
+           x = input : f32[23, 300]
+           i = input : i32[23]
+           p = exp(x) : f32[23, 300]
+           s = sum(p) {axes: [1]} : f32[23]
+           s1 = reshape(s) {shape: [23, 1]} : f32[23, 1]
+           sb = broadcast(s1) {shape: [23, 300]} : f32[23, 300]
+           q = div(p, sb) : f32[23, 300]
+           k = iota {axis: 1} : i32[23, 300]
+           i1 = reshape(i) {shape: [23, 1]} : i32[23, 1]
+           ib = broadcast(i1) {shape: [23, 300]} : i32[23, 300]
+           h = eq(k, ib) : bool[23, 300]
+           z = full {value: 0.0} : f32[23, 300]
+           t = select(h, q, z) : f32[23, 300]
+           y = sum(t) {axes: [1]} : f32[23]
+           return p, y
+         }",
+    );
 }

@@ -231,6 +231,45 @@ fn slices_are_views_and_concatenations_are_stores() {
 }
 
 #[test]
+fn a_sum_of_all_is_added_row_by_row_beside_the_sums_of_rows() {
+    // Alone, it is one fold of all elements.
+    check(
+        "graph {
+           x = input : f32[37, 53]
+           y = sum(x) {axes: [0, 1]} : f32[]
+           return y
+         }",
+        "
+         step 0  nest [] × [37, 53] []
+           local0 = 0
+           for i < 37, j < 53
+             $0: f32 = x.0[53i + j]
+             local0[0] += $0  (64 partial results)
+           $0: f32 = local0[0]
+           y.1[0] = $0",
+    );
+    check(
+        "graph {
+           x = input : f32[37, 53]
+           r = sum(x) {axes: [1]} : f32[37]
+           y = sum(x) {axes: [0, 1]} : f32[]
+           return r, y
+         }",
+        "
+         step 0  nest [37] × [53] []
+           y.2 = 0
+           for r < 37
+             local0 = 0
+             for i < 53
+               $0: f32 = x.0[53r + i]
+               local0[0] += $0  (64 partial results)
+               y.2[0] += $0  (64 partial results)
+             $0: f32 = local0[0]
+             r.1[r] = $0",
+    );
+}
+
+#[test]
 fn a_truth_value_is_one_byte_and_0_or_1() {
     let bools = |len: usize, home: Home| Buffer { dtype: DType::Bool, len, home, label: "p".to_string() };
     let (body, arena) = (Box::<Program>::default(), 0);

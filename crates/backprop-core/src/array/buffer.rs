@@ -59,7 +59,7 @@ impl<T: Element> Buffer<T> {
 
 impl<T> Buffer<T> {
     /// The vector that it is, if it is one.
-    pub fn as_vec(&mut self) -> Option<&mut Vec<T>> {
+    pub(super) fn as_vec(&mut self) -> Option<&mut Vec<T>> {
         match &mut self.0 {
             Kept::Vec(values) => Some(values),
             Kept::Aligned(_) => None,
@@ -157,7 +157,7 @@ impl<T: Element> Aligned<T> {
         // SAFETY: at most `start_at` bytes are skipped, so `bytes` are left.
         let start = unsafe { allocation.add(skipped) };
         on_large_pages(start, bytes);
-        // Zeros are an element of every type.
+        // Zeros are an element of every type: `Element` is sealed.
         Aligned { start: start.cast(), len, allocation, layout }
     }
 }

@@ -80,8 +80,34 @@ impl fmt::Display for DType {
     }
 }
 
-/// A Rust type that an [`Array`](super::Array) can hold.
-pub trait Element: Copy + Default + PartialEq + PartialOrd + fmt::Debug + Send + Sync + 'static {
+/// No type of a user's is an element:
+///
+/// ```compile_fail,E0277
+/// #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
+/// struct Text(&'static str);
+/// impl backprop_core::Element for Text {
+///     const DTYPE: backprop_core::DType = backprop_core::DType::I64;
+///     fn from_f64(_: f64) -> Text { Text("") }
+///     fn to_f64(self) -> f64 { 0.0 }
+///     fn from_i64_wrapping(_: i64) -> Text { Text("") }
+///     fn to_i64(self) -> i64 { 0 }
+///     fn view(_: &backprop_core::Data) -> Option<&std::sync::Arc<backprop_core::array::Buffer<Text>>> { None }
+///     fn view_mut(
+///         _: &mut backprop_core::Data,
+///     ) -> Option<&mut std::sync::Arc<backprop_core::array::Buffer<Text>>> { None }
+///     fn with_shelf<R>(_: impl FnOnce(&mut backprop_core::array::pool::Shelf<Text>) -> R) -> R { todo!() }
+///     fn wrap(_: std::sync::Arc<backprop_core::array::Buffer<Text>>) -> backprop_core::Data { todo!() }
+/// }
+/// ```
+mod sealed {
+    /// Types of which zero bytes are an element: the memory of a [`Buffer`](super::Buffer) starts as such.
+    pub trait Sealed {}
+}
+
+/// A Rust type that an [`Array`](super::Array) can hold: one for each [`DType`], and no other.
+pub trait Element:
+    sealed::Sealed + Copy + Default + PartialEq + PartialOrd + fmt::Debug + Send + Sync + 'static
+{
     /// The matching element type.
     const DTYPE: DType;
     /// Conversion as Rust's `as` does it: rounds, truncates towards zero, saturates; NaN becomes 0.
@@ -104,6 +130,8 @@ pub trait Element: Copy + Default + PartialEq + PartialOrd + fmt::Debug + Send +
 
 macro_rules! element {
     ($($type:ty, $variant:ident, |$x:ident| $from_f64:expr, |$y:ident| $from_i64:expr;)*) => {$(
+        impl sealed::Sealed for $type {}
+
         impl Element for $type {
             const DTYPE: DType = DType::$variant;
             fn from_f64($x: f64) -> Self {

@@ -266,14 +266,19 @@ impl Around<'_> {
 
     fn verify_code(&self, code: &Code, columns: &[usize]) -> Result<(), String> {
         want(code.instrs.len() == code.dtypes.len(), || "instructions and types differ in number")?;
-        let is_place = |number: u32| {
-            let names = |instr: &Instr| matches!(*instr, Instr::Load(own) | Instr::Gather { access: own, .. } if own == number);
-            code.instrs.iter().any(names)
-        };
+        let mut is_read = vec![false; code.accesses.len()];
+        for instr in &code.instrs {
+            if let Instr::Load(number) | Instr::Gather { access: number, .. } = *instr
+                && let Some(is_read) = is_read.get_mut(number as usize)
+            {
+                *is_read = true;
+            }
+        }
         for (position, (instr, &dtype)) in code.instrs.iter().zip(&code.dtypes).enumerate() {
             let is_early = instr.operands().iter().all(|&operand| (operand as usize) < position);
             want(is_early, || format!("register {position} reads one that comes later"))?;
-            let is_both = matches!(*instr, Instr::Count(number) if is_place(number));
+            let is_both =
+                matches!(*instr, Instr::Count(number) if is_read.get(number as usize) == Some(&true));
             want(!is_both, || format!("register {position} counts what is read"))?;
             let told = self.well_typed(code, instr, dtype, columns)?;
             want(told, || format!("register {position}: {instr:?} does not give {dtype} of its operands"))?;

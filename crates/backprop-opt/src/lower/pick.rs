@@ -19,10 +19,11 @@ const LEAST_COLUMNS: usize = 256;
 
 /// Rewrites such sums of a nest.
 pub fn pick(nest: &mut Nest) {
+    let written = written(nest);
     for mut stage in std::mem::take(&mut nest.stages) {
         let mut kept = Vec::new();
         for reduce in std::mem::take(&mut stage.reduces) {
-            match picked(&stage, &reduce) {
+            match picked(&stage, &reduce, &written) {
                 // Before the stage: its stores may overwrite what it reads.
                 Some(row) => nest.stages.push(row),
                 None => kept.push(reduce),
@@ -36,8 +37,14 @@ pub fn pick(nest: &mut Nest) {
     }
 }
 
+/// The places that a nest stores to. What is looked up there might not be of the same row, for all that is known of an
+/// index.
+fn written(nest: &Nest) -> Vec<Place> {
+    nest.stages.iter().flat_map(|stage| &stage.stores).map(|store| store.to.place).collect()
+}
+
 /// The stage on a whole row that does what a reduction does, if one column counts.
-fn picked(stage: &Stage, reduce: &Reduce) -> Option<Stage> {
+fn picked(stage: &Stage, reduce: &Reduce, written: &[Place]) -> Option<Stage> {
     let code = &stage.code;
     // Around the columns there may be a block of rows.
     let (&n_columns, rows) = stage.columns.split_last()?;
@@ -54,7 +61,7 @@ fn picked(stage: &Stage, reduce: &Reduce) -> Option<Stage> {
         (false, true) => a,
         _ => return None,
     };
-    let mut row = Picker { code, n_columns: n_columns as u64, row: Code::default(), found: None };
+    let mut row = Picker { code, written, n_columns: n_columns as u64, row: Code::default(), found: None };
     let index = row.copy(index)?;
     let dtype = row.row.dtype(index);
     let [first, end] = [0, n_columns as u64].map(|bound| row.row.push(Instr::Literal(bound), dtype));
@@ -99,6 +106,7 @@ fn is_column(code: &Code, reg: Reg) -> bool {
 /// Copies code of a column to where there is one column, or none yet.
 struct Picker<'a> {
     code: &'a Code,
+    written: &'a [Place],
     n_columns: u64,
     row: Code,
     /// The column; until it is known, what columns move cannot be copied.
@@ -124,7 +132,7 @@ impl Picker<'_> {
                 let access = self.row.access(without_columns(old));
                 match (column_stride(old), old.place) {
                     (0, _) => Instr::Load(access),
-                    (stride, Place::Buffer(_)) => {
+                    (stride, Place::Buffer(_)) if !self.written.contains(&old.place) => {
                         let (index, stride) = (self.found?, stride as i64);
                         Instr::Gather { access, index, stride, bound: self.n_columns }
                     }

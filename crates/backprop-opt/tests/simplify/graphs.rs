@@ -6,7 +6,7 @@ use backprop_core::ops::sample::wave;
 use backprop_core::{Array, Graph, Op, Records, Tensor, ValueId, cond, interpret, scan};
 use backprop_opt::simplify::{Options, Simplified, bind, decompose, simplify};
 
-use crate::common::same;
+use crate::common::{graph, same};
 
 fn records(g: &Graph) -> Records {
     (*g.records()).clone()
@@ -225,6 +225,27 @@ fn a_sum_of_nothing_is_not_nothing_times_a_number() {
         .collect();
     let values = interpret(&simplified.records, &given, &simplified.roots).expect("no fault");
     assert!(values.iter().all(|value| value.item() == Ok(0.0)), "{values:?}");
+}
+
+#[test]
+fn a_row_in_which_two_counts_are_alike_is_not_one_hot() {
+    // As u8, 256 is 0.
+    let found = |size: usize| {
+        let document = graph(&format!(
+            "x = input : i64[3]; n = iota {{axis: 0}} : u8[{size}]; f = gather(n, x) {{axis: 0}} : u8[3]; \
+             r = reshape(f) {{shape: [3, 1]}} : u8[3, 1]; b = broadcast(r) {{shape: [3, {size}]}} : u8[3, {size}]; \
+             k = iota {{axis: 1}} : u8[3, {size}]; h = eq(b, k) : bool[3, {size}]; \
+             c = full {{value: 5.0}} : f32[3, {size}]; z = full {{value: 0.0}} : f32[3, {size}]; \
+             s = select(h, c, z) : f32[3, {size}]; y = sum(s) {{axes: [1]}} : f32[3]; return y"
+        ));
+        let roots = [0, document.outputs[0].1];
+        let simplified = simplify(&document.records, &roots, Options::EXACT).expect("well-typed");
+        let given = [(simplified.roots[0], Array::vector(vec![0i64, 7, 255]))];
+        let values = interpret(&simplified.records, &given, &simplified.roots[1..]).expect("no fault");
+        values[0].to_f64s()
+    };
+    assert_eq!(found(256), [5.0, 5.0, 5.0]);
+    assert_eq!(found(300), [10.0, 10.0, 5.0]);
 }
 
 #[test]

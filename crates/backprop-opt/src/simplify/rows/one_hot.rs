@@ -1,16 +1,31 @@
 //! Sums in which an index chooses one element.
 
 use backprop_core::ops::{Axes, Compare, Gather, Literal, Sum};
-use backprop_core::{Op, Type, ValueId};
+use backprop_core::{DType, Op, Type, ValueId};
 
 use crate::simplify::build::Build;
 use crate::simplify::row::{Apply, Kind, Licence, Row};
+
+/// So many numbers 0, 1, 2, … of a type differ: then they round, or start anew.
+fn n_told_apart(dtype: DType) -> usize {
+    match dtype {
+        DType::Bool => 2,
+        DType::U8 => 1 << 8,
+        DType::F32 => 1 << 24,
+        DType::I32 => 1 << 31,
+        DType::F64 | DType::U32 | DType::I64 => u32::MAX as usize,
+    }
+}
 
 /// The indices whose one-hot rows along `axis` a condition is. They were looked up among 0, 1, 2, …, so one
 /// place of each row holds.
 fn hot_indices(b: &Build, condition: ValueId, axis: usize) -> Option<ValueId> {
     let shape = b.ty(condition).shape;
     if *b.op(condition) != Compare::Eq.into() {
+        return None;
+    }
+    let counted = b.ty(b.inputs(condition)[0]).dtype;
+    if shape[axis].size().is_none_or(|size| size > n_told_apart(counted)) {
         return None;
     }
     let is_count = |value: ValueId, along: usize| matches!(b.op(value), Op::Iota(op) if op.axis == along);
