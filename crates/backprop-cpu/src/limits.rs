@@ -3,7 +3,8 @@
 //! The clock moves and neighbours share the memory, so a limit holds for the moment it was measured in:
 //! take turns with what is compared to it.
 
-use std::sync::Barrier;
+use std::sync::RwLock;
+use std::thread::Builder;
 use std::time::Instant;
 
 #[cfg(target_arch = "x86_64")]
@@ -25,20 +26,27 @@ struct Burst {
 
 /// The f32 multiply-adds that `n_threads` threads reach together on registers alone, in GFLOP/s, in one
 /// burst of half a millisecond: call it often and take the best. `None` on a CPU without vectors that
-/// are known here.
+/// are known here, or where the system gives no such number of threads.
 pub fn fma_gflops(n_threads: usize) -> Option<f64> {
     let burst = burst()?;
-    let start = Barrier::new(n_threads.max(1));
     let rate = || {
-        start.wait();
         let begun = Instant::now();
         std::hint::black_box((burst.run)(std::hint::black_box(0.5)));
         (2 * burst.lanes * CHAINS * LENGTH) as f64 / begun.elapsed().as_secs_f64() / 1e9
     };
+    // Held until all threads are there; then all go at once, or none.
+    let gate = RwLock::new(false);
+    let passed = || gate.read().is_ok_and(|goes| *goes).then(rate);
     std::thread::scope(|scope| {
-        let others: Vec<_> = (1..n_threads).map(|_| scope.spawn(rate)).collect();
+        let mut goes = gate.write().ok()?;
+        let others = (1..n_threads).map(|_| Builder::new().spawn_scoped(scope, passed).ok());
+        let others: Option<Vec<_>> = others.collect();
+        *goes = others.is_some();
+        drop(goes);
+        let others = others?;
         let own = rate();
-        Some(own + others.into_iter().map(|other| other.join().expect("a burst cannot panic")).sum::<f64>())
+        let rates = others.into_iter().map(|other| other.join().expect("a burst cannot panic"));
+        Some(own + rates.sum::<Option<f64>>()?)
     })
 }
 

@@ -366,6 +366,44 @@ fn softmax_in_one_nest_is_softmax_on_any_number_of_threads() {
     }
 }
 
+/// y[j] = Σᵢ a[i, j] + Σᵢ b[i, j], or where `is_of_rows`, y[i] = Σⱼ: two sums of one stage into one accumulator.
+fn two_sums(rows: usize, columns: usize, is_of_rows: bool) -> Draft {
+    let mut draft = Draft::default();
+    let factors = [0; 2].map(|_| draft.input(DType::F32, rows * columns));
+    let y = draft.output(DType::F32, if is_of_rows { rows } else { columns });
+    let mut code = Code::default();
+    let reduces = factors.map(|id| {
+        let value =
+            load(&mut code, Access { columns: smallvec![columns as isize, 1], ..line(id) }, DType::F32);
+        let strides = if is_of_rows { smallvec![1, 0] } else { smallvec![0, 1] };
+        Reduce { fold: Fold::Sum, value, into: Access { columns: strides, ..line(y) }, lanes: 16 }
+    });
+    let stage = Stage { columns: smallvec![rows, columns], code, stores: vec![], reduces: reduces.to_vec() };
+    let accumulators = vec![(Place::Buffer(y), Fold::Sum)];
+    draft.step(Kind::Nest(Nest { accumulators, stages: vec![stage], ..Nest::default() }));
+    draft
+}
+
+#[test]
+fn two_sums_of_one_stage_may_share_an_accumulator() {
+    let large = if cfg!(miri) { (11, 31) } else { (50, 301) };
+    for (rows, columns) in [(3, 5), (2, 67), (7, 16), large] {
+        let n = rows * columns;
+        let (a, b) = (
+            (0..n).map(|i| i as f32).collect::<Vec<_>>(),
+            (0..n).map(|i| 0.5 * i as f32).collect::<Vec<_>>(),
+        );
+        for is_of_rows in [false, true] {
+            let sum = |at: usize| -> f32 {
+                let of = (0..n).filter(|i| at == if is_of_rows { i / columns } else { i % columns });
+                of.map(|i| a[i] + b[i]).sum()
+            };
+            let expect = (0..if is_of_rows { rows } else { columns }).map(sum).collect();
+            check(two_sums(rows, columns, is_of_rows), &[vector(&a), vector(&b)], &[expect]);
+        }
+    }
+}
+
 #[test]
 fn accumulators_start_where_nothing_is_folded_into_them_on_any_number_of_threads() {
     // Every other element is a row's maximum; of a second accumulator, none is.

@@ -492,7 +492,7 @@ const GUARD: usize = 500;
 #[derive(Clone)]
 struct Line([u8; 64]);
 
-const SEEDS: u64 = if cfg!(miri) { 60 } else { 1000 };
+const SEEDS: u64 = if cfg!(miri) { 20 } else { 1000 };
 
 #[test]
 fn random_nests_give_the_bits_of_the_naive_machine() {

@@ -35,7 +35,8 @@ mod values;
 mod vector;
 mod written_out;
 
-#[cfg(all(test, unix))]
+// Miri has no pages that nobody may touch.
+#[cfg(all(test, unix, not(miri)))]
 mod tests;
 
 use std::ops::Range;

@@ -174,7 +174,9 @@ pub fn put_stage(
     {
         let dtype = stage.code.dtype(reduce.value);
         let still = body.machine.pointer(pointer).columns[..outer.len()].iter().all(|&stride| stride == 0);
-        let is_resident = from.is_none() && is_written_out && still && !is_byte(dtype);
+        // Two reductions may share an accumulator: then neither has it to itself.
+        let is_own = stage.reduces.iter().filter(|other| other.into.place == reduce.into.place).count() == 1;
+        let is_resident = from.is_none() && is_written_out && still && is_own && !is_byte(dtype);
         let partials = match from {
             Some(_) => body.partials(n_partials(reduce), kind_of(dtype), &mut left),
             None => Vec::new(),
