@@ -7,7 +7,8 @@
 //!   ..                                           ..
 //! ```
 //!
-//! The other columns add zeros: no bit changes. (A sum starts from +0, which −0 does not change either.)
+//! The other columns add zeros, which change nothing. (A sum starts from +0, which −0 does not change either.) Where the
+//! sum goes on over the rows of a block, it has as many partial results as before, by row and no longer by column.
 
 use backprop_core::DType;
 use backprop_core::ops::{Binary, Compare, Logic};

@@ -66,8 +66,12 @@ const ROUND_US: f64 = 2000.0;
 
 /// The options of work that is measured in rounds.
 pub fn with_options(command: Command, engines: &'static [&'static str]) -> Command {
+    let choice = match engines.contains(&"eager") {
+        true => "A compiled graph, the same in plain Rust loops, or a tape",
+        false => "A compiled graph, or the same in plain Rust loops",
+    };
     command
-        .arg(choice_option("engine", engines, "A compiled graph, the same in plain Rust loops, or a tape"))
+        .arg(choice_option("engine", engines, choice))
         .arg(threads_option())
         .arg(rounds_option("50"))
         .arg(serve_flag())
@@ -285,7 +289,7 @@ impl Measured {
                         line("of FMA peak", fraction.ratio());
                         line("", format!("{reached:.1} of {peak:.1} GFLOP/s, both in this run"));
                     }
-                    None => line("rate", format!("{reached:.1} GFLOP/s; no peak is known for this CPU")),
+                    None => line("rate", format!("{reached:.1} GFLOP/s; no peak is known here")),
                 }
             }
             Yardstick::Memory(name) => {
