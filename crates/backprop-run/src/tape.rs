@@ -165,8 +165,8 @@ impl Tape {
     /// use backprop_run::Tape;
     /// let tape = Tape::new();
     /// let x = tape.value(0.5);
-    /// let y = tape.no_grad(|| tape.scope_keeping(|_| (x * 2.0).exp()));
-    /// assert_eq!(y.item()?, 1f64.exp());
+    /// let y = tape.no_grad(|| tape.scope_keeping(|_| (x * 8.0).sqrt()));
+    /// assert_eq!(y.item()?, 2.0);
     /// # Ok::<(), backprop_core::Error>(())
     /// ```
     #[track_caller]
