@@ -180,11 +180,12 @@ fn program(op: &Op, operands: &[Type], output: Type) -> Option<Program> {
         records.node(node).first
     };
     let given: Vec<ValueId> = operands.iter().map(|&ty| push(Input { ty }.into(), Inputs::new())).collect();
-    let whole =
-        given.iter().zip(operands).map(|(&value, ty)| match is_pointwise(op) && ty.shape != output.shape {
+    let whole = given.iter().zip(operands).map(|(&value, ty)| {
+        match op.is_elementwise() && ty.shape != output.shape {
             true => push(Broadcast { shape: output.shape }.into(), Inputs::from_slice(&[value])),
             false => value,
-        });
+        }
+    });
     let whole: Inputs = whole.collect();
     let result = push(op.clone(), whole);
     let roots = [given, vec![result]].concat();
@@ -196,20 +197,6 @@ fn program(op: &Op, operands: &[Type], output: Type) -> Option<Program> {
     let has_calls =
         program.steps.iter().any(|step| !matches!(step.kind, Kind::Nest(_) | Kind::Contraction(_)));
     (!has_calls).then_some(program)
-}
-
-/// Whether each element of the result depends on one element of each operand alone.
-pub(crate) fn is_pointwise(op: &Op) -> bool {
-    matches!(
-        op,
-        Op::Unary(_)
-            | Op::Binary(_)
-            | Op::Compare(_)
-            | Op::Logic(_)
-            | Op::Select(_)
-            | Op::Fma(_)
-            | Op::Cast(_)
-    )
 }
 
 #[cfg(test)]

@@ -114,7 +114,7 @@ fn is_for_program(op: &Op, inputs: &[&Array], outputs: &[Type]) -> bool {
 /// Whether an op with a result of this type takes operands that are smaller: large pointwise ones do.
 #[inline]
 pub fn repeats(op: &Op, output: Type) -> bool {
-    alone::is_pointwise(op) && output.shape.n_elements() >= Some(MANY)
+    op.is_elementwise() && output.shape.n_elements() >= Some(MANY)
 }
 
 /// What may stand for the result of an op, since every op that [`repeats`] takes it and the others can be given

@@ -135,6 +135,20 @@ macro_rules! registry {
         }
 
         impl Op {
+    /// Whether each element of the result is computed from one element of each operand, by an op of this crate.
+    pub fn is_elementwise(&self) -> bool {
+        matches!(
+            self,
+            Op::Unary(_)
+                | Op::Binary(_)
+                | Op::Compare(_)
+                | Op::Logic(_)
+                | Op::Select(_)
+                | Op::Fma(_)
+                | Op::Cast(_)
+        )
+    }
+
             /// The names of the variants, for checks that cover them all.
             pub const VARIANTS: &'static [&'static str] = &[$(stringify!($variant),)*];
 

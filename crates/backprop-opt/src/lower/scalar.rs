@@ -115,21 +115,11 @@ fn element(buffer: u32) -> Access {
 fn is_scalar(records: &Records, id: NodeId) -> bool {
     let node = records.node(id);
     let is_one = |value: ValueId| records.ty(value).is_some_and(|ty| ty.shape.n_elements() == Some(1));
-    let is_known = matches!(
+    let is_seen = matches!(
         node.op,
-        Op::Unary(_)
-            | Op::Binary(_)
-            | Op::Compare(_)
-            | Op::Logic(_)
-            | Op::Select(_)
-            | Op::Fma(_)
-            | Op::Cast(_)
-            | Op::Identity(_)
-            | Op::StopGradient(_)
-            | Op::Reshape(_)
-            | Op::Transpose(_)
-            | Op::Broadcast(_)
+        Op::Identity(_) | Op::StopGradient(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Broadcast(_)
     );
     let is_leaf = || records.ty(node.first).is_some_and(|ty| literal(&node.op, ty.dtype).is_some());
+    let is_known = is_seen || node.op.is_elementwise();
     is_one(node.first) && (is_leaf() || is_known && node.inputs.iter().all(|&input| is_one(input)))
 }

@@ -20,13 +20,7 @@ pub(super) fn fold(build: &Build, op: &Op, inputs: &[ValueId]) -> Option<Op> {
         Op::DimValue(dim) => {
             Full::new(Type::scalar(backprop_core::DType::I64), dim.dim.size()? as i64).ok().map(Op::from)
         }
-        Op::Unary(_)
-        | Op::Binary(_)
-        | Op::Fma(_)
-        | Op::Compare(_)
-        | Op::Logic(_)
-        | Op::Select(_)
-        | Op::Cast(_) => pointwise(build, op, inputs).or_else(|| evaluated(build, op, inputs)),
+        op if op.is_elementwise() => pointwise(build, op, inputs).or_else(|| evaluated(build, op, inputs)),
         Op::Sum(_) | Op::Max(_) | Op::Any(_) | Op::LogSumExp(_) | Op::LogSoftmax(_) | Op::Norm(_) => {
             evaluated(build, op, inputs)
         }
