@@ -202,3 +202,20 @@ fn more_values_than_registers_go_to_the_frame() {
     }
     assert_eq!(made.kernels, 2 * 4 * Isa::available().len());
 }
+
+#[test]
+fn the_larger_of_an_element_and_a_number_takes_one_instruction() {
+    let code = |number: f32, isa| {
+        let number = Instr::Literal(u64::from(number.to_bits()));
+        let (program, given) =
+            pointwise(DType::F32, [Instr::Load(0), number, Instr::Binary(Binary::Maximum, 0, 1)]);
+        check(&program, &given, 0, &mut Made::default());
+        let kernel = NestKernel::new(&program, nest_of(&program), isa).expect("it has code");
+        let code = kernel.machine_code()[0].code.to_vec();
+        let decoder = iced_x86::Decoder::new(64, &code, iced_x86::DecoderOptions::NONE);
+        decoder.into_iter().any(|instruction| instruction.mnemonic() == iced_x86::Mnemonic::Vcmpps)
+    };
+    for isa in Isa::available() {
+        assert_eq!([0.25, f32::NAN].map(|number| code(number, isa)), [false; 2], "{isa:?}");
+    }
+}

@@ -225,6 +225,9 @@ impl VectorCode {
     /// b where the mask holds, else c.
     pub fn select(&mut self, mask: Value, a: Value, b: Value) -> Value {
         let kind = self.kind(a);
+        if let Op::Literal(bits) = self.nodes[mask as usize].op {
+            return if bits != 0 { a } else { b };
+        }
         if kind == Kind::Mask {
             let taken = self.masks(MaskOp::And, &[mask, a]);
             let not = self.masks(MaskOp::Not, &[mask]);
@@ -263,8 +266,23 @@ impl VectorCode {
 
     /// A comparison of floats.
     pub fn compare_floats(&mut self, predicate: u8, a: Value, b: Value) -> Value {
-        let form = of_kind(forms::COMPARE, self.kind(a));
-        self.truth(form, Some(predicate), a, b)
+        let kind = self.kind(a);
+        // Whether it is a NaN, of a literal.
+        if let (Op::Literal(bits), true) = (self.nodes[a as usize].op, a == b) {
+            let is_nan = match kind {
+                Kind::Double => f64::from_bits(bits).is_nan(),
+                _ => f32::from_bits(bits as u32).is_nan(),
+            };
+            let holds = match predicate {
+                predicate::EQUAL | predicate::AT_MOST | predicate::AT_LEAST => !is_nan,
+                predicate::BELOW | predicate::ABOVE => false,
+                predicate::UNORDERED | predicate::NOT_EQUAL | predicate::NOT_AT_MOST => is_nan,
+                predicate::NOT_BELOW => true,
+                _ => unreachable!("no predicate has this number"),
+            };
+            return self.literal(Kind::Mask, u64::from(holds));
+        }
+        self.truth(of_kind(forms::COMPARE, kind), Some(predicate), a, b)
     }
 
     /// An instruction that compares.
