@@ -65,9 +65,13 @@ enum Fill {
 const SPECIAL: [f64; 11] =
     [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0, 1e-42, -1e-310, 3e38, -1e308, 1.0, 88.75];
 
+/// Dimensions of several vectors, and beyond what a byte counts: from 256 columns on, loops are cut, shared out and left
+/// out in other ways.
+pub const LONG: [usize; 5] = [256, 257, 300, 521, 1031];
+
 impl Builder {
-    /// An empty graph and the choices that hold for all of it.
-    pub fn new(mut dice: Dice) -> Builder {
+    /// An empty graph and the choices that hold for all of it; `is_long`: every second dimension is one of [`LONG`].
+    pub fn new(mut dice: Dice, is_long: bool) -> Builder {
         let float = if dice.chance(60) { DType::F32 } else { DType::F64 };
         let is_large = dice.chance(4);
         let small = [2, 3, 3, 5, 5, 7, 11, 13];
@@ -84,6 +88,10 @@ impl Builder {
         if is_large {
             dims.push(Dim::Size(dice.pick(&[257, 521, 1031])));
         }
+        if is_long {
+            let long = Dim::Size(dice.pick(&LONG));
+            dims.extend(vec![long; dims.len()]);
+        }
         let mut sizes = vec![Bindings::new()];
         if dice.chance(15) {
             sizes.push(Bindings::new());
@@ -93,7 +101,11 @@ impl Builder {
                 sizes[1].insert(name.to_string(), second);
             }
         }
-        let most_elements = if is_large { 6000 } else { 500 };
+        let most_elements = match (is_large, is_long) {
+            (true, _) => 6000,
+            (_, true) => 2100,
+            _ => 500,
+        };
         let is_wild = dice.chance(4);
         let (graph, pool, inputs) = (Graph::new(), Vec::new(), Vec::new());
         Builder { graph, dice, float, dims, sizes, most_elements, depth: 0, is_wild, pool, inputs }

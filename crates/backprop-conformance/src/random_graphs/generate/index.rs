@@ -2,7 +2,7 @@
 
 use backprop_core::{DType, Dim, Shape, Type};
 
-use super::builder::{Builder, Made};
+use super::builder::{Builder, LONG, Made};
 use super::range::Range;
 
 impl Builder {
@@ -68,6 +68,41 @@ impl Builder {
         let dtype = if self.dice.chance(70) { self.float } else { self.dice.pick(&DType::ALL) };
         let result = indices.tensor.one_hot(depth, dtype);
         self.fits(result.shape()?).then(|| self.add(result, Range::new(0.0, 1.0)))
+    }
+
+    /// A sum in which an index chooses: over the elements whose number, counted in one type or another, equals it. It
+    /// may be the number of none; in u8 counts start anew at 256, and it may be that of several.
+    pub fn chosen(&mut self) -> Option<Made> {
+        let is_long = |dim: &Dim| dim.size().is_some_and(|size| size >= LONG[0]);
+        let a = self.float_where(|a| a.ty.shape.iter().any(is_long));
+        let axis = a.ty.shape.iter().position(is_long)?;
+        let a = self.tame(a, 50.0);
+        let (dim, rows) = (a.ty.shape[axis], a.ty.shape.without(&[axis]));
+        let dtype = self.dice.pick(&[DType::I64, DType::I32, DType::I32, DType::U8, DType::U8, self.float]);
+        let most = self.least(dim) as f64 - 1.0;
+        let fits = |made: &Made| made.ty.dtype.is_int() && made.ty.shape == rows && made.range.size() <= 1e4;
+        let index = match self.find(fits) {
+            Some(index) => index,
+            None => {
+                let dtype = self.dice.pick(&[DType::I64, DType::I32, DType::U8]);
+                let beyond = if self.dice.chance(30) { most } else { 0.0 };
+                self.fresh(Type { dtype, shape: rows }, Range::new(-beyond, most + beyond).held(dtype))
+            }
+        };
+        let is_within = index.range.low >= 0.0 && index.range.high <= most && !self.is_wild;
+        let number = match is_within && self.dice.chance(50) {
+            // As the derivative of a row that was looked up writes it.
+            true => self.graph.iota(Type::new(dtype, [dim]), 0).gather(0, index.tensor),
+            false => index.tensor.cast(dtype),
+        };
+        let counts = self.graph.iota(Type { dtype, shape: a.ty.shape }, axis);
+        let number = number.unsqueeze(axis);
+        let is_chosen = if self.dice.chance(50) { number.eq(counts) } else { counts.eq(number) };
+        let value = if self.dice.chance(60) { a.tensor } else { self.graph.full(a.ty, 5.0) };
+        let value = is_chosen.select(value, 0.0);
+        let n_equal = self.size(dim).div_ceil(256) as f64;
+        let range = Range::within(n_equal * a.range.size().max(5.0));
+        Some(self.add(value.sum(axis as i64), range))
     }
 
     /// A value that depends on nothing: counting, all equal, a constant, the size of a dimension.

@@ -56,11 +56,21 @@ const STEPS: [Step; 24] = [
 /// Steps with bodies, which are dear.
 const BODIES: [Step; 2] = [(3, Builder::branches), (4, Builder::looped)];
 
+/// Steps along long dimensions.
+const AT_LENGTH: [Step; 1] = [(24, Builder::chosen)];
+
+/// In one graph of so many, a dimension is long: such graphs are dear.
+const ONE_LONG_IN: u64 = 20;
+
 /// The graph of a seed.
 pub fn case(seed: u64) -> Case {
+    // By the seed, not by chance: the other seeds' graphs stay what they were.
+    let is_long = seed.is_multiple_of(ONE_LONG_IN);
+    let steps: Vec<Step> =
+        STEPS.iter().chain(&BODIES).chain(AT_LENGTH.iter().filter(|_| is_long)).copied().collect();
     let mut dice = Dice::new(seed);
     let mut fills = Dice::new(dice.word());
-    let mut builder = Builder::new(dice);
+    let mut builder = Builder::new(dice, is_long);
     // Every name stands in an input.
     for dim in builder.dims.clone().into_iter().filter(|dim| dim.size().is_none()) {
         let ty = Type { dtype: builder.float, shape: Shape::new(&[dim]) };
@@ -73,7 +83,7 @@ pub fn case(seed: u64) -> Case {
     let n_steps = 2 + builder.dice.below(15);
     let mut made: Vec<Tensor> = Vec::new();
     while made.len() < n_steps {
-        made.extend(step(&mut builder).map(|made| made.tensor));
+        made.extend(step(&mut builder, &steps).map(|made| made.tensor));
     }
     let order = builder.dice.pick(&[0, 0, 1, 1, 1, 2]);
     let derived = if order == 0 { Vec::new() } else { builder.derivatives(order) };
@@ -86,10 +96,10 @@ pub fn case(seed: u64) -> Case {
     Case { seed, order, records, outputs: outputs.iter().map(|output| output.id()).collect(), runs }
 }
 
-fn step(builder: &mut Builder) -> Option<Made> {
-    let total = |steps: &[Step]| steps.iter().map(|(weight, _)| weight).sum::<usize>();
-    let mut at = builder.dice.below(total(&STEPS) + total(&BODIES));
-    for (weight, step) in STEPS.iter().chain(&BODIES) {
+/// Takes one of the steps.
+fn step(builder: &mut Builder, steps: &[Step]) -> Option<Made> {
+    let mut at = builder.dice.below(steps.iter().map(|(weight, _)| weight).sum());
+    for (weight, step) in steps {
         match at.checked_sub(*weight) {
             None => return step(builder),
             Some(rest) => at = rest,
