@@ -314,7 +314,14 @@ fn nest(random: &mut Random) -> Program {
             };
             into.columns.iter_mut().zip(&is_moved).for_each(|(stride, &moved)| *stride *= moved as isize);
             nest.accumulators.push((into.place, fold));
-            stage.reduces.push(Reduce { fold, value, into, lanes: random.one(&[1, 2, 4, 8, 16, 32, 64]) });
+            // Now and then several values are folded into one accumulator.
+            let alike: Vec<u32> = (0..n as u32).filter(|&x| stage.code.dtype(x) == dtype).collect();
+            let mut values = vec![value];
+            (0..random.one(&[0, 0, 0, 1, 2])).for_each(|_| values.push(random.one(&alike)));
+            for value in values {
+                let lanes = random.one(&[1, 2, 4, 8, 16, 32, 64]);
+                stage.reduces.push(Reduce { fold, value, into: into.clone(), lanes });
+            }
         }
         known.extend(added);
         nest.stages.push(stage);

@@ -364,6 +364,12 @@ impl Generator<'_> {
             let value = any(self.random);
             let dtype = code.dtype(value);
             self.reduce(&mut stage, value, dtype, &columns);
+            if self.random.one_in(2) {
+                // A second value into the same accumulator.
+                let value = self.any_of(&code, dtype).expect("the first");
+                let first = stage.reduces.last().expect("it was just pushed").clone();
+                stage.reduces.push(Reduce { value, ..first });
+            }
         }
         if self.random.one_in(3) {
             // A row for later stages.
@@ -394,8 +400,15 @@ impl Generator<'_> {
             let still = columns.iter().map(|_| 0).collect();
             Access { place: Place::Local(local), offset: 0, rows, columns: still }
         } else {
-            let (of_columns, of_all) = (self.random.one_in(2), self.random.one_in(2));
-            let moved: Vec<bool> = columns.iter().map(|_| of_all || self.random.one_in(2)).collect();
+            // By all columns, by those within a block of rows, or by any.
+            let (of_columns, which) = (self.random.one_in(2), self.random.below(3));
+            let moved: Vec<bool> = (0..columns.len())
+                .map(|at| match which {
+                    0 => true,
+                    1 => at + 1 == columns.len(),
+                    _ => self.random.one_in(2),
+                })
+                .collect();
             let n_moved = self.random.below(n_rows + 1);
             let mut into = self.distinct_from(1, columns, |position| {
                 if position < n_rows {
