@@ -174,6 +174,21 @@ fn show_tells_what_is_compiled() {
 }
 
 #[test]
+fn a_plan_says_why_a_step_begins() {
+    let folder = Folder::new();
+    folder.write(
+        "rows.graph",
+        "graph {\n  x = input : f32[700, 31]\n  e = exp(x)\n  s = sum(e) {axes: [0]}\n  y = div(e, s)\n  return y\n}\n",
+    );
+    let shown = folder.line("show rows.graph --plan").good().out;
+    assert!(
+        shown.contains("  begins with y = div: it reads s, which step 0 has only when it ends\n"),
+        "{shown}"
+    );
+    assert_eq!(shown.matches("begins with").count(), 1, "{shown}");
+}
+
+#[test]
 fn show_refuses_sizes_of_no_dimension_and_a_picture_of_a_plan() {
     let folder = Folder::new();
     let said = |line: &str| folder.line(line).err;

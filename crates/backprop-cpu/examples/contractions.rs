@@ -194,7 +194,11 @@ mod measuring {
                 b: factor(1, self.b),
                 stage,
             };
-            program.steps.push(Step { kind: Kind::Contraction(Box::new(contraction)), nodes: Vec::new() });
+            program.steps.push(Step {
+                kind: Kind::Contraction(Box::new(contraction)),
+                nodes: Vec::new(),
+                begins: Vec::new(),
+            });
             program.verify().expect("the program is sound");
             program
         }

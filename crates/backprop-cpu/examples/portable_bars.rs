@@ -139,7 +139,7 @@ fn program(inputs: &[usize], output: usize, kind: Kind) -> Program {
     let buffer = |(home, len)| Buffer { dtype: DType::F32, len, home, label: String::new() };
     let buffers = homes.map(buffer).collect();
     let n = inputs.len() as u32;
-    let steps = vec![Step { kind, nodes: Vec::new() }];
+    let steps = vec![Step { kind, nodes: Vec::new(), begins: Vec::new() }];
     Program { buffers, steps, inputs: (0..n).collect(), outputs: vec![n], arena_bytes: 0 }
 }
 

@@ -44,7 +44,7 @@ impl Draft {
     }
 
     fn step(&mut self, kind: Kind) {
-        self.0.steps.push(Step { kind, nodes: Vec::new() });
+        self.0.steps.push(Step { kind, nodes: Vec::new(), begins: Vec::new() });
     }
 
     /// to = code, element by element; it reads with [`line`].

@@ -326,7 +326,7 @@ fn nest(random: &mut Random) -> Program {
         known.extend(added);
         nest.stages.push(stage);
     }
-    draft.program.steps.push(Step { kind: Kind::Nest(nest), nodes: Vec::new() });
+    draft.program.steps.push(Step { kind: Kind::Nest(nest), nodes: Vec::new(), begins: Vec::new() });
     draft.program
 }
 
@@ -359,7 +359,11 @@ fn contraction(random: &mut Random) -> Program {
         stage.stores.push(Store { value, to, watched: random.chance(30) });
     }
     let kind = Contraction { dtype, batch: batch.into(), m, n, k, k_block, a, b, stage };
-    draft.program.steps.push(Step { kind: Kind::Contraction(Box::new(kind)), nodes: Vec::new() });
+    draft.program.steps.push(Step {
+        kind: Kind::Contraction(Box::new(kind)),
+        nodes: Vec::new(),
+        begins: Vec::new(),
+    });
     draft.program
 }
 

@@ -113,7 +113,7 @@ fn kept_then_folded() -> Program {
         ..Nest::default()
     };
     let second = Nest { stages: vec![Stage { stores: store(3), ..loads(2) }], ..Nest::default() };
-    let step = |nest: Nest| Step { kind: Kind::Nest(nest), nodes: Vec::new() };
+    let step = |nest: Nest| Step { kind: Kind::Nest(nest), nodes: Vec::new(), begins: Vec::new() };
     Program {
         buffers: vec![
             buffer(Home::Input(0), "x"),

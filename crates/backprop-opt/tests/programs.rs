@@ -277,7 +277,7 @@ fn a_truth_value_is_one_byte_and_0_or_1() {
     let kind = Kind::Cond(Cond { condition: 0, inputs, outputs, then: body, otherwise, arena });
     let nothing = Program {
         buffers: vec![bools(0, Home::Input(0))],
-        steps: vec![Step { kind, nodes: Vec::new() }],
+        steps: vec![Step { kind, nodes: Vec::new(), begins: Vec::new() }],
         inputs: vec![0],
         ..Program::default()
     };
@@ -291,7 +291,7 @@ fn a_truth_value_is_one_byte_and_0_or_1() {
         let kind = Kind::Nest(Nest { stages: vec![stage], ..Nest::default() });
         let literal = Program {
             buffers: vec![bools(1, Home::Output(0))],
-            steps: vec![Step { kind, nodes: Vec::new() }],
+            steps: vec![Step { kind, nodes: Vec::new(), begins: Vec::new() }],
             outputs: vec![0],
             ..Program::default()
         };

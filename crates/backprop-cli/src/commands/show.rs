@@ -113,8 +113,9 @@ fn compiled(matches: &ArgMatches, graph: &Graph, outputs: &[(String, ValueId)]) 
     if matches.get_flag("plan") {
         text += &format!("-- plan\n{}", plan.program);
         text += "\n-- what each step computes\n";
-        for (position, computed) in plan.computed().iter().enumerate() {
+        for (position, (computed, begins)) in plan.computed().iter().zip(plan.begins()).enumerate() {
             text += &format!("step {position}  {computed}\n");
+            begins.iter().for_each(|why| text += &format!("  begins with {why}\n"));
         }
         text.push('\n');
     }

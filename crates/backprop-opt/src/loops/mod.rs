@@ -15,6 +15,7 @@
 //! agree bit for bit. [`Program::verify`] says what must hold: above all that no access leaves its buffer, on
 //! which the unsafe code of backends rests.
 
+mod begins;
 mod code;
 mod elements;
 mod flow;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use backprop_core::array::Sizes;
 use backprop_core::{Array, DType, NodeId, Op, Type};
 
+pub use begins::{Begins, Why};
 pub use code::{Access, Code, Instr, Place, Reg, Strides};
 pub use work::Work;
 
@@ -87,6 +89,8 @@ pub struct Step {
     pub kind: Kind,
     /// The nodes of the graph, in order.
     pub nodes: Vec<NodeId>,
+    /// Why its loops are not those of steps before it.
+    pub begins: Vec<Begins>,
 }
 
 /// What a step does.

@@ -124,7 +124,9 @@ impl<'a> Emitter<'a> {
         let mut nodes: Vec<NodeId> = members.iter().map(|&id| self.items.item(id).node).collect();
         nodes.sort_unstable();
         nodes.dedup();
-        self.program.steps.push(Step { kind, nodes });
+        let group = self.groups.of[members[0] as usize];
+        let begins = self.groups.groups[group as usize].begins.into_iter().collect();
+        self.program.steps.push(Step { kind, nodes, begins });
     }
 
     fn nest(&mut self, id: GroupId) {

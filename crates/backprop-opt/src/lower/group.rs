@@ -17,7 +17,7 @@ use backprop_core::Shape;
 
 use super::item::{DatumId, Item, ItemId, ItemKind, Items, Operand, Point, Product, Source};
 use super::view::{View, ViewId, collapsed, row_major};
-use crate::loops::Strides;
+use crate::loops::{Begins, Strides, Why};
 
 /// A group's number.
 pub type GroupId = u32;
@@ -44,6 +44,8 @@ pub struct Group {
     pub split: Option<usize>,
     /// In topological order.
     pub members: Vec<ItemId>,
+    /// Why the first of them joined no other group, where one was looked at.
+    pub begins: Option<Begins>,
     is_prologue: bool,
     /// A full item's view of a full item, and of a row item.
     whole: ViewId,
@@ -134,14 +136,36 @@ impl Groups {
                 && (domain.rank() == 0 || self.shares_operand(items, id, latest))
         });
         let last = last.filter(|&last| !self.groups[last as usize].is_prologue);
+        let mut begins = None;
         for candidate in [last, latest].into_iter().flatten() {
-            if kind == GroupKind::Nest
-                && let Some(fit) = self.fit(items, id, candidate)
-            {
-                return self.join(items, id, candidate, fit);
+            let fit = match kind {
+                GroupKind::Nest => self.fit(items, id, candidate),
+                GroupKind::Contraction => Err(Why::Contraction),
+                GroupKind::Alone => Err(Why::Alone),
+            };
+            match fit {
+                Ok(fit) => return self.join(items, id, candidate, fit),
+                // Most often told of the group of its latest operand.
+                Err(why) if begins.is_none() => begins = Some(self.begins(items, id, candidate, why)),
+                Err(_) => {}
             }
         }
-        self.open(items, id, kind, false);
+        self.open(items, id, kind, false, begins);
+    }
+
+    /// Why an item could not join a group: as a rule because of what it reads.
+    fn begins(&self, items: &Items, id: ItemId, group: GroupId, why: Why) -> Begins {
+        let is_after =
+            |&maker: &ItemId| self.of[maker as usize] == group && self.level[maker as usize] == Level::After;
+        let head = self.groups[group as usize].members[0];
+        let why = match self.groups[group as usize].kind {
+            GroupKind::Nest if matches!(group_kind(items.item(id)), GroupKind::Nest) => {
+                let unfinished = makers(items, id).find(is_after);
+                unfinished.map_or(why, |maker| Why::Unfinished(items.item(maker).node))
+            }
+            _ => why,
+        };
+        Begins { node: items.item(id).node, beside: items.item(head).node, why }
     }
 
     /// Whether an item of the group reads what this item and the floating ones that come along read, or makes it.
@@ -165,7 +189,7 @@ impl Groups {
                 && self.n_readers[id as usize] == 0
                 && self.shares_operand(items, id, latest)
         });
-        match latest.and_then(|latest| Some((latest, self.fit(items, id, latest)?))) {
+        match latest.and_then(|latest| Some((latest, self.fit(items, id, latest).ok()?))) {
             Some((latest, fit)) => self.join(items, id, latest, fit),
             None => self.settle(items, id),
         }
@@ -182,12 +206,12 @@ impl Groups {
             let latest = self.latest.get(&(domain, true)).copied();
             let latest = latest.filter(|&latest| last.is_none_or(|last| self.key(latest) >= self.key(last)));
             let fitting = [last, latest].into_iter().flatten().find_map(|group| {
-                let fit = self.fit(items, next, group)?;
+                let fit = self.fit(items, next, group).ok()?;
                 Some((group, fit))
             });
             match fitting {
                 Some((group, fit)) => self.join(items, next, group, fit),
-                None => self.open(items, next, GroupKind::Nest, true),
+                None => self.open(items, next, GroupKind::Nest, true, None),
             }
         }
     }
@@ -213,7 +237,14 @@ impl Groups {
         placed.map(|maker| self.of[maker as usize]).max_by_key(|&group| self.key(group))
     }
 
-    fn open(&mut self, items: &mut Items, id: ItemId, kind: GroupKind, is_prologue: bool) {
+    fn open(
+        &mut self,
+        items: &mut Items,
+        id: ItemId,
+        kind: GroupKind,
+        is_prologue: bool,
+        begins: Option<Begins>,
+    ) {
         let domain = items.item(id).domain;
         let whole = items.views.whole(domain.sizes().expect("a domain is of numbers"));
         // What an item that stands alone needs is settled before it.
@@ -229,6 +260,7 @@ impl Groups {
             domain,
             split: None,
             members: Vec::new(),
+            begins,
             is_prologue,
             whole,
             of_row,
@@ -236,7 +268,9 @@ impl Groups {
         match kind {
             GroupKind::Nest => {
                 self.latest.insert((domain, is_prologue), group);
-                let fit = self.fit(items, id, group).expect("an item fits a group of its own");
+                let fit = self
+                    .fit(items, id, group)
+                    .unwrap_or_else(|why| unreachable!("in a group of its own: {why:?}"));
                 self.join(items, id, group, fit);
             }
             kind => {
@@ -343,46 +377,52 @@ impl Groups {
         }
     }
 
-    /// How an item would stand in a group, if it fits. Its operands are known by then.
-    fn fit(&self, items: &mut Items, id: ItemId, group: GroupId) -> Option<Fit> {
+    /// How an item would stand in a group, or why it does not fit. Its operands are known by then.
+    fn fit(&self, items: &mut Items, id: ItemId, group: GroupId) -> Result<Fit, Why> {
         let own = &self.groups[group as usize];
         let item = items.item(id).clone();
-        if own.kind == GroupKind::Alone || own.members.len() >= MAX_MEMBERS && own.domain.rank() > 0 {
-            return None;
+        if own.kind == GroupKind::Alone {
+            return Err(Why::BesideAlone);
         }
+        if own.members.len() >= MAX_MEMBERS && own.domain.rank() > 0 {
+            return Err(Why::Full);
+        }
+        let other_loops = Why::Loops(item.domain, own.domain);
         match item.kind {
             ItemKind::Point(point) => {
                 let levels = [Level::Full, Level::Row].into_iter();
-                let result = levels.into_iter().find(|&level| self.has_domain(item.domain, group, level))?;
+                let result = levels.into_iter().find(|&level| self.has_domain(item.domain, group, level));
+                let result = result.ok_or(other_loops)?;
                 let is_gather = matches!(point, Point::Gather { .. });
                 for (position, &operand) in item.operands.iter().enumerate() {
                     if !self.sees(items, operand, group, result, own.split)? {
                         continue;
                     }
                     if is_gather && position == 0 {
-                        return None;
+                        return Err(Why::LooksUp);
                     }
                 }
-                Some(Fit { result, split: own.split })
+                Ok(Fit { result, split: own.split })
             }
             ItemKind::Reduce(_, axes) if own.kind == GroupKind::Nest => {
                 if item.domain == own.domain {
                     let split = own.split.unwrap_or_else(|| wanted_split(item.domain.rank(), axes));
-                    let result = reduced_level(item.domain.rank(), split, axes)?;
+                    let result = reduced_level(item.domain.rank(), split, axes).ok_or(Why::Axes)?;
                     // A row item that is known already fixes the split.
                     self.sees(items, item.operands[0], group, Level::Full, own.split)?;
-                    return Some(Fit { result, split: Some(split) });
+                    return Ok(Fit { result, split: Some(split) });
                 }
                 // Row items are folded over rows, into what is known afterwards.
-                self.has_domain(item.domain, group, Level::Row).then_some(())?;
+                self.has_domain(item.domain, group, Level::Row).then_some(()).ok_or(other_loops)?;
                 self.sees(items, item.operands[0], group, Level::Row, own.split)?;
-                Some(Fit { result: Level::After, split: own.split })
+                Ok(Fit { result: Level::After, split: own.split })
             }
-            _ => None,
+            ItemKind::Reduce(..) => Err(Why::Folds),
+            _ => Err(Why::Alone),
         }
     }
 
-    /// Whether the operand is computed in the group; `None` where an item at `level` cannot see it.
+    /// Whether the operand is computed in the group; why an item at `level` cannot see it.
     fn sees(
         &self,
         items: &mut Items,
@@ -390,24 +430,24 @@ impl Groups {
         group: GroupId,
         level: Level,
         split: Option<usize>,
-    ) -> Option<bool> {
+    ) -> Result<bool, Why> {
         let own = &self.groups[group as usize];
         let maker = maker(items, operand);
         let Some(maker) = maker.filter(|&maker| {
             self.level[maker as usize] != Level::Floating && self.of[maker as usize] == group
         }) else {
-            return self.has_loops(items, operand, group).then_some(false);
+            return self.has_loops(items, operand, group).then_some(false).ok_or(Why::Strides);
         };
         let holds = match (level, self.level[maker as usize]) {
             (Level::Full, Level::Full) => operand.view == own.whole,
             (Level::Full, Level::Row) => Some(operand.view) == own.of_row,
-            (Level::Row, Level::Row) => {
-                let rows = own.domain.sizes()?[..split?].to_vec();
+            (Level::Row, Level::Row) => own.domain.sizes().zip(split).is_some_and(|(sizes, split)| {
+                let rows = sizes[..split].to_vec();
                 operand.view == items.views.whole(&rows)
-            }
+            }),
             _ => false,
         };
-        holds.then_some(true)
+        holds.then_some(true).ok_or(Why::Elsewhere(items.item(maker).node))
     }
 }
 

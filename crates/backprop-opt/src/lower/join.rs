@@ -113,6 +113,7 @@ impl Known {
         self.step.nodes.append(&mut next.step.nodes);
         self.step.nodes.sort_unstable();
         self.step.nodes.dedup();
+        self.step.begins.append(&mut next.step.begins);
         self.touched.extend(next.touched);
         self.written.extend(next.written);
     }

@@ -54,7 +54,7 @@ pub fn lower(
     }
     let stage = Stage { code: writer.code, stores, ..Stage::default() };
     let kind = Kind::Nest(Nest { stages: vec![stage], ..Nest::default() });
-    program.steps.push(Step { kind, nodes });
+    program.steps.push(Step { kind, nodes, begins: Vec::new() });
     Some(program)
 }
 

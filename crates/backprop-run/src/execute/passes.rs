@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use backprop_core::text::print;
 use backprop_core::{Error, NodeId, Op, Records, ValueId};
-use backprop_opt::loops::{Program, Step};
+use backprop_opt::loops::{Begins, Program, Step};
 use backprop_opt::lower;
 use backprop_opt::simplify::{Licence, Options as Rewrites, Simplified, decompose, rows, simplify};
 
@@ -24,13 +24,34 @@ pub struct Plan {
 impl Plan {
     /// What each step of the program computes: `%4 = contract, logits = add`.
     pub fn computed(&self) -> Vec<String> {
-        let of_node = |&id: &NodeId| {
-            let node = self.records.node(id);
-            let outputs: Vec<String> = node.outputs().map(|value| self.records.label(value)).collect();
-            format!("{} = {}", outputs.join(", "), node.op.name())
-        };
+        let of_node = |&id: &NodeId| format!("{} = {}", self.labels(id), self.records.node(id).op.name());
         let of_step = |step: &Step| step.nodes.iter().map(of_node).collect::<Vec<_>>().join(", ");
         self.program.steps.iter().map(of_step).collect()
+    }
+
+    /// For each step of the program, why nodes of it are not in a step before it: `%7 = max: it folds, and step 0
+    /// is a contraction`.
+    pub fn begins(&self) -> Vec<Vec<String>> {
+        let steps = &self.program.steps;
+        let of_one = |own: &Step, begins: &Begins| {
+            // Loops that have become one step after all need no reason.
+            let is_other = !own.nodes.contains(&begins.beside);
+            let other =
+                steps.iter().position(|step| step.nodes.contains(&begins.beside)).filter(|_| is_other)?;
+            let why = begins.why.words(&format!("step {other}"), |node| self.labels(node));
+            Some(format!(
+                "{} = {}: {why}",
+                self.labels(begins.node),
+                self.records.node(begins.node).op.name()
+            ))
+        };
+        let of_step = |step: &Step| step.begins.iter().filter_map(|begins| of_one(step, begins)).collect();
+        steps.iter().map(of_step).collect()
+    }
+
+    fn labels(&self, id: NodeId) -> String {
+        let outputs = self.records.node(id).outputs().map(|value| self.records.label(value));
+        outputs.collect::<Vec<_>>().join(", ")
     }
 
     /// The operations that each step of the program does, each once.

@@ -278,7 +278,7 @@ impl Case {
             stage,
         };
         let kind = Kind::Contraction(Box::new(contraction));
-        building.program.steps.push(Step { kind, nodes: Vec::new() });
+        building.program.steps.push(Step { kind, nodes: Vec::new(), begins: Vec::new() });
         building.program.verify_accesses().expect("the program is sound");
         building.program
     }

@@ -171,7 +171,7 @@ fn pointwise(dtype: DType, instrs: impl IntoIterator<Item = Instr>) -> (Program,
     let stores = vec![Store { value, to: access(1), watched: false }];
     let stage = Stage { columns: [17][..].into(), code, stores, reduces: Vec::new() };
     let nest = Nest { stages: vec![stage], ..Nest::default() };
-    let steps = vec![Step { kind: Kind::Nest(nest), nodes: Vec::new() }];
+    let steps = vec![Step { kind: Kind::Nest(nest), nodes: Vec::new(), begins: Vec::new() }];
     let program = Program { buffers, steps, inputs: vec![0], outputs: vec![1], arena_bytes: 0 };
     let given = vec![(0..17 * dtype.size()).map(|byte| byte as u8).collect(), vec![0; 17 * dtype.size()]];
     (program, given)

@@ -117,7 +117,7 @@ pub fn random_program(random: &mut Random) -> (Program, Vec<Vec<u8>>) {
         generator.stage();
     }
     let Generator { mut program, given, nest, .. } = generator;
-    program.steps.push(Step { kind: Kind::Nest(nest), nodes: Vec::new() });
+    program.steps.push(Step { kind: Kind::Nest(nest), nodes: Vec::new(), begins: Vec::new() });
     (program, given)
 }
 
