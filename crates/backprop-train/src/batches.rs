@@ -1,6 +1,6 @@
 //! The order of the examples: a pure function of seed and epoch.
 
-use backprop_core::array::pool;
+use backprop_core::array::{buffer, pool};
 use backprop_core::random::{self, Key};
 use backprop_core::{Array, Data, Element, Seed, Sizes, with_data};
 
@@ -56,12 +56,20 @@ impl Iterator for Batches {
     }
 }
 
+/// Rows lie anywhere in memory, and a processor takes its time to find where one starts: so many rows ahead, it is
+/// asked to (128 rows of MNIST in 41 µs for 51; Zen 4).
+const AHEAD: usize = 2;
+
 /// These rows of an array [n, ..], copied, into a buffer of the pool; an array of rank 0 as it is. The rows are
 /// below n.
 pub(crate) fn rows(x: &Array, rows: &[usize]) -> Array {
     fn copied<T: Element>(from: &[T], width: usize, rows: &[usize]) -> Data {
         pool::filled(rows.len() * width, |to| {
-            rows.iter().for_each(|&row| to.extend_from_slice(&from[row * width..(row + 1) * width]));
+            for (number, &row) in rows.iter().enumerate() {
+                let ahead = rows.get(number + AHEAD).and_then(|&row| from.get(row * width));
+                ahead.into_iter().for_each(buffer::fetch);
+                to.extend_from_slice(&from[row * width..(row + 1) * width]);
+            }
         })
     }
     let mut sizes = Sizes::from_slice(x.sizes());

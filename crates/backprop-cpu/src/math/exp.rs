@@ -169,10 +169,10 @@ impl<F: Float> Nearly<F> {
         // Exact, as in `Exponential`. What is left of n·ln 2 is small, and belongs to the small part of p; only
         // powers of r take it rounded together with r.
         let near = n.neg_mul_add(lit(LN_2), x);
-        let r = n.neg_mul_add(lit(LN_2_REST), near);
+        let rest = n * lit(LN_2_REST);
+        let r = near - rest;
         let square = r * r;
-        let curve = square * polynomial(SLOPE, r, square);
-        Nearly { n, n_and_rounder, p: near + n.neg_mul_add(lit(LN_2_REST), curve) }
+        Nearly { n, n_and_rounder, p: near + square.mul_sub(polynomial(SLOPE, r, square), rest) }
     }
 }
 
@@ -239,8 +239,8 @@ pub fn sigmoid<F: Float>(x: F) -> F {
     let unit = one.to_bits() - (beyond << F::Width::FRACTION_BITS);
     let power = (unit + (n_and_rounder.to_bits() << F::Width::FRACTION_BITS)).to_float();
     let unit = unit.to_float();
-    // unit + power + power·p, and what its rounding lost: all of it, since |p| < ½.
-    let sum = Pair::sum(unit.larger(power), unit.smaller(power));
+    // unit + power + power·p, and what its rounding lost: all of it, since |p| < ½, but for a power below 2⁻²⁴.
+    let sum = Pair::sum(power, unit);
     let high = power.mul_add(p, sum.high);
     let low = power.mul_add(p, sum.high - high) + sum.low;
     // One step of Newton's from the rounded quotient.
