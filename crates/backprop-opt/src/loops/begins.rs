@@ -34,6 +34,8 @@ pub enum Why {
     Unfinished(NodeId),
     /// It reads what a node of theirs computes in other iterations.
     Elsewhere(NodeId),
+    /// It reads what a node of theirs computes once, for all that read it.
+    Beforehand(NodeId),
     /// It looks up what they compute.
     LooksUp,
     /// It reads data whose axes do not follow one another as the rows and columns of theirs do.
@@ -54,6 +56,9 @@ impl Why {
             Why::Unfinished(node) => format!("it reads {}, which {step} has only when it ends", label(node)),
             Why::Elsewhere(node) => {
                 format!("it reads {}, which {step} computes in other iterations", label(node))
+            }
+            Why::Beforehand(node) => {
+                format!("it reads {}, which {step} computes once for all that read it", label(node))
             }
             Why::LooksUp => format!("it looks up what {step} computes"),
             Why::Strides => format!("it reads data that do not lie as the rows and columns of {step}"),

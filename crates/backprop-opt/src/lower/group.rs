@@ -337,10 +337,18 @@ impl Groups {
         }
         let own = &self.groups[group as usize];
         let is_room = own.domain.rank() == 0 || own.members.len() + found.len() < MAX_MEMBERS;
+        let is_opened = own.members.is_empty() && own.begins.is_none();
         for next in found {
             match levels.get(&next).filter(|_| is_room) {
                 Some(&level) => self.put(next, group, level),
-                None => self.settle(items, next),
+                None => {
+                    self.settle(items, next);
+                    if is_opened {
+                        let [node, beside] = [id, next].map(|id| items.item(id).node);
+                        let why = Why::Beforehand(beside);
+                        self.groups[group as usize].begins = Some(Begins { node, beside, why });
+                    }
+                }
             }
         }
     }
