@@ -90,8 +90,8 @@ pub trait Float:
     fn select(mask: Self::Mask, a: Self, b: Self) -> Self;
     /// Its bits.
     fn to_bits(self) -> Self::Int;
-    /// self·2ⁿ, rounded once, for 2⁻²⁰ ≤ |self| ≤ 2²⁰ and an integer n from −bias − fraction bits − 3 to bias + 1.
-    /// NaN where self is.
+    /// self·2^⌊n⌋, rounded once, for 2⁻²⁰ ≤ |self| ≤ 2²⁰ and a multiple n of 1/16 from −bias − fraction bits − 3 to
+    /// bias + 1. NaN where self is.
     fn scale(self, n: Self) -> Self;
 
     /// Whether it is NaN.
@@ -110,7 +110,7 @@ pub trait Float:
     /// [`Float::scale`] where no instruction does it: two factors, about √2ⁿ each, the first product exact.
     #[inline(always)]
     fn scale_in_two(self, n: Self) -> Self {
-        let n = (n + self.lit(Self::Width::ROUNDER)).to_bits();
+        let n = (n + self.lit(Self::Width::ROUNDER / 16.0)).to_bits() >> 4;
         let half = n >> 1;
         self * power_of_two(half.to_float()) * power_of_two((n - half).to_float())
     }
@@ -151,7 +151,12 @@ pub trait Int:
     fn to_float(self) -> Self::Float;
     /// self = other
     fn equals(self, other: Self) -> Self::Mask;
+    /// The low bits of the value that stands in the table at the place that the low four bits of self count.
+    fn entry(self, table: &'static Sixteen) -> Self;
 }
+
+/// As many values as one vector instruction can choose from, in 32-bit lanes.
+pub type Sixteen = [i64; 16];
 
 /// A truth value in a lane.
 pub trait Mask: Copy + BitAnd<Output = Self> + BitOr<Output = Self> + Not<Output = Self> {}
