@@ -1,6 +1,6 @@
 //! eˣ and what is made of it.
 
-use super::lane::{Float, Int, Sixteen, Width, exact_power_of_two, power_of_two};
+use super::lane::{Float, Int, Sixteen, Width, exact_power_of_two, power_of_two, step_rounder};
 use super::polynomial::{Pair, Table, by_width, polynomial};
 
 /// (eʳ − 1 − r − r²/2)/r³, |r| ≤ ½·ln 2. Error in eʳ: 2^−30.9; 2^−60.6.
@@ -43,8 +43,8 @@ const SLOPE: [f64; 11] = [
 const CELL: [f64; 4] = [0.011534546501934528, 1.011534571647644, 0.5057870745658875, 0.1685851365327835];
 /// For f32: 2^(k/16)·e^shift, nearly, to the bit. `shift` is chosen so that no power is further than 0.19 ULP from its entry.
 const SIXTEENTHS: Sixteen = [
-    0x3f7d14b1, 0x3f842491, 0x3f89fe49, 0x3f901a50, 0x3f967b96, 0x3f9d252c, 0x3fa41a45, 0x3fab5e39, 0x3fb2f486,
-    0x3fbae0d1, 0x3fc326e9, 0x3fcbcac8, 0x3fd4d094, 0x3fde3ca4, 0x3fe8137e, 0x3ff259dd,
+    0x3f7d14b1, 0x3f842491, 0x3f89fe49, 0x3f901a50, 0x3f967b96, 0x3f9d252c, 0x3fa41a45, 0x3fab5e39,
+    0x3fb2f486, 0x3fbae0d1, 0x3fc326e9, 0x3fcbcac8, 0x3fd4d094, 0x3fde3ca4, 0x3fe8137e, 0x3ff259dd,
 ];
 /// log₂ e, rounded.
 const LOG2_E: (f64, f64) = (1.4426950216293335, std::f64::consts::LOG2_E);
@@ -172,15 +172,12 @@ enum Sign {
     Minus,
 }
 
-/// How many bits of a count of steps are behind the point.
-const STEP_BITS: (usize, usize) = (4, 0);
-
 impl<F: Float> Nearly<F> {
     /// Of ±x in [`LEAST`] ..= [`GREATEST`].
     #[inline(always)]
     fn of(sign: Sign, x: F) -> Self {
         let lit = |value: (f64, f64)| x.lit(by_width::<F, _>(value));
-        let rounder = x.lit(F::Width::ROUNDER / (1 << by_width::<F, _>(STEP_BITS)) as f64);
+        let rounder = step_rounder(x);
         let rounded = x.mul_add(lit(LOG2_E), rounder);
         let n = rounded - rounder;
         // Exact, as in `Exponential`, or far below an ULP of the result.
@@ -193,7 +190,7 @@ impl<F: Float> Nearly<F> {
             Sign::Minus => n.mul_add(lit(LN_2_REST), to),
         };
         let r = rest(near);
-        let p = if F::Width::FRACTION_BITS == 23 {
+        let p = if F::Width::STEP_BITS == 4 {
             let [constant, others @ ..] = CELL.map(|c| x.lit(c));
             let [first, second, third] = others;
             r.mul_add(r.mul_add(r.mul_add(third, second), first), constant)
@@ -225,7 +222,7 @@ pub fn clamped<F: Float>(x: F) -> F {
 #[inline(always)]
 pub fn exp<F: Float>(x: F) -> F {
     let Nearly { n, steps, p } = Nearly::of(Sign::Plus, clamped(x));
-    let power = if F::Width::FRACTION_BITS == 23 {
+    let power = if F::Width::STEP_BITS == 4 {
         let power = steps.entry(&SIXTEENTHS).to_float();
         power.mul_add(p, power)
     } else {
@@ -267,7 +264,7 @@ const FALLING: Sixteen = {
     let mut k = 0;
     while k < 16 {
         let (entry, halved) = if k == 0 { (0, 0) } else { (16 - k, 1) };
-        table[k] = SIXTEENTHS[entry] - ((halved + UNIT.0) << 23) + ((k as i64) << 19);
+        table[k] = SIXTEENTHS[entry] - ((halved + UNIT.0 as u32) << 23) + ((k as u32) << 19);
         k += 1;
     }
     table
@@ -284,8 +281,8 @@ pub fn sigmoid<F: Float>(x: F) -> F {
 
     let unit_bits = (F::Width::BIAS - by_width::<F, _>(UNIT)) << F::Width::FRACTION_BITS;
     let (one, unit) = (x.lit(1.0), steps.lit(unit_bits).to_float());
-    let first = if F::Width::FRACTION_BITS == 23 { steps.entry(&FALLING) } else { steps.lit(unit_bits) };
-    let power = (first - (steps << (F::Width::FRACTION_BITS - by_width::<F, _>(STEP_BITS)))).to_float();
+    let first = if F::Width::STEP_BITS == 4 { steps.entry(&FALLING) } else { steps.lit(unit_bits) };
+    let power = (first - (steps << (F::Width::FRACTION_BITS - F::Width::STEP_BITS))).to_float();
     // unit + power + power·p, and what its rounding lost, but for rounding the product, which is small.
     let sum = Pair::sum(unit.larger(power), unit.smaller(power));
     let Pair { high, low } = Pair::sum(sum.high, power.mul_add(p, sum.low));

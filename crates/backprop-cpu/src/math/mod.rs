@@ -21,6 +21,8 @@ mod pow;
 pub mod record;
 mod scalar;
 mod trigonometric;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 
 use std::sync::OnceLock;
 

@@ -25,7 +25,7 @@ macro_rules! scalar {
             }
             #[inline(always)]
             fn entry(self, table: &'static Sixteen) -> Self {
-                Wrapping(table[(self.0 & 15) as usize] as $I)
+                Wrapping($I::from(table[(self.0 & 15) as usize]))
             }
         }
 

@@ -117,7 +117,7 @@ impl Body<'_> {
                 self.machine.asm.constant(&lanes)
             }
             Op::Words(words) => {
-                let words: Vec<u8> = words.iter().flat_map(|&word| (word as u32).to_le_bytes()).collect();
+                let words: Vec<u8> = words.iter().flat_map(|&word| word.to_le_bytes()).collect();
                 self.machine.asm.constant(&words)
             }
             Op::Literal(bits) => {

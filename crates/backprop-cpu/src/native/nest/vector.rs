@@ -36,8 +36,8 @@ pub enum Op {
     Literal(u64),
     /// 0, s, 2s, ...: 64-bit integers.
     Ramp(i64),
-    /// Of each of these, the low 32 bits: a whole register's lanes, however many the code has.
-    Words(&'static [i64]),
+    /// These in a whole register, however many lanes the code has.
+    Words(&'static [u32]),
     /// The elements at a pointer.
     Load(u32, DType),
     /// The number that a pointer counts, of the first lane.
@@ -134,7 +134,7 @@ pub struct VectorCode {
     /// The nodes.
     pub nodes: Vec<Node>,
     literals: HashMap<(Kind, u64), Value>,
-    words: HashMap<&'static [i64], Value>,
+    words: HashMap<&'static [u32], Value>,
 }
 
 /// Comparisons of floats, as `vcmpps` numbers them: of a NaN, those that say no are true, the others false.
@@ -356,7 +356,7 @@ impl VectorCode {
         self.push(Op::Select, Kind::Word, &[is_high, high, low], false)
     }
 
-    fn entry_of_register(&mut self, place: Value, words: &'static [i64]) -> Value {
+    fn entry_of_register(&mut self, place: Value, words: &'static [u32]) -> Value {
         let known = self.words.get(words).copied();
         let values = known.unwrap_or_else(|| self.push(Op::Words(words), Kind::Word, &[], false));
         self.words.insert(words, values);
