@@ -153,10 +153,10 @@ impl<F: Float> Exponential<F> {
     }
 }
 
-/// e^±ˣ = 2^±ⁿ·(1 + p), p rounded a few times: some of an ULP more than [`Exponential::rounded`], in less time.
+/// eˣ = 2ⁿ·(1 + p), p rounded a few times: some of an ULP more than [`Exponential::rounded`], in less time.
 ///
-/// n is an integer in f64. In f32 it counts sixteenths, and 2ⁿ is a power of 2 times one of [`SIXTEENTHS`], so that
-/// a short polynomial does.
+/// n is a multiple of a step. In f64, steps are integers. In f32 they are sixteenths, so that r is small and a short
+/// polynomial does; a power of 2 is then one of integers times an entry of [`SIXTEENTHS`].
 #[derive(Clone, Copy)]
 struct Nearly<F: Float> {
     n: F,
@@ -165,43 +165,36 @@ struct Nearly<F: Float> {
     p: F,
 }
 
-/// The sign of the exponent.
-#[derive(Clone, Copy, PartialEq)]
-enum Sign {
-    Plus,
-    Minus,
-}
-
 impl<F: Float> Nearly<F> {
-    /// Of ±x in [`LEAST`] ..= [`GREATEST`].
+    /// Of x in [`LEAST`] ..= [`GREATEST`].
     #[inline(always)]
-    fn of(sign: Sign, x: F) -> Self {
+    fn of(x: F) -> Self {
         let lit = |value: (f64, f64)| x.lit(by_width::<F, _>(value));
         let rounder = step_rounder(x);
         let rounded = x.mul_add(lit(LOG2_E), rounder);
         let n = rounded - rounder;
-        // Exact, as in `Exponential`, or far below an ULP of the result.
-        let near = match sign {
-            Sign::Plus => n.neg_mul_add(lit(LN_2), x),
-            Sign::Minus => n.mul_sub(lit(LN_2), x),
-        };
-        let rest = |to: F| match sign {
-            Sign::Plus => n.neg_mul_add(lit(LN_2_REST), to),
-            Sign::Minus => n.mul_add(lit(LN_2_REST), to),
-        };
-        let r = rest(near);
-        let p = if F::Width::STEP_BITS == 4 {
-            let [constant, others @ ..] = CELL.map(|c| x.lit(c));
-            let [first, second, third] = others;
+        // Exact, as in `Exponential`, or near enough: beside p it is small.
+        let near = n.neg_mul_add(lit(LN_2), x);
+        let p = if has_sixteenths::<F>() {
+            let r = n.neg_mul_add(lit(LN_2_REST), near);
+            let [constant, first, second, third] = CELL.map(|c| x.lit(c));
             r.mul_add(r.mul_add(r.mul_add(third, second), first), constant)
         } else {
-            let square = r * r;
             // What is left of n·ln 2 is small, and belongs to the small part of p; only powers of r take it rounded
             // together with r.
-            near + rest(square * polynomial((&[], &SLOPE), r, square))
+            let rest = n * lit(LN_2_REST);
+            let r = near - rest;
+            let square = r * r;
+            near + square.mul_sub(polynomial((&[], &SLOPE), r, square), rest)
         };
         Nearly { n, steps: rounded.to_bits(), p }
     }
+}
+
+/// Whether steps are sixteenths.
+#[inline(always)]
+fn has_sixteenths<F: Float>() -> bool {
+    F::Width::STEP_BITS == 4
 }
 
 /// 2ⁿ, or the least normal number where that is more.
@@ -221,8 +214,8 @@ pub fn clamped<F: Float>(x: F) -> F {
 /// eˣ
 #[inline(always)]
 pub fn exp<F: Float>(x: F) -> F {
-    let Nearly { n, steps, p } = Nearly::of(Sign::Plus, clamped(x));
-    let power = if F::Width::STEP_BITS == 4 {
+    let Nearly { n, steps, p } = Nearly::of(clamped(x));
+    let power = if has_sixteenths::<F>() {
         let power = steps.entry(&SIXTEENTHS).to_float();
         power.mul_add(p, power)
     } else {
@@ -257,33 +250,32 @@ const SIGMOID: [(f64, f64); 2] = [LEAST, (20.0, 40.0)];
 /// [`sigmoid`]'s unit is 2 to the power of minus this.
 const UNIT: (i64, i64) = (64, 512);
 
-/// For f32, where steps are sixteenths: what is 2^−k/16·unit once k·2^(fraction bits − 4) is subtracted from its bits, for
-/// each k modulo 16.
-const FALLING: Sixteen = {
-    let mut table = [0; 16];
+/// For f32: [`SIXTEENTHS`] times the unit, and what has to be added to the bits of each for 2ⁿ of it already taken from
+/// them: the low four bits of n's steps, where the bits of an exponent follow.
+const UNITS: Sixteen = {
+    let mut table = SIXTEENTHS;
     let mut k = 0;
     while k < 16 {
-        let (entry, halved) = if k == 0 { (0, 0) } else { (16 - k, 1) };
-        table[k] = SIXTEENTHS[entry] - ((halved + UNIT.0 as u32) << 23) + ((k as u32) << 19);
+        table[k] -= ((UNIT.0 as u32) << 23) + ((k as u32) << 19);
         k += 1;
     }
     table
 };
 
-/// 1/(1 + e⁻ˣ) = unit/(unit + unit·2⁻ⁿ·(1 + p)), e⁻ˣ = 2⁻ⁿ·(1 + p).
+/// 1/(1 + e⁻ˣ) = unit/(unit + unit·2ⁿ·(1 + p)), e⁻ˣ = 2ⁿ·(1 + p).
 ///
-/// `unit` is a power of 2 for which no sum is ∞ nor any quotient subnormal; it is the last factor of all.
+/// `unit` is a power of 2 for which no sum is ∞, nor any quotient subnormal; it is the last factor of all.
 #[inline(always)]
 pub fn sigmoid<F: Float>(x: F) -> F {
     let lit = |value: (f64, f64)| x.lit(by_width::<F, _>(value));
     let x = lit(SIGMOID[0]).larger(lit(SIGMOID[1]).smaller(x));
-    let Nearly { steps, p, .. } = Nearly::of(Sign::Minus, x);
+    let Nearly { steps, p, .. } = Nearly::of(-x);
 
-    let unit_bits = (F::Width::BIAS - by_width::<F, _>(UNIT)) << F::Width::FRACTION_BITS;
-    let (one, unit) = (x.lit(1.0), steps.lit(unit_bits).to_float());
-    let first = if F::Width::STEP_BITS == 4 { steps.entry(&FALLING) } else { steps.lit(unit_bits) };
-    let power = (first - (steps << (F::Width::FRACTION_BITS - F::Width::STEP_BITS))).to_float();
-    // unit + power + power·p, and what its rounding lost, but for rounding the product, which is small.
+    let unit = steps.lit((F::Width::BIAS - by_width::<F, _>(UNIT)) << F::Width::FRACTION_BITS);
+    let units = if has_sixteenths::<F>() { steps.entry(&UNITS) } else { unit };
+    let power = (units + (steps << (F::Width::FRACTION_BITS - F::Width::STEP_BITS))).to_float();
+    let (one, unit) = (x.lit(1.0), unit.to_float());
+    // unit + power + power·p, and what its rounding lost, but for rounding the last, which is small.
     let sum = Pair::sum(unit.larger(power), unit.smaller(power));
     let Pair { high, low } = Pair::sum(sum.high, power.mul_add(p, sum.low));
     // One step of Newton's from the rounded quotient.

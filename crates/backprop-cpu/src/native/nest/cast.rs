@@ -5,6 +5,7 @@ use backprop_core::ops::Compare;
 
 use super::forms;
 use super::translate::Translation;
+use super::vector::Sign::Plus;
 use super::vector::{Kind, Value, predicate};
 use crate::native::Isa;
 
@@ -122,7 +123,7 @@ impl Translation<'_> {
         let high = self.out.one_by(forms::SHIFT_RIGHT, 16, x);
         let [low, high] = [low, high].map(|half| self.out.one(forms::I32_TO_F32, Kind::Word, half));
         let shift = self.out.number(DType::F32, 65536.0);
-        self.out.fused(forms::MADD, high, shift, low)
+        self.out.fused([Plus, Plus], high, shift, low)
     }
 
     pub(super) fn u32_to_f64(&mut self, x: Value) -> Value {
@@ -146,6 +147,6 @@ impl Translation<'_> {
         let low = self.u32_to_f64(low);
         let high = self.out.one(forms::I32_TO_F64, Kind::Double, high);
         let shift = self.out.number(DType::F64, 2f64.powi(32));
-        self.out.fused(forms::MADD, high, shift, low)
+        self.out.fused([Plus, Plus], high, shift, low)
     }
 }

@@ -15,7 +15,7 @@ pub struct Form {
 /// An instruction on lanes of 32 and of 64 bits.
 pub type Forms = [Form; 2];
 
-/// a·b ± c, which overwrites one operand: `x = x·z + y`, `x = y·x + z`, `x = y·z + x`.
+/// ±a·b ± c, which overwrites one operand: `x = x·z + y`, `x = y·x + z`, `x = y·z + x`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fused {
     /// x = x·z + y.
@@ -120,6 +120,15 @@ forms! {
     /// c − a·b by x = y·z + x.
     NMADD_231: VEX_Vfnmadd231ps_xmm_xmm_xmmm128 EVEX_Vfnmadd231ps_xmm_k1z_xmm_xmmm128b32,
         VEX_Vfnmadd231pd_xmm_xmm_xmmm128 EVEX_Vfnmadd231pd_xmm_k1z_xmm_xmmm128b64;
+    /// −a·b − c by x = x·z + y.
+    NMSUB_132: VEX_Vfnmsub132ps_xmm_xmm_xmmm128 EVEX_Vfnmsub132ps_xmm_k1z_xmm_xmmm128b32,
+        VEX_Vfnmsub132pd_xmm_xmm_xmmm128 EVEX_Vfnmsub132pd_xmm_k1z_xmm_xmmm128b64;
+    /// −a·b − c by x = y·x + z.
+    NMSUB_213: VEX_Vfnmsub213ps_xmm_xmm_xmmm128 EVEX_Vfnmsub213ps_xmm_k1z_xmm_xmmm128b32,
+        VEX_Vfnmsub213pd_xmm_xmm_xmmm128 EVEX_Vfnmsub213pd_xmm_k1z_xmm_xmmm128b64;
+    /// −a·b − c by x = y·z + x.
+    NMSUB_231: VEX_Vfnmsub231ps_xmm_xmm_xmmm128 EVEX_Vfnmsub231ps_xmm_k1z_xmm_xmmm128b32,
+        VEX_Vfnmsub231pd_xmm_xmm_xmmm128 EVEX_Vfnmsub231pd_xmm_k1z_xmm_xmmm128b64;
     /// a·2^b.
     SCALE: INVALID EVEX_Vscalefps_xmm_k1z_xmm_xmmm128b32,
         INVALID EVEX_Vscalefpd_xmm_k1z_xmm_xmmm128b64;
@@ -191,12 +200,17 @@ forms! {
         INVALID EVEX_Vpsraq_xmm_k1z_xmmm128b64_imm8;
 }
 
-/// a·b + c.
-pub const MADD: Fused = Fused { by_132: MADD_132, by_213: MADD_213, by_231: MADD_231 };
-/// a·b − c.
-pub const MSUB: Fused = Fused { by_132: MSUB_132, by_213: MSUB_213, by_231: MSUB_231 };
-/// c − a·b.
-pub const NMADD: Fused = Fused { by_132: NMADD_132, by_213: NMADD_213, by_231: NMADD_231 };
+/// ±a·b ± c: by whether the product is negated, and by whether c is.
+pub const FUSED: [[Fused; 2]; 2] = [
+    [
+        Fused { by_132: MADD_132, by_213: MADD_213, by_231: MADD_231 },
+        Fused { by_132: MSUB_132, by_213: MSUB_213, by_231: MSUB_231 },
+    ],
+    [
+        Fused { by_132: NMADD_132, by_213: NMADD_213, by_231: NMADD_231 },
+        Fused { by_132: NMSUB_132, by_213: NMSUB_213, by_231: NMSUB_231 },
+    ],
+];
 
 macro_rules! conversions {
     ($($NAME:ident: $avx:ident $avx512:ident;)*) => {

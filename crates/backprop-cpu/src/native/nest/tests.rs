@@ -203,19 +203,43 @@ fn more_values_than_registers_go_to_the_frame() {
     assert_eq!(made.kernels, 2 * 4 * Isa::available().len());
 }
 
-#[test]
-fn the_larger_of_an_element_and_a_number_takes_one_instruction() {
-    let code = |number: f32, isa| {
-        let number = Instr::Literal(u64::from(number.to_bits()));
-        let (program, given) =
-            pointwise(DType::F32, [Instr::Load(0), number, Instr::Binary(Binary::Maximum, 0, 1)]);
-        check(&program, &given, 0, &mut Made::default());
+/// Whether code of one stage on every instruction set, checked, has such an instruction.
+fn has(mnemonics: [iced_x86::Mnemonic; 2], dtype: DType, instrs: &[Instr]) -> Vec<bool> {
+    let (program, given) = pointwise(dtype, instrs.iter().copied());
+    check(&program, &given, 0, &mut Made::default());
+    let found = Isa::available().into_iter().map(|isa| {
         let kernel = NestKernel::new(&program, nest_of(&program), isa).expect("it has code");
         let code = kernel.machine_code()[0].code.to_vec();
         let decoder = iced_x86::Decoder::new(64, &code, iced_x86::DecoderOptions::NONE);
-        decoder.into_iter().any(|instruction| instruction.mnemonic() == iced_x86::Mnemonic::Vcmpps)
-    };
-    for isa in Isa::available() {
-        assert_eq!([0.25, f32::NAN].map(|number| code(number, isa)), [false; 2], "{isa:?}");
+        decoder.into_iter().any(|instruction| mnemonics.contains(&instruction.mnemonic()))
+    });
+    found.collect()
+}
+
+#[test]
+fn the_larger_of_an_element_and_a_number_takes_one_instruction() {
+    let compares = [iced_x86::Mnemonic::Vcmpps, iced_x86::Mnemonic::Vblendvps];
+    for number in [0.25f32, f32::NAN] {
+        let number = Instr::Literal(u64::from(number.to_bits()));
+        let found =
+            has(compares, DType::F32, &[Instr::Load(0), number, Instr::Binary(Binary::Maximum, 0, 1)]);
+        assert!(!found.contains(&true), "{number:?}");
+    }
+}
+
+#[test]
+fn a_change_of_sign_is_part_of_the_sum_that_reads_it() {
+    let changes = [iced_x86::Mnemonic::Vpxord, iced_x86::Mnemonic::Vpxorq];
+    let [add, sub] = [Binary::Add, Binary::Sub].map(|op| move |a, b| Instr::Binary(op, a, b));
+    let readers = [add(0, 1), add(1, 0), add(1, 1), sub(0, 1), sub(1, 0), sub(1, 1)];
+    let operands = (0..8u32).map(|bits| [0, 1, 2].map(|at| bits >> at & 1));
+    let fused = operands.map(|[a, b, c]| Instr::Fma(a, b, c));
+    for dtype in [DType::F32, DType::F64] {
+        for reader in readers.into_iter().chain(fused.clone()) {
+            let found = has(changes, dtype, &[Instr::Load(0), Instr::Unary(Unary::Neg, 0), reader]);
+            let is_kept = matches!(reader, Instr::Binary(_, 1, 1))
+                || matches!(reader, Instr::Binary(Binary::Sub, 1, _));
+            assert!(is_kept || !found.contains(&true), "{reader:?}");
+        }
     }
 }

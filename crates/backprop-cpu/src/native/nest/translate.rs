@@ -5,6 +5,7 @@ use backprop_core::ops::{Binary, Compare, Logic, Unary};
 use backprop_opt::loops::{Code, Instr, Reg};
 
 use super::forms;
+use super::vector::Sign::{Minus, Plus};
 use super::vector::{Kind, MaskOp, Op, Value, VectorCode, kind_of, predicate};
 use crate::math;
 use crate::math::record::{Lane, LaneCode};
@@ -111,7 +112,7 @@ impl Translation<'_> {
             }
             Instr::Unary(op, x) => self.unary(op, dtype, value(x))?,
             Instr::Binary(op, a, b) => self.binary(op, dtype, value(a), value(b))?,
-            Instr::Fma(a, b, c) => self.out.fused(forms::MADD, value(a), value(b), value(c)),
+            Instr::Fma(a, b, c) => self.out.fused([Plus, Plus], value(a), value(b), value(c)),
             Instr::Compare(op, a, b) => self.compare(op, self.code.dtype(a), value(a), value(b)),
             Instr::Logic(op, a, b) => match op {
                 Logic::And => self.out.masks(MaskOp::And, &[value(a), value(b)]),
@@ -291,13 +292,13 @@ impl Translation<'_> {
             values.push(match *lane {
                 Lane::Input(number) => inputs[number as usize],
                 Lane::Literal(bits) => out.literal(kind, bits),
-                Lane::Add(a, b) => out.commuting(forms::ADD, at(a), at(b)),
-                Lane::Sub(a, b) => out.two(forms::SUB, at(a), at(b)),
+                Lane::Add(a, b) => out.sum(Plus, at(a), at(b)),
+                Lane::Sub(a, b) => out.sum(Minus, at(a), at(b)),
                 Lane::Mul(a, b) => out.commuting(forms::MUL, at(a), at(b)),
                 Lane::Div(a, b) => out.two(forms::DIV, at(a), at(b)),
-                Lane::MulAdd(a, b, c) => out.fused(forms::MADD, at(a), at(b), at(c)),
-                Lane::MulSub(a, b, c) => out.fused(forms::MSUB, at(a), at(b), at(c)),
-                Lane::NegMulAdd(a, b, c) => out.fused(forms::NMADD, at(a), at(b), at(c)),
+                Lane::MulAdd(a, b, c) => out.fused([Plus, Plus], at(a), at(b), at(c)),
+                Lane::MulSub(a, b, c) => out.fused([Plus, Minus], at(a), at(b), at(c)),
+                Lane::NegMulAdd(a, b, c) => out.fused([Minus, Plus], at(a), at(b), at(c)),
                 Lane::Sqrt(x) => out.one(super::vector::of_kind(forms::SQRT, kind), kind, at(x)),
                 // 8: no inexact exception.
                 Lane::Round(x) => out.one_by(forms::ROUND, 8, at(x)),

@@ -46,7 +46,7 @@ pub enum Op {
     One(Form, Option<u8>),
     /// An instruction of two operands, and an immediate.
     Two(Form, Option<u8>),
-    /// a·b ± c.
+    /// ±a·b ± c.
     Fused(Fused),
     /// b where mask a holds, else c.
     Select,
@@ -137,6 +137,15 @@ pub struct VectorCode {
     words: HashMap<&'static [u32], Value>,
 }
 
+/// How a term enters a sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// As it is.
+    Plus,
+    /// Negated.
+    Minus,
+}
+
 /// Comparisons of floats, as `vcmpps` numbers them: of a NaN, those that say no are true, the others false.
 pub mod predicate {
     #![allow(missing_docs)]
@@ -158,6 +167,11 @@ pub fn kind_of(dtype: DType) -> Kind {
         DType::F32 | DType::I32 | DType::U32 | DType::U8 => Kind::Word,
         DType::Bool => Kind::Mask,
     }
+}
+
+/// The sign bit of lanes of this kind.
+fn sign_bit(kind: Kind) -> u64 {
+    if kind == Kind::Double { 1 << 63 } else { 1 << 31 }
 }
 
 /// Of a pair of forms, that for lanes of this kind. (AVX2's masks are words.)
@@ -229,10 +243,39 @@ impl VectorCode {
         if is_steady(a) && !is_steady(b) { self.two(forms, b, a) } else { self.two(forms, a, b) }
     }
 
-    /// a·b ± c.
-    pub fn fused(&mut self, fused: Fused, a: Value, b: Value, c: Value) -> Value {
+    /// a ± b.
+    pub fn sum(&mut self, sign: Sign, a: Value, b: Value) -> Value {
+        let (sign, b) = self.signed(sign, b);
+        match (self.signed(Sign::Plus, a), sign) {
+            ((Sign::Minus, a), Sign::Plus) => self.two(forms::SUB, b, a),
+            (_, Sign::Plus) => self.commuting(forms::ADD, a, b),
+            (_, Sign::Minus) => self.two(forms::SUB, a, b),
+        }
+    }
+
+    /// ±a·b ± c, rounded once.
+    pub fn fused(&mut self, [product, addend]: [Sign; 2], a: Value, b: Value, c: Value) -> Value {
         let kind = self.kind(a);
+        let (product, a) = self.signed(product, a);
+        let (product, b) = self.signed(product, b);
+        let (addend, c) = self.signed(addend, c);
+        let fused = forms::FUSED[product as usize][addend as usize];
         self.push(Op::Fused(fused), kind, &[a, b, c], false)
+    }
+
+    /// ±x, where x changes a sign without that change.
+    fn signed(&self, sign: Sign, x: Value) -> (Sign, Value) {
+        let Node { op: Op::Two(form, None), kind, ref operands, .. } = self.nodes[x as usize] else {
+            return (sign, x);
+        };
+        let changed = self.nodes[operands[1] as usize].op;
+        let is_change = form == of_kind(forms::XOR, kind)
+            && matches!(changed, Op::Literal(bits) if bits == sign_bit(kind));
+        match (is_change, sign) {
+            (false, _) => (sign, x),
+            (true, Sign::Plus) => (Sign::Minus, operands[0]),
+            (true, Sign::Minus) => (Sign::Plus, operands[0]),
+        }
     }
 
     /// b where the mask holds, else c.
@@ -340,7 +383,7 @@ impl VectorCode {
     /// The sign bit changed: unsigned order becomes signed order.
     pub fn flipped(&mut self, x: Value) -> Value {
         let kind = self.kind(x);
-        let sign = self.literal(kind, if kind == Kind::Double { 1 << 63 } else { 1 << 31 });
+        let sign = self.literal(kind, sign_bit(kind));
         self.commuting(forms::XOR, x, sign)
     }
 
