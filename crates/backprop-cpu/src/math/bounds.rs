@@ -13,7 +13,7 @@ use backprop_core::ops::{Binary, Unary};
 ///
 /// | | f32 measured | f64 measured | where |
 /// |---|---|---|---|
-/// | `exp` | 0.86 | 0.77 | subnormal results (f32: else 0.72) |
+/// | `exp` | 0.86 | 0.77 | subnormal results |
 /// | `sigmoid` | 0.89 | 0.74 | subnormal results |
 /// | `log` | 0.67 | 0.56 | near √2 and √½ |
 /// | `tanh` | 0.67 | 0.69 | near 0.17, half of ½·ln 2 |
