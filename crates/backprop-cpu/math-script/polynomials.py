@@ -113,6 +113,11 @@ if wanted("exp"):
         fit("exp", exp_tail, lambda x: x**3 / exp(x), range(n), -half, half, bits)
     # Of f64 the same, with ½ before it.
     fit("exp, all of it", exp_slope, lambda x: x**2 / exp(x), range(5), -half, half, 24)
+    # Of f32 with 16 powers of 2: e^shift times each is nearly a float, by a search through all shifts of a sixteenth.
+    shift, half = mpf("-0.011468532216"), half / 16
+    fit("exp(x - shift) - 1", lambda x: expm1(x - shift), lambda x: exp(-x), range(4), -half, half, 24)
+    powers = [rounded(mpf(2) ** (mpf(k) / 16) * exp(shift), 24) for k in range(16)]
+    print(f"[{', '.join(hex(struct.unpack('I', struct.pack('f', float(x)))[0]) for x in powers)}],")
 if wanted("log"):
     for bits, n in sizes(9, 20):
         fit("log", log_tail, lambda x: x**3 / log1p(x) if x else mpf(0), range(n), sqrt(mpf(0.5)) - 1.0001, sqrt(mpf(2)) - mpf("0.9999"), bits)

@@ -82,6 +82,14 @@ fn f32_stays_within_its_bounds() {
 }
 
 #[test]
+fn exp_of_zero_is_1_and_sigmoid_of_it_a_half() {
+    for zero in [0.0, -0.0] {
+        assert_eq!((unary(Unary::Exp, zero), unary(Unary::Sigmoid, zero)), (1f32, 0.5));
+        assert_eq!((unary(Unary::Exp, f64::from(zero)), unary(Unary::Sigmoid, f64::from(zero))), (1.0, 0.5));
+    }
+}
+
+#[test]
 fn special_values_are_those_of_the_definitions() {
     for &op in Unary::ALL {
         for x in special() {
@@ -189,6 +197,7 @@ fn interpret<T: Bits>(code: &LaneCode, inputs: &[T]) -> T {
             Lane::Xor(a, b) => i(a) ^ i(b),
             Lane::ShiftLeft(a, n) => (i(a) << n) & width,
             Lane::ShiftRight(a, n) => i(a) >> n,
+            Lane::Entry(a, table) => u64::from(table[i(a) as usize % 16]),
             Lane::Below(a, b) => mask(f(a).below(f(b))),
             Lane::AtMost(a, b) => mask(f(a).at_most(f(b))),
             Lane::Equal(a, b) => mask(f(a).equals(f(b))),

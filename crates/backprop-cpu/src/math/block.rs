@@ -2,6 +2,8 @@
 
 use backprop_core::ops::{Binary, Unary};
 
+#[cfg(target_arch = "x86_64")]
+use super::wide;
 use super::{Scalar, binary_usual, is_rare, usual};
 
 /// Which vector instructions a loop is compiled for.
@@ -75,7 +77,19 @@ macro_rules! with_vectors {
 }
 
 impl Block for f32 {
-    with_vectors! { unary_block(op: Unary, x: &[f32], y: &mut [f32]) unary_loop }
+    unsafe fn unary_block(level: Level, op: Unary, x: &[f32], y: &mut [f32]) {
+        with_vectors! { in_loops(op: Unary, x: &[f32], y: &mut [f32]) unary_loop }
+        match level {
+            // SAFETY: the caller's promise.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 if wide::has_table(op) => unsafe { wide::avx2::unary_block(op, x, y) },
+            // SAFETY: the caller's promise.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 if wide::has_table(op) => unsafe { wide::avx512::unary_block(op, x, y) },
+            // SAFETY: the caller's promise.
+            _ => unsafe { in_loops(level, op, x, y) },
+        }
+    }
     with_vectors! { binary_block(op: Binary, a: &[f32], b: &[f32], y: &mut [f32]) binary_loop }
     with_vectors! { fma_block(a: &[f32], b: &[f32], c: &[f32], y: &mut [f32]) fma_loop }
 }

@@ -13,8 +13,8 @@ use backprop_core::ops::{Binary, Unary};
 ///
 /// | | f32 measured | f64 measured | where |
 /// |---|---|---|---|
-/// | `exp` | 0.94 | 0.77 | just above −½·ln 2 past a multiple of ln 2 |
-/// | `sigmoid` | 0.96 | 0.74 | below 0, where e⁻ˣ is large |
+/// | `exp` | 0.86 | 0.77 | subnormal results |
+/// | `sigmoid` | 0.89 | 0.74 | subnormal results |
 /// | `log` | 0.67 | 0.56 | near √2 and √½ |
 /// | `tanh` | 0.67 | 0.69 | near 0.17, half of ½·ln 2 |
 /// | `sin`, `cos` | 0.77 | 0.75 | large arguments too |
@@ -30,9 +30,9 @@ pub fn unary_ulp(op: Unary, dtype: DType) -> f64 {
         Unary::Sqrt | Unary::Reciprocal | Unary::Square => 0.5,
         Unary::Log => 0.67,
         Unary::Tanh if dtype == DType::F32 => 0.67,
-        Unary::Exp => 0.95,
+        Unary::Exp => 0.87,
         Unary::Tanh => 0.8,
-        Unary::Sigmoid => 0.97,
+        Unary::Sigmoid => 0.9,
         Unary::Sin | Unary::Cos | Unary::Expm1 | Unary::Log1p => 0.85,
         Unary::Softplus | Unary::Erf | Unary::Erfc => 1.4,
     }

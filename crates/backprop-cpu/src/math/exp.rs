@@ -1,6 +1,6 @@
 //! eˣ and what is made of it.
 
-use super::lane::{Float, Int, Width, exact_power_of_two, power_of_two};
+use super::lane::{Float, Int, Sixteen, Width, exact_power_of_two, power_of_two, step_rounder};
 use super::polynomial::{Pair, Table, by_width, polynomial};
 
 /// (eʳ − 1 − r − r²/2)/r³, |r| ≤ ½·ln 2. Error in eʳ: 2^−30.9; 2^−60.6.
@@ -25,23 +25,27 @@ const TAIL: Table = (
         2.101414405519078e-09,
     ],
 );
-/// (eʳ − 1 − r)/r², likewise. Error in eʳ: 2^−28.0; 2^−60.6.
-const SLOPE: Table = (
-    &[0.4999999403953552, 0.1666652113199234, 0.04166838899254799, 0.0083687175065279, 0.0013814547564834356],
-    &[
-        0.5,
-        0.16666666666666688,
-        0.04166666666666684,
-        0.008333333333312971,
-        0.0013888888888757358,
-        0.00019841269906221114,
-        2.4801587629383377e-05,
-        2.7557225278077503e-06,
-        2.7556979262467797e-07,
-        2.5115289240597435e-08,
-        2.101414405519078e-09,
-    ],
-);
+/// For f64: (eʳ − 1 − r)/r², likewise. Error in eʳ: 2^−60.6.
+const SLOPE: [f64; 11] = [
+    0.5,
+    0.16666666666666688,
+    0.04166666666666684,
+    0.008333333333312971,
+    0.0013888888888757358,
+    0.00019841269906221114,
+    2.4801587629383377e-05,
+    2.7557225278077503e-06,
+    2.7556979262467797e-07,
+    2.5115289240597435e-08,
+    2.101414405519078e-09,
+];
+/// For f32: e^(r − shift) − 1, |r| ≤ ln 2/32, by the powers of r. Error in it: 2^−29.0.
+const CELL: [f64; 4] = [0.011534546501934528, 1.011534571647644, 0.5057870745658875, 0.1685851365327835];
+/// For f32: 2^(k/16)·e^shift, nearly, to the bit. `shift` is chosen so that no power is further than 0.19 ULP from its entry.
+const SIXTEENTHS: Sixteen = [
+    0x3f7d14b1, 0x3f842491, 0x3f89fe49, 0x3f901a50, 0x3f967b96, 0x3f9d252c, 0x3fa41a45, 0x3fab5e39,
+    0x3fb2f486, 0x3fbae0d1, 0x3fc326e9, 0x3fcbcac8, 0x3fd4d094, 0x3fde3ca4, 0x3fe8137e, 0x3ff259dd,
+];
 /// log₂ e, rounded.
 const LOG2_E: (f64, f64) = (1.4426950216293335, std::f64::consts::LOG2_E);
 /// ln 2, rounded, and the rest.
@@ -150,11 +154,14 @@ impl<F: Float> Exponential<F> {
 }
 
 /// eˣ = 2ⁿ·(1 + p), p rounded a few times: some of an ULP more than [`Exponential::rounded`], in less time.
+///
+/// n is a multiple of a step. In f64, steps are integers. In f32 they are sixteenths, so that r is small and a short
+/// polynomial does; a power of 2 is then one of integers times an entry of [`SIXTEENTHS`].
 #[derive(Clone, Copy)]
-struct Nearly<F> {
+struct Nearly<F: Float> {
     n: F,
-    /// [`Width::ROUNDER`] + n
-    n_and_rounder: F,
+    /// Their low bits count the steps of n.
+    steps: F::Int,
     p: F,
 }
 
@@ -163,17 +170,31 @@ impl<F: Float> Nearly<F> {
     #[inline(always)]
     fn of(x: F) -> Self {
         let lit = |value: (f64, f64)| x.lit(by_width::<F, _>(value));
-        let rounder = x.lit(F::Width::ROUNDER);
-        let n_and_rounder = x.mul_add(lit(LOG2_E), rounder);
-        let n = n_and_rounder - rounder;
-        // Exact, as in `Exponential`. What is left of n·ln 2 is small, and belongs to the small part of p; only
-        // powers of r take it rounded together with r.
+        let rounder = step_rounder(x);
+        let rounded = x.mul_add(lit(LOG2_E), rounder);
+        let n = rounded - rounder;
+        // Exact, as in `Exponential`, or near enough: beside p it is small.
         let near = n.neg_mul_add(lit(LN_2), x);
-        let rest = n * lit(LN_2_REST);
-        let r = near - rest;
-        let square = r * r;
-        Nearly { n, n_and_rounder, p: near + square.mul_sub(polynomial(SLOPE, r, square), rest) }
+        let p = if has_sixteenths::<F>() {
+            let r = n.neg_mul_add(lit(LN_2_REST), near);
+            let [constant, first, second, third] = CELL.map(|c| x.lit(c));
+            r.mul_add(r.mul_add(r.mul_add(third, second), first), constant)
+        } else {
+            // What is left of n·ln 2 is small, and belongs to the small part of p; only powers of r take it rounded
+            // together with r.
+            let rest = n * lit(LN_2_REST);
+            let r = near - rest;
+            let square = r * r;
+            near + square.mul_sub(polynomial((&[], &SLOPE), r, square), rest)
+        };
+        Nearly { n, steps: rounded.to_bits(), p }
     }
+}
+
+/// Whether steps are sixteenths.
+#[inline(always)]
+fn has_sixteenths<F: Float>() -> bool {
+    F::Width::STEP_BITS == 4
 }
 
 /// 2ⁿ, or the least normal number where that is more.
@@ -193,8 +214,14 @@ pub fn clamped<F: Float>(x: F) -> F {
 /// eˣ
 #[inline(always)]
 pub fn exp<F: Float>(x: F) -> F {
-    let Nearly { n, p, .. } = Nearly::of(clamped(x));
-    (x.lit(1.0) + p).scale(n)
+    let Nearly { n, steps, p } = Nearly::of(clamped(x));
+    let power = if has_sixteenths::<F>() {
+        let power = steps.entry(&SIXTEENTHS).to_float();
+        power.mul_add(p, power)
+    } else {
+        x.lit(1.0) + p
+    };
+    power.scale(n)
 }
 
 /// eˣ − 1, exact for small x.
@@ -219,32 +246,56 @@ pub fn tanh<F: Float>(x: F) -> F {
 }
 
 /// From the first to the second, sigmoid x is neither 0 nor 1.
-const SIGMOID: [(f64, f64); 2] = [LEAST, (87.0, 708.0)];
-/// The greatest n for which nothing comes near ∞, nor the result near 0.
-const HALFWAY: (f64, f64) = (64.0, 512.0);
+const SIGMOID: [(f64, f64); 2] = [LEAST, (20.0, 40.0)];
+/// [`sigmoid`]'s unit is 2 to the power of minus this.
+const UNIT: (i64, i64) = (64, 512);
+
+/// For f32: [`SIXTEENTHS`] times the unit, and what has to be added to the bits of each for 2ⁿ of it already taken from
+/// them: the low four bits of n's steps, where the bits of an exponent follow.
+const UNITS: Sixteen = {
+    let mut table = SIXTEENTHS;
+    let mut k = 0;
+    while k < 16 {
+        table[k] -= ((UNIT.0 as u32) << 23) + ((k as u32) << 19);
+        k += 1;
+    }
+    table
+};
 
 /// 1/(1 + e⁻ˣ) = unit/(unit + unit·2ⁿ·(1 + p)), e⁻ˣ = 2ⁿ·(1 + p).
 ///
-/// `unit` is 1, or where 2ⁿ might be ∞ and the result subnormal such a power of 2 that unit·2ⁿ is not; it is the
-/// last factor of all.
+/// `unit` is a power of 2 for which no sum is ∞, nor any quotient subnormal; it is the last factor of all.
 #[inline(always)]
 pub fn sigmoid<F: Float>(x: F) -> F {
     let lit = |value: (f64, f64)| x.lit(by_width::<F, _>(value));
     let x = lit(SIGMOID[0]).larger(lit(SIGMOID[1]).smaller(x));
-    let Nearly { n_and_rounder, p, .. } = Nearly::of(-x);
+    let Nearly { steps, p, .. } = Nearly::of(-x);
 
-    let one = x.lit(1.0);
-    let halfway = x.lit(F::Width::ROUNDER + by_width::<F, _>(HALFWAY));
-    let beyond = halfway.larger(n_and_rounder).to_bits() - halfway.to_bits();
-    let unit = one.to_bits() - (beyond << F::Width::FRACTION_BITS);
-    let power = (unit + (n_and_rounder.to_bits() << F::Width::FRACTION_BITS)).to_float();
-    let unit = unit.to_float();
-    // unit + power + power·p, and what its rounding lost: all of it, since |p| < ½, but for a power below 2⁻²⁴.
-    let sum = Pair::sum(power, unit);
-    let high = power.mul_add(p, sum.high);
-    let low = power.mul_add(p, sum.high - high) + sum.low;
+    let unit = steps.lit((F::Width::BIAS - by_width::<F, _>(UNIT)) << F::Width::FRACTION_BITS);
+    let units = if has_sixteenths::<F>() { steps.entry(&UNITS) } else { unit };
+    let power = (units + (steps << (F::Width::FRACTION_BITS - F::Width::STEP_BITS))).to_float();
+    let (one, unit) = (x.lit(1.0), unit.to_float());
+    // unit + power + power·p, and what its rounding lost, but for rounding the last, which is small.
+    let sum = Pair::sum(unit.larger(power), unit.smaller(power));
+    let Pair { high, low } = Pair::sum(sum.high, power.mul_add(p, sum.low));
     // One step of Newton's from the rounded quotient.
     let y = one / high;
     let rest = y.neg_mul_add(low, y.neg_mul_add(high, one));
     rest.mul_add(y, y) * unit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_powers_of_two_to_a_fifth_of_an_ulp() {
+        let shift = -0.011468532216f64;
+        for (k, bits) in SIXTEENTHS.into_iter().enumerate() {
+            let entry = f32::from_bits(bits);
+            let power = (k as f64 / 16.0 * std::f64::consts::LN_2 + shift).exp();
+            let ulp = f64::from(entry.next_up()) - f64::from(entry);
+            assert!((f64::from(entry) - power).abs() < 0.19 * ulp, "{k}: {entry}, {power}");
+        }
+    }
 }

@@ -21,6 +21,8 @@ pub trait Width: Copy + 'static {
     /// 1.5·2^`FRACTION_BITS`: added to a number below a quarter of it, it rounds to the nearest integer, and
     /// the low bits of the sum are that integer's.
     const ROUNDER: f64;
+    /// Exponents that [`Float::scale`] takes are multiples of 2 to the power of minus this.
+    const STEP_BITS: usize;
     /// The bits of `value`, rounded to this format.
     fn bits(value: f64) -> u64;
 }
@@ -31,6 +33,7 @@ impl Width for f32 {
     const BIAS: i64 = 127;
     const SIGN: i64 = 1 << 31;
     const ROUNDER: f64 = 12_582_912.0;
+    const STEP_BITS: usize = 4;
     fn bits(value: f64) -> u64 {
         u64::from((value as f32).to_bits())
     }
@@ -42,6 +45,7 @@ impl Width for f64 {
     const BIAS: i64 = 1023;
     const SIGN: i64 = 1 << 63;
     const ROUNDER: f64 = 6_755_399_441_055_744.0;
+    const STEP_BITS: usize = 0;
     fn bits(value: f64) -> u64 {
         value.to_bits()
     }
@@ -90,8 +94,8 @@ pub trait Float:
     fn select(mask: Self::Mask, a: Self, b: Self) -> Self;
     /// Its bits.
     fn to_bits(self) -> Self::Int;
-    /// self·2ⁿ, rounded once, for 2⁻²⁰ ≤ |self| ≤ 2²⁰ and an integer n from −bias − fraction bits − 3 to bias + 1.
-    /// NaN where self is.
+    /// self·2^⌊n⌋, rounded once, for 2⁻²⁰ ≤ |self| ≤ 2²⁰ and n from −bias − fraction bits − 3 to bias + 1, a multiple of
+    /// a step ([`Width::STEP_BITS`]). NaN where self is.
     fn scale(self, n: Self) -> Self;
 
     /// Whether it is NaN.
@@ -110,10 +114,18 @@ pub trait Float:
     /// [`Float::scale`] where no instruction does it: two factors, about √2ⁿ each, the first product exact.
     #[inline(always)]
     fn scale_in_two(self, n: Self) -> Self {
-        let n = (n + self.lit(Self::Width::ROUNDER)).to_bits();
+        let steps = (n + step_rounder(self)).to_bits();
+        let n = if Self::Width::STEP_BITS == 0 { steps } else { steps >> Self::Width::STEP_BITS };
         let half = n >> 1;
         self * power_of_two(half.to_float()) * power_of_two((n - half).to_float())
     }
+}
+
+/// [`Width::ROUNDER`] in steps: added to a number, it rounds to the nearest multiple of a step, and the low bits of the sum
+/// count the steps.
+#[inline(always)]
+pub fn step_rounder<F: Float>(of_this_kind: F) -> F {
+    of_this_kind.lit(F::Width::ROUNDER / (1 << F::Width::STEP_BITS) as f64)
 }
 
 /// 2ⁿ, for n within the normal exponents, of a number whose low bits are n: [`Width::ROUNDER`] + n is one.
@@ -151,7 +163,12 @@ pub trait Int:
     fn to_float(self) -> Self::Float;
     /// self = other
     fn equals(self, other: Self) -> Self::Mask;
+    /// What stands in the table at the place that the low four bits of self count.
+    fn entry(self, table: &'static Sixteen) -> Self;
 }
+
+/// A table for 32-bit lanes: as many as one vector instruction can choose from.
+pub type Sixteen = [u32; 16];
 
 /// A truth value in a lane.
 pub trait Mask: Copy + BitAnd<Output = Self> + BitOr<Output = Self> + Not<Output = Self> {}

@@ -3,10 +3,11 @@
 //! ```text
 //!                  ┌ scalar   f32, f64: one element                      unary, binary
 //! exp.rs log.rs … ─┼ block    loops that the compiler makes vectors of   unary_block, binary_block
+//!                  │ wide     vectors, where they look into tables       unary_block
 //!                  └ record   straight-line code for an assembler        unary_code, binary_code
 //! ```
 //!
-//! The three give the same bits for each input, on each machine (of a NaN, only that it is one).
+//! All give the same bits for each input, on each machine (of a NaN, only that it is one).
 
 mod block;
 mod bounds;
@@ -21,6 +22,8 @@ mod pow;
 pub mod record;
 mod scalar;
 mod trigonometric;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 
 use std::sync::OnceLock;
 

@@ -6,7 +6,7 @@ use std::ops::{Add, BitAnd, BitOr, BitXor, Div, Mul, Neg, Not, Shl, Shr, Sub};
 
 use backprop_core::DType;
 
-use super::lane::{Float, Int, Mask, Width};
+use super::lane::{Float, Int, Mask, Sixteen, Width};
 
 /// The number of an instruction, which is its result's.
 pub type LaneReg = u32;
@@ -46,7 +46,7 @@ pub enum Lane {
     Smaller(LaneReg, LaneReg),
     /// Float: a where a > b, else b (as `maxps a, b` does it).
     Larger(LaneReg, LaneReg),
-    /// Float: a·2ⁿ, rounded once, n an integer: `vscalefps`, or [`Float::scale_in_two`] on other machines,
+    /// Float: a·2^⌊n⌋, rounded once: `vscalefps`, or [`Float::scale_in_two`] on other machines,
     /// where [`LaneCode::without_scale`] spells it out.
     Scale(LaneReg, LaneReg),
     /// Integer: a + b.
@@ -63,6 +63,8 @@ pub enum Lane {
     ShiftLeft(LaneReg, u32),
     /// Integer: a >> n, zeros shifted in.
     ShiftRight(LaneReg, u32),
+    /// Bits: the value of a table at the place a modulo 16.
+    Entry(LaneReg, &'static Sixteen),
     /// Mask: a < b, floats; false where either is NaN.
     Below(LaneReg, LaneReg),
     /// Mask: a ≤ b, floats; false where either is NaN.
@@ -108,6 +110,7 @@ impl Lane {
             Xor(a, b) => Xor(to(a), to(b)),
             ShiftLeft(a, n) => ShiftLeft(to(a), n),
             ShiftRight(a, n) => ShiftRight(to(a), n),
+            Entry(a, table) => Entry(to(a), table),
             Below(a, b) => Below(to(a), to(b)),
             AtMost(a, b) => AtMost(to(a), to(b)),
             Equal(a, b) => Equal(to(a), to(b)),
@@ -361,6 +364,9 @@ impl<'a, T: Width> Int for IntReg<'a, T> {
     }
     fn equals(self, other: Self) -> MaskReg<'a, T> {
         self.code.push(Lane::EqualInt(self.number, other.number)).mask()
+    }
+    fn entry(self, table: &'static Sixteen) -> Self {
+        self.code.push(Lane::Entry(self.number, table)).int()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::num::Wrapping;
 
-use super::lane::{Float, Int, Mask};
+use super::lane::{Float, Int, Mask, Sixteen};
 
 impl Mask for bool {}
 
@@ -22,6 +22,10 @@ macro_rules! scalar {
             #[inline(always)]
             fn equals(self, other: Self) -> bool {
                 self == other
+            }
+            #[inline(always)]
+            fn entry(self, table: &'static Sixteen) -> Self {
+                Wrapping($I::from(table[(self.0 & 15) as usize]))
             }
         }
 

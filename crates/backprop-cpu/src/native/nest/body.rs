@@ -54,7 +54,7 @@ impl<'a> Body<'a> {
     pub fn new(machine: &'a mut Machine, code: VectorCode, lanes: usize) -> Body<'a> {
         let mut registers = Registers::new(machine.isa, code.nodes.len());
         for (value, node) in code.nodes.iter().enumerate() {
-            if matches!(node.op, Op::Literal(_) | Op::Ramp(_)) {
+            if node.op.is_literal() {
                 registers.home[value] = Home::Literal;
             }
         }
@@ -214,7 +214,7 @@ impl<'a> Body<'a> {
     fn put_node(&mut self, number: Value, operands: &[Value]) {
         let Node { op, kind, .. } = self.code.nodes[number as usize];
         match (op, operands) {
-            (Op::Literal(_) | Op::Ramp(_), _) => {}
+            (op, _) if op.is_literal() => {}
             (Op::Load(pointer, dtype), _) => {
                 if let Some(register) = self.kept_load(number) {
                     self.registers.hold(register);
@@ -287,6 +287,20 @@ impl<'a> Body<'a> {
                     MaskOp::Not => Code::VEX_Knotw_kr_kr,
                 };
                 self.put(code, &list);
+            }
+            (Op::Entry, &[place, words]) => {
+                let (code, width) = match self.isa() {
+                    Isa::Avx512 => (Code::EVEX_Vpermd_zmm_k1z_zmm_zmmm512b32, 64),
+                    Isa::Avx2 => (Code::VEX_Vpermd_ymm_ymm_ymmm256, 32),
+                };
+                let place = Operand::Reg(vector_register(self.in_register(place), width));
+                let words = match self.registers.of(words) {
+                    Some(register) => Operand::Reg(vector_register(register, width)),
+                    None => Operand::Mem(self.literal_in_memory(words)),
+                };
+                self.release(operands);
+                let to = Operand::Reg(vector_register(self.define(number), width));
+                self.put(code, &[to, place, words]);
             }
             (Op::Narrow, &[x]) => {
                 let from = self.in_register(x);

@@ -126,8 +126,7 @@ pub fn put_stage(
     for &node in &varying {
         code.nodes[node as usize].operands.iter().for_each(|&operand| is_used[operand as usize] = true);
     }
-    let is_literal: Vec<bool> =
-        code.nodes.iter().map(|node| matches!(node.op, Op::Literal(_) | Op::Ramp(_))).collect();
+    let is_literal: Vec<bool> = code.nodes.iter().map(|node| node.op.is_literal()).collect();
     let is_varying: Vec<bool> = code.nodes.iter().map(|node| node.varies).collect();
     let all: Vec<Value> = [&invariant[..], &varying].concat();
     let uses = uses_from_outside(&code, &varying, &is_varying, &is_literal);

@@ -217,6 +217,22 @@ fn has(mnemonics: [iced_x86::Mnemonic; 2], dtype: DType, instrs: &[Instr]) -> Ve
 }
 
 #[test]
+fn a_table_is_looked_into_by_permutations_beside_lanes_of_any_size() {
+    let permutations = [iced_x86::Mnemonic::Vpermd; 2];
+    for op in [Unary::Exp, Unary::Sigmoid] {
+        let found = has(permutations, DType::F32, &[Instr::Load(0), Instr::Unary(op, 0)]);
+        assert!(!found.contains(&false), "{op:?}");
+        // Beside f64, there are half as many lanes.
+        let instrs = [Instr::Load(0), Instr::Cast(0), Instr::Unary(op, 1), Instr::Cast(2)];
+        let (mut program, _) = pointwise(DType::F64, instrs);
+        let Kind::Nest(nest) = &mut program.steps[0].kind else { unreachable!("it is one") };
+        nest.stages[0].code.dtypes[1..3].fill(DType::F32);
+        let given: Vec<u8> = (0..17).flat_map(|at| (f64::from(at) * 0.73 - 6.0).to_le_bytes()).collect();
+        check(&program, &[given, vec![0; 17 * 8]], 0, &mut Made::default());
+    }
+}
+
+#[test]
 fn the_larger_of_an_element_and_a_number_takes_one_instruction() {
     let compares = [iced_x86::Mnemonic::Vcmpps, iced_x86::Mnemonic::Vblendvps];
     for number in [0.25f32, f32::NAN] {

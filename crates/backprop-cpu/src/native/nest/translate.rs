@@ -314,6 +314,9 @@ impl Translation<'_> {
                 Lane::Xor(a, b) => out.commuting(forms::XOR, at(a), at(b)),
                 Lane::ShiftLeft(x, n) => out.one_by(forms::SHIFT_LEFT, n as u8, at(x)),
                 Lane::ShiftRight(x, n) => out.one_by(forms::SHIFT_RIGHT, n as u8, at(x)),
+                Lane::Entry(x, table) if kind == Kind::Word => out.entry(at(x), table),
+                // No function of f64 has a table.
+                Lane::Entry(..) => return None,
                 Lane::Below(a, b) => out.compare_floats(predicate::BELOW, at(a), at(b)),
                 Lane::AtMost(a, b) => out.compare_floats(predicate::AT_MOST, at(a), at(b)),
                 Lane::Equal(a, b) => out.compare_floats(predicate::EQUAL, at(a), at(b)),

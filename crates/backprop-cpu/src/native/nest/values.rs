@@ -4,7 +4,7 @@ use iced_x86::Code;
 
 use super::body::Body;
 use super::forms;
-use super::machine::{FRAME, lane_bytes};
+use super::machine::{FRAME, lane_bytes, vector_register};
 use super::registers::{Home, MASKS, Register};
 use super::vector::{Kind, Op, Value, of_kind};
 use crate::native::Isa;
@@ -87,6 +87,12 @@ impl Body<'_> {
                 let code = if bits == 0 { Code::VEX_Kxorw_kr_kr_kr } else { Code::VEX_Kxnorw_kr_kr_kr };
                 self.put(code, &[to; 3]);
             }
+            Op::Words(words) => {
+                let width = words.len() * 4;
+                let to = Operand::Reg(vector_register(register, width));
+                let from = Operand::Mem(self.literal_in_memory(value));
+                self.put_form(forms::MOVE[0], width, &[to, from], Masking::All);
+            }
             Op::Literal(0) => self.put_form(forms::XOR[0], width, &[to; 3], Masking::All),
             Op::Literal(_) if isa == Isa::Avx512 => {
                 let from = Operand::Mem(Mem { is_broadcast: false, ..self.literal_in_memory(value) });
@@ -109,6 +115,10 @@ impl Body<'_> {
                     (0..(self.lanes * bytes).max(16) / bytes).map(|lane| stride.wrapping_mul(lane as i64));
                 let lanes: Vec<u8> = lanes.flat_map(|lane| lane.to_le_bytes()[..bytes].to_vec()).collect();
                 self.machine.asm.constant(&lanes)
+            }
+            Op::Words(words) => {
+                let words: Vec<u8> = words.iter().flat_map(|&word| word.to_le_bytes()).collect();
+                self.machine.asm.constant(&words)
             }
             Op::Literal(bits) => {
                 let bits = if kind == Kind::Mask && bits != 0 { u64::MAX } else { bits };

@@ -11,6 +11,7 @@ use backprop_core::ops::Compare;
 use smallvec::SmallVec;
 
 use super::forms::{self, Form, Forms, Fused};
+use crate::math::lane::Sixteen;
 use crate::math::record::RareFunction;
 use crate::native::Isa;
 
@@ -35,6 +36,8 @@ pub enum Op {
     Literal(u64),
     /// 0, s, 2s, ...: 64-bit integers.
     Ramp(i64),
+    /// These in a whole register, however many lanes the code has.
+    Words(&'static [u32]),
     /// The elements at a pointer.
     Load(u32, DType),
     /// The number that a pointer counts, of the first lane.
@@ -49,6 +52,8 @@ pub enum Op {
     Select,
     /// A function of masks.
     Masks(MaskOp),
+    /// The lanes of [`Op::Words`] that the first operand counts, modulo their number.
+    Entry,
     /// AVX2: the low halves of 64-bit lanes.
     Narrow,
     /// For each lane, the element at a pointer, moved by index · `stride` bytes; 0, and a fault, where the
@@ -92,6 +97,13 @@ pub enum Op {
     Fold(usize),
 }
 
+impl Op {
+    /// Whether nothing computes it: it is made where it is needed.
+    pub fn is_literal(self) -> bool {
+        matches!(self, Op::Literal(_) | Op::Ramp(_) | Op::Words(_))
+    }
+}
+
 /// A function of masks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -122,6 +134,7 @@ pub struct VectorCode {
     /// The nodes.
     pub nodes: Vec<Node>,
     literals: HashMap<(Kind, u64), Value>,
+    words: HashMap<&'static [u32], Value>,
 }
 
 /// How a term enters a sum.
@@ -169,7 +182,7 @@ pub fn of_kind(forms: Forms, kind: Kind) -> Form {
 impl VectorCode {
     /// No nodes.
     pub fn new(isa: Isa) -> VectorCode {
-        VectorCode { isa, nodes: Vec::new(), literals: HashMap::new() }
+        VectorCode { isa, nodes: Vec::new(), literals: HashMap::new(), words: HashMap::new() }
     }
 
     /// The kind of a value.
@@ -374,6 +387,25 @@ impl VectorCode {
         self.commuting(forms::XOR, x, sign)
     }
 
+    /// Words of a table, at the places that the low four bits of words count.
+    pub fn entry(&mut self, place: Value, table: &'static Sixteen) -> Value {
+        if self.isa == Isa::Avx512 {
+            return self.entry_of_register(place, table);
+        }
+        // A register holds eight. The fourth bit says which; a selection reads signs.
+        let (low, high) = table.split_at(8);
+        let (low, high) = (self.entry_of_register(place, low), self.entry_of_register(place, high));
+        let is_high = self.one_by(forms::SHIFT_LEFT, 28, place);
+        self.push(Op::Select, Kind::Word, &[is_high, high, low], false)
+    }
+
+    fn entry_of_register(&mut self, place: Value, words: &'static [u32]) -> Value {
+        let known = self.words.get(words).copied();
+        let values = known.unwrap_or_else(|| self.push(Op::Words(words), Kind::Word, &[], false));
+        self.words.insert(words, values);
+        self.push(Op::Entry, Kind::Word, &[place, values], false)
+    }
+
     /// The low halves of 64-bit lanes.
     pub fn narrow(&mut self, x: Value) -> Value {
         match self.isa {
@@ -395,7 +427,7 @@ impl VectorCode {
         }
         let mut parts = [Vec::new(), Vec::new()];
         for (number, node) in self.nodes.iter().enumerate() {
-            if is_needed[number] && !matches!(node.op, Op::Literal(_) | Op::Ramp(_)) {
+            if is_needed[number] && !node.op.is_literal() {
                 parts[usize::from(node.varies)].push(number as Value);
             }
         }
