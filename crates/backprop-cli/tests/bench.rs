@@ -65,6 +65,11 @@ fn a_graph_of_the_user_is_measured_step_by_step() {
     assert!(table.contains("contract") && table.contains("model.graph:"), "{table}");
     let unknown = Folder::new().line("bench graph model.graph").err;
     assert!(unknown.contains("input x") && unknown.contains("--size NAME=N"), "{unknown}");
+    // Of two kinds of answers neither is left out in silence.
+    for both in ["--profile --serve", "--profile --json", "--trace t.json --serve", "--trace t.json --json"] {
+        let refused = Folder::new().line(&format!("bench graph model.graph --size B=7 {both}")).err;
+        assert!(refused.contains("cannot be used with"), "{both}: {refused}");
+    }
 }
 
 #[test]

@@ -164,3 +164,82 @@ fn many_sizes_and_callers_share_an_executable() {
         }
     });
 }
+
+/// The bits of numbers, one NaN for all of them.
+fn bits(x: &Array) -> Vec<u64> {
+    x.to_f64s().into_iter().map(|x| if x.is_nan() { f64::NAN } else { x }.to_bits()).collect()
+}
+
+#[test]
+fn a_multiply_add_of_any_signs_and_shapes_has_one_result_in_every_engine() {
+    let hard = [0.0, -0.0, 1.5, -0.3, 1e-40, f64::MIN_POSITIVE, -3e38, f64::INFINITY, f64::NAN, 7.0, -11.0];
+    let array = |dtype, sizes: &[usize], step: usize| {
+        let n: usize = sizes.iter().product();
+        let values: Vec<f64> = (0..n).map(|i| hard[(i / step + i) % hard.len()]).collect();
+        Array::from(values).reshape(sizes).unwrap().cast(dtype)
+    };
+    let shapes: [[&[usize]; 3]; 7] = [
+        [&[], &[], &[]],
+        [&[7, 13], &[13], &[7, 1]],
+        [&[13], &[3, 7, 13], &[]],
+        [&[1, 5], &[], &[3, 1]],
+        [&[0, 3], &[3], &[]],
+        // Large: an op on a tape is a program of its own.
+        [&[67, 71], &[71], &[67, 1]],
+        [&[], &[1, 71], &[5, 67, 71]],
+    ];
+    for (shapes, dtype) in shapes.iter().flat_map(|shapes| [(shapes, DType::F32), (shapes, DType::F64)]) {
+        let x = [0, 1, 2].map(|at| array(dtype, shapes[at], [3, 17, 101][at]));
+        for signs in 0..8 {
+            let f = |x: &[Tensor]| {
+                let [a, b, c] = [0, 1, 2].map(|at| if signs >> at & 1 == 1 { -x[at] } else { x[at] });
+                a.fma(b, c)
+            };
+            let tape = Tape::new();
+            let handles: Vec<Tensor> = x.iter().map(|x| tape.value(x.clone())).collect();
+            let expected = f(&handles).value().unwrap();
+            let whole: Vec<Tensor> = handles.iter().map(|x| x.broadcast_to(expected.sizes())).collect();
+            let each = |at: usize| whole[at].value().unwrap().to_f64s();
+            let sign = |at: usize, x: f64| if signs >> at & 1 == 1 { -x } else { x };
+            let all = each(0).into_iter().zip(each(1)).zip(each(2));
+            let defined = all.map(|((a, b), c)| {
+                let [a, b, c] = [sign(0, a), sign(1, b), sign(2, c)];
+                match dtype {
+                    DType::F32 => f64::from((a as f32).mul_add(b as f32, c as f32)),
+                    _ => a.mul_add(b, c),
+                }
+            });
+            assert_eq!(bits(&expected), bits(&defined.collect::<Vec<_>>().into()), "{shapes:?} {signs}");
+            for engine in ENGINES {
+                for threads in [1, 3] {
+                    let options = CompileOptions { engine, threads, ..CompileOptions::default() };
+                    let found = &compiled(&x, options, f).run(&x).unwrap()[0];
+                    assert_eq!(found.sizes(), expected.sizes());
+                    assert_eq!(bits(found), bits(&expected), "{shapes:?} {dtype} {signs} {engine:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_multiply_add_of_what_does_not_fit_says_so_of_itself() {
+    let told = |types: [&str; 3]| {
+        let graph = Graph::new();
+        let [a, b, c] = [0, 1, 2].map(|at| graph.input(["a", "b", "c"][at], types[at]));
+        let error = compile(&graph, &[a, b, c], &[a.fma(b, c)]).map(|_| ()).unwrap_err().to_string();
+        error.lines().next().unwrap_or_default().to_string()
+    };
+    for (types, rule) in [
+        (["f32[2, 3]", "f32[2, 3]", "f32[5]"], "shapes differ"),
+        (["f32[5]", "f32[2, 3]", "f32[3]"], "shapes differ"),
+        (["f32[2, 3]", "f32[5]", "f32[2, 1]"], "shapes differ"),
+        (["f32[B]", "f32[B]", "f32[N]"], "shapes differ"),
+        (["f32[3]", "f64[3]", "f32[3]"], "element types differ"),
+        (["f32[3]", "f32[3]", "f64[]"], "element types differ"),
+        (["i64[3]", "i64[3]", "i64[]"], "floats"),
+    ] {
+        let told = told(types);
+        assert!(told.starts_with("fma: ") && told.contains(rule), "{types:?}: {told}");
+    }
+}

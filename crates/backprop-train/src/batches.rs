@@ -67,7 +67,7 @@ pub(crate) fn rows(x: &Array, rows: &[usize]) -> Array {
         pool::filled(rows.len() * width, |to| {
             for (number, &row) in rows.iter().enumerate() {
                 let ahead = rows.get(number + AHEAD).and_then(|&row| from.get(row * width));
-                ahead.into_iter().for_each(buffer::fetch);
+                ahead.into_iter().for_each(buffer::prefetch);
                 to.extend_from_slice(&from[row * width..(row + 1) * width]);
             }
         })
@@ -82,6 +82,8 @@ pub(crate) fn rows(x: &Array, rows: &[usize]) -> Array {
 
 #[cfg(test)]
 mod tests {
+    use backprop_core::DType;
+
     use super::*;
 
     #[test]
@@ -104,5 +106,19 @@ mod tests {
         let x = Array::from([[1i64, 2], [3, 4], [5, 6]]);
         assert_eq!(rows(&x, &[2, 0]), Array::from([[5i64, 6], [1, 2]]));
         assert_eq!(rows(&Array::from([7i64, 8, 9]), &[1]), Array::from([8i64]));
+        // Of three axes, the last row last and one row often; fewer rows than are looked ahead, and none.
+        let values: Vec<f32> = (0..5 * 2 * 3).map(|i| i as f32).collect();
+        let x = Array::new([5, 2, 3], values).unwrap();
+        for wanted in [&[1, 1, 0, 4][..], &[4], &[]] {
+            let found = rows(&x, wanted);
+            assert_eq!(found.sizes(), [wanted.len(), 2, 3]);
+            let expected = wanted.iter().flat_map(|&row| (row * 6..row * 6 + 6).map(|i| i as f64));
+            assert_eq!(found.to_f64s(), expected.collect::<Vec<_>>());
+        }
+        // Rows of no elements, no rows at all, and an array that has none.
+        let empty = |sizes: &[usize]| Array::zeros(DType::U8, sizes).unwrap();
+        assert_eq!(rows(&empty(&[5, 0]), &[4, 0, 2]), empty(&[3, 0]));
+        assert_eq!(rows(&empty(&[0, 3]), &[]), empty(&[0, 3]));
+        assert_eq!(rows(&Array::from(7i64), &[0, 0]), Array::from(7i64));
     }
 }

@@ -195,9 +195,9 @@ impl<T> Drop for Aligned<T> {
 
 /// Asks for the cache line of an element that will soon be read. It is only advice.
 #[inline(always)]
-pub fn fetch<T>(element: &T) {
+pub fn prefetch<T>(element: &T) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
-    // SAFETY: fetching reads nothing that a program sees, and never fails.
+    // SAFETY: it reads nothing that a program sees, and never fails.
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(element).cast());

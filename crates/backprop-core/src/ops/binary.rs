@@ -2,7 +2,7 @@
 
 use super::family::{Family, Pointwise, Pull};
 use super::sample::{self, Registered, Sample};
-use super::shape::{Broadcast, broadcast_shapes};
+use super::shape::broadcast_shapes;
 use super::unary::map_reference;
 use super::{Arrays, Op, Rule, Types, Unary, one, want, want_inputs};
 use crate::array::Array;
@@ -270,16 +270,13 @@ pub(crate) fn broadcast_pair(a: Tensor, b: Tensor) -> (Tensor, Tensor) {
     if left == right { (a, b) } else { stretched(a, left, b, right) }
 }
 
-/// Three operands, each broadcast to the common shape of all.
+/// Three operands, each broadcast to the common shape of all; as they are where there is none, likewise.
 #[track_caller]
 pub(crate) fn broadcast_three(x: Tensor, y: Tensor, z: Tensor) -> [Tensor; 3] {
     let (y, z) = broadcast_pair(y, z);
-    let (x, y2) = broadcast_pair(x, y);
-    let z2 = match (y2.shape(), z.shape()) {
-        (Some(shape), Some(own)) if shape != own => emit(Broadcast { shape }, &[z]).one(),
-        _ => z,
-    };
-    [x, y2, z2]
+    let (x, y) = broadcast_pair(x, y);
+    let (y, z) = broadcast_pair(y, z);
+    [x, y, z]
 }
 
 /// The shapes of two operands, which nearly always share their records.

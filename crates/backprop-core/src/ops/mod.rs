@@ -135,20 +135,6 @@ macro_rules! registry {
         }
 
         impl Op {
-    /// Whether each element of the result is computed from one element of each operand, by an op of this crate.
-    pub fn is_elementwise(&self) -> bool {
-        matches!(
-            self,
-            Op::Unary(_)
-                | Op::Binary(_)
-                | Op::Compare(_)
-                | Op::Logic(_)
-                | Op::Select(_)
-                | Op::Fma(_)
-                | Op::Cast(_)
-        )
-    }
-
             /// The names of the variants, for checks that cover them all.
             pub const VARIANTS: &'static [&'static str] = &[$(stringify!($variant),)*];
 
@@ -198,6 +184,20 @@ registry! {
 }
 
 impl Op {
+    /// Whether each element of the result is computed from one element of each operand, by an op of this crate.
+    pub fn is_elementwise(&self) -> bool {
+        matches!(
+            self,
+            Op::Unary(_)
+                | Op::Binary(_)
+                | Op::Compare(_)
+                | Op::Logic(_)
+                | Op::Select(_)
+                | Op::Fma(_)
+                | Op::Cast(_)
+        )
+    }
+
     /// The name in text.
     pub fn name(&self) -> &str {
         self.rule().name()

@@ -79,14 +79,13 @@ pub fn with_options(command: Command, engines: &'static [&'static str]) -> Comma
             Arg::new("profile")
                 .long("profile")
                 .action(ArgAction::SetTrue)
-                .conflicts_with("json")
+                .conflicts_with_all(["json", "serve"])
                 .help("Instead: what each loop nest takes, computes and moves, and where it comes from"),
         )
-        .arg(file_option(
-            "trace",
-            "TRACE.json",
-            "Instead: the same, for chrome://tracing and ui.perfetto.dev",
-        ))
+        .arg(
+            file_option("trace", "TRACE.json", "Instead: the same, for chrome://tracing and ui.perfetto.dev")
+                .conflicts_with_all(["json", "serve"]),
+        )
         .arg(json_flag())
 }
 

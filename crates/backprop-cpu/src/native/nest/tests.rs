@@ -157,24 +157,64 @@ fn random_nests_agree_with_the_interpreter_bit_for_bit() {
     assert!(n < 400 || is_covered || Isa::available().is_empty(), "{made:?}");
 }
 
-/// A nest of one stage on 17 elements: y = code(x).
-fn pointwise(dtype: DType, instrs: impl IntoIterator<Item = Instr>) -> (Program, Vec<Vec<u8>>) {
-    let buffer = |home| Buffer { dtype, len: 17, home, label: String::new() };
-    let buffers = vec![buffer(Home::Input(0)), buffer(Home::Output(0))];
+/// A nest of one stage: y = code(operands), element by element.
+fn elementwise(
+    dtype: DType,
+    operands: &[Vec<u8>],
+    instrs: impl IntoIterator<Item = Instr>,
+) -> (Program, Vec<Vec<u8>>) {
+    let len = operands[0].len() / dtype.size();
+    let buffer = |home| Buffer { dtype, len, home, label: String::new() };
+    let n = operands.len() as u32;
+    let homes = (0..operands.len()).map(Home::Input).chain([Home::Output(0)]);
     let access =
         |id| Access { place: Place::Buffer(id), offset: 0, rows: [][..].into(), columns: [1][..].into() };
-    let mut code = Code { accesses: vec![access(0)], ..Code::default() };
+    let mut code = Code { accesses: (0..n).map(access).collect(), ..Code::default() };
     for instr in instrs {
         code.push(instr, dtype);
     }
     let value = code.instrs.len() as u32 - 1;
-    let stores = vec![Store { value, to: access(1), watched: false }];
-    let stage = Stage { columns: [17][..].into(), code, stores, reduces: Vec::new() };
+    let stores = vec![Store { value, to: access(n), watched: false }];
+    let stage = Stage { columns: [len][..].into(), code, stores, reduces: Vec::new() };
     let nest = Nest { stages: vec![stage], ..Nest::default() };
     let steps = vec![Step { kind: Kind::Nest(nest), nodes: Vec::new(), begins: Vec::new() }];
-    let program = Program { buffers, steps, inputs: vec![0], outputs: vec![1], arena_bytes: 0 };
-    let given = vec![(0..17 * dtype.size()).map(|byte| byte as u8).collect(), vec![0; 17 * dtype.size()]];
+    let buffers = homes.map(buffer).collect();
+    let program = Program { buffers, steps, inputs: (0..n).collect(), outputs: vec![n], arena_bytes: 0 };
+    let given = operands.iter().cloned().chain([vec![0; len * dtype.size()]]).collect();
     (program, given)
+}
+
+/// [`elementwise`] on 17 elements.
+fn pointwise(dtype: DType, instrs: impl IntoIterator<Item = Instr>) -> (Program, Vec<Vec<u8>>) {
+    elementwise(dtype, &[(0..17 * dtype.size()).map(|byte| byte as u8).collect()], instrs)
+}
+
+/// Numbers whose signs, sums and products are easily wrong.
+const HARD: [f64; 14] = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    3.25,
+    -0.3,
+    1e-40,
+    -1e-310,
+    1.17549435e-38,
+    3e38,
+    -1.7e308,
+    f64::INFINITY,
+    f64::NEG_INFINITY,
+    f64::NAN,
+];
+
+/// Three operands in which each three of the [`HARD`] numbers meet.
+fn hard(dtype: DType) -> [Vec<u8>; 3] {
+    let n = HARD.len();
+    let bytes = |x: f64| match dtype {
+        DType::F32 => (x as f32).to_le_bytes().to_vec(),
+        _ => x.to_le_bytes().to_vec(),
+    };
+    [1, n, n * n].map(|stride| (0..n * n * n).flat_map(|at| bytes(HARD[at / stride % n])).collect())
 }
 
 #[test]
@@ -203,17 +243,21 @@ fn more_values_than_registers_go_to_the_frame() {
     assert_eq!(made.kernels, 2 * 4 * Isa::available().len());
 }
 
-/// Whether code of one stage on every instruction set, checked, has such an instruction.
-fn has(mnemonics: [iced_x86::Mnemonic; 2], dtype: DType, instrs: &[Instr]) -> Vec<bool> {
-    let (program, given) = pointwise(dtype, instrs.iter().copied());
+/// Whether code on every instruction set, checked on the [`HARD`] numbers, has such an instruction.
+fn has(mnemonics: [iced_x86::Mnemonic; 2], dtype: DType, instrs: &[Instr]) -> bool {
+    let (program, given) = elementwise(dtype, &hard(dtype), instrs.iter().copied());
     check(&program, &given, 0, &mut Made::default());
-    let found = Isa::available().into_iter().map(|isa| {
+    Isa::available().into_iter().any(|isa| {
         let kernel = NestKernel::new(&program, nest_of(&program), isa).expect("it has code");
         let code = kernel.machine_code()[0].code.to_vec();
         let decoder = iced_x86::Decoder::new(64, &code, iced_x86::DecoderOptions::NONE);
         decoder.into_iter().any(|instruction| mnemonics.contains(&instruction.mnemonic()))
-    });
-    found.collect()
+    })
+}
+
+/// A literal of a type.
+fn literal(dtype: DType, x: f64) -> Instr {
+    Instr::Literal(if dtype == DType::F32 { u64::from((x as f32).to_bits()) } else { x.to_bits() })
 }
 
 #[test]
@@ -235,27 +279,64 @@ fn a_table_is_looked_into_by_permutations_beside_lanes_of_any_size() {
 #[test]
 fn the_larger_of_an_element_and_a_number_takes_one_instruction() {
     let compares = [iced_x86::Mnemonic::Vcmpps, iced_x86::Mnemonic::Vblendvps];
-    for number in [0.25f32, f32::NAN] {
-        let number = Instr::Literal(u64::from(number.to_bits()));
-        let found =
-            has(compares, DType::F32, &[Instr::Load(0), number, Instr::Binary(Binary::Maximum, 0, 1)]);
-        assert!(!found.contains(&true), "{number:?}");
+    for number in HARD {
+        let code = [Instr::Load(0), literal(DType::F32, number), Instr::Binary(Binary::Maximum, 0, 1)];
+        assert!(!has(compares, DType::F32, &code), "{number:?}");
     }
 }
 
 #[test]
 fn a_change_of_sign_is_part_of_the_sum_that_reads_it() {
-    let changes = [iced_x86::Mnemonic::Vpxord, iced_x86::Mnemonic::Vpxorq];
-    let [add, sub] = [Binary::Add, Binary::Sub].map(|op| move |a, b| Instr::Binary(op, a, b));
-    let readers = [add(0, 1), add(1, 0), add(1, 1), sub(0, 1), sub(1, 0), sub(1, 1)];
-    let operands = (0..8u32).map(|bits| [0, 1, 2].map(|at| bits >> at & 1));
-    let fused = operands.map(|[a, b, c]| Instr::Fma(a, b, c));
+    use iced_x86::Mnemonic::{Vpxor, Vpxord, Vpxorq};
+    let loads = [Instr::Load(0), Instr::Load(1), Instr::Load(2)];
+    let changed = [0, 1, 2].map(|x| Instr::Unary(Unary::Neg, x));
+    let signs = || (0..8u32).map(|bits| [0, 1, 2].map(|at| at + 3 * (bits >> at & 1)));
+    let sums = signs().flat_map(|[a, b, _]| [Binary::Add, Binary::Sub].map(|op| Instr::Binary(op, a, b)));
+    let fused = signs().map(|[a, b, c]| Instr::Fma(a, b, c));
+    // The first two are one element, changed or not.
+    let twice = signs().map(|[a, b, c]| Instr::Fma(a, if b < 3 { 0 } else { 3 }, c));
     for dtype in [DType::F32, DType::F64] {
-        for reader in readers.into_iter().chain(fused.clone()) {
-            let found = has(changes, dtype, &[Instr::Load(0), Instr::Unary(Unary::Neg, 0), reader]);
-            let is_kept = matches!(reader, Instr::Binary(_, 1, 1))
-                || matches!(reader, Instr::Binary(Binary::Sub, 1, _));
-            assert!(is_kept || !found.contains(&true), "{reader:?}");
+        for reader in sums.clone().chain(fused.clone()).chain(twice.clone()) {
+            let code: Vec<Instr> = loads.iter().chain(&changed).copied().chain([reader]).collect();
+            // −a − b is no one instruction.
+            let is_kept =
+                matches!(reader, Instr::Binary(Binary::Add, 3.., 3..) | Instr::Binary(Binary::Sub, 3.., ..3));
+            let found = [[Vpxord, Vpxorq], [Vpxor; 2]].iter().any(|&xor| has(xor, dtype, &code));
+            assert_eq!(found, is_kept, "{reader:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_known_of_literals_is_what_machine_code_finds() {
+    let compares = [Compare::Eq, Compare::Ne, Compare::Lt, Compare::Le, Compare::Gt, Compare::Ge];
+    for (dtype, number) in [DType::F32, DType::F64].into_iter().flat_map(|dtype| HARD.map(|x| (dtype, x))) {
+        let number = literal(dtype, number);
+        for &op in Unary::ALL {
+            let (program, given) = elementwise(dtype, &hard(dtype)[..1], [number, Instr::Unary(op, 0)]);
+            check(&program, &given, 0, &mut Made::default());
+        }
+        for op in [Binary::Maximum, Binary::Minimum, Binary::Pow, Binary::Div] {
+            for [a, b] in [[0, 1], [1, 0], [1, 1]] {
+                let code = [Instr::Load(0), number, Instr::Binary(op, a, b)];
+                let (program, given) = elementwise(dtype, &hard(dtype)[..1], code);
+                check(&program, &given, 0, &mut Made::default());
+            }
+        }
+        for op in compares {
+            let (mut program, given) = elementwise(dtype, &hard(dtype)[..1], [number, Instr::Load(0)]);
+            let Kind::Nest(nest) = &mut program.steps[0].kind else { unreachable!() };
+            let code = &mut nest.stages[0].code;
+            let truth = code.push(Instr::Compare(op, 0, 0), DType::Bool);
+            let other = code.push(Instr::Compare(op, 0, 1), DType::Bool);
+            let not = code.push(Instr::Logic(Logic::Not, truth, truth), DType::Bool);
+            let both = code.push(Instr::Logic(Logic::And, not, other), DType::Bool);
+            let either = code.push(Instr::Logic(Logic::Or, truth, both), DType::Bool);
+            let chosen = code.push(Instr::Select(either, 0, 1), dtype);
+            let cast = code.push(Instr::Cast(truth), dtype);
+            let value = code.push(Instr::Binary(Binary::Add, chosen, cast), dtype);
+            nest.stages[0].stores[0].value = value;
+            check(&program, &given, 0, &mut Made::default());
         }
     }
 }
