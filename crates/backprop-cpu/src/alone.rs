@@ -1,4 +1,5 @@
-//! An op of the tape as a program of its own: lowered for the types of its operands, kept from call to call.
+//! An op of the tape as a program of its own: lowered for the types of its operands, kept from call to call while it
+//! is among those called last.
 //!
 //! It runs as plain loops until its calls have done what it takes to make machine code, then as machine code. Both
 //! give the same bits, so nobody sees when.
@@ -25,8 +26,8 @@ use crate::engine::{Arena, Choice, Compiled, Engine};
 /// Operations and bytes that portable loops take about as long for as machine code takes to be made, by estimate.
 const MAKING_CODE: u64 = if cfg!(miri) { 1 << 12 } else { 1 << 22 };
 
-/// The most ops that are kept. A step of a network has some dozens; who goes on to other sizes begins anew.
-const MOST_KEPT: usize = 512;
+/// The most ops that are kept. A step of a network has some dozens.
+const MOST_KEPT: usize = if cfg!(miri) { 16 } else { 512 };
 
 thread_local! {
     static KEPT: RefCell<Kept> = RefCell::default();
@@ -34,8 +35,13 @@ thread_local! {
     static ARENA: Cell<Option<Arena>> = const { Cell::new(None) };
 }
 
-/// By the hash of op and types.
-type Kept = HashMap<u64, Alone, BuildHasherDefault<Quick>>;
+/// The ops that were called last.
+#[derive(Default)]
+struct Kept {
+    /// By the hash of op and types.
+    ops: HashMap<u64, Alone, BuildHasherDefault<Quick>>,
+    n_calls: u64,
+}
 
 /// An op for operands of these types.
 struct Alone {
@@ -49,27 +55,15 @@ struct Alone {
     work: u64,
     /// What all calls have.
     done: u64,
+    /// The number of the last call, among those of all ops.
+    last_call: u64,
 }
 
 /// The result of an op whose program has loops for it. Operands of a pointwise op may be smaller than the result:
 /// they are repeated to its shape, as by `broadcast`. `None` where there is no such program, or for a fault in the
 /// data, which the op's other kernels find again and describe.
 pub(crate) fn run(op: &Op, inputs: &[&Array], output: Type) -> Option<Array> {
-    let compiled = KEPT.with_borrow_mut(|kept| {
-        let known = kept.get_mut(&key(op, inputs, output)).filter(|alone| alone.is_for(op, inputs, output));
-        match known {
-            Some(alone) => alone.ready(),
-            None => {
-                if kept.len() >= MOST_KEPT {
-                    kept.clear();
-                }
-                let mut alone = Alone::new(op, inputs, output);
-                let ready = alone.ready();
-                kept.insert(key(op, inputs, output), alone);
-                ready
-            }
-        }
-    })?;
+    let compiled = KEPT.with_borrow_mut(|kept| kept.ready(op, inputs, output))?;
     let mut arena = match ARENA.take() {
         Some(arena) => arena,
         None => compiled.arena(1).ok()?,
@@ -134,13 +128,41 @@ fn type_of(array: &Array) -> Type {
     Type::new(array.dtype(), array.shape())
 }
 
+impl Kept {
+    /// What runs the call of an op that is made now.
+    fn ready(&mut self, op: &Op, inputs: &[&Array], output: Type) -> Option<Rc<Compiled>> {
+        self.n_calls += 1;
+        let key = key(op, inputs, output);
+        let known = self.ops.get_mut(&key).filter(|alone| alone.is_for(op, inputs, output));
+        if let Some(alone) = known {
+            return alone.ready(self.n_calls);
+        }
+        if self.ops.len() >= MOST_KEPT {
+            self.forget();
+        }
+        let mut alone = Alone::new(op, inputs, output);
+        let ready = alone.ready(self.n_calls);
+        self.ops.insert(key, alone);
+        ready
+    }
+
+    /// Forgets the half of the ops that was called longest ago, and the memory that one of them may have made large.
+    fn forget(&mut self) {
+        let mut calls: Vec<u64> = self.ops.values().map(|alone| alone.last_call).collect();
+        let middle = calls.len() / 2;
+        let (_, &mut first, _) = calls.select_nth_unstable(middle);
+        self.ops.retain(|_, alone| alone.last_call >= first);
+        ARENA.set(None);
+    }
+}
+
 impl Alone {
     fn new(op: &Op, inputs: &[&Array], output: Type) -> Alone {
         let operands: SmallVec<[Type; 3]> = inputs.iter().map(|array| type_of(array)).collect();
         let compiled =
             program(op, &operands, output).map(|program| compiled(Arc::new(program), Engine::Portable));
         let work = compiled.as_ref().map_or(0, |compiled| work(compiled.program()));
-        Alone { op: op.clone(), operands, output, compiled, is_native: false, work, done: 0 }
+        Alone { op: op.clone(), operands, output, compiled, is_native: false, work, done: 0, last_call: 0 }
     }
 
     fn is_for(&self, op: &Op, inputs: &[&Array], output: Type) -> bool {
@@ -148,8 +170,9 @@ impl Alone {
         self.op == *op && self.output == output && self.operands.len() == inputs.len() && same_types()
     }
 
-    /// What runs the next call.
-    fn ready(&mut self) -> Option<Rc<Compiled>> {
+    /// What runs the next call, which is the `call`th of all.
+    fn ready(&mut self, call: u64) -> Option<Rc<Compiled>> {
+        self.last_call = call;
         let compiled_now = self.compiled.as_mut()?;
         self.done = self.done.saturating_add(self.work);
         if !self.is_native && self.done >= MAKING_CODE {
@@ -201,7 +224,7 @@ fn program(op: &Op, operands: &[Type], output: Type) -> Option<Program> {
 
 #[cfg(test)]
 mod tests {
-    use backprop_core::ops::{Axes, Binary, Contract, Select, Sum};
+    use backprop_core::ops::{Axes, Binary, Contract, LogSoftmax, Select, Sum, Unary};
 
     use super::*;
 
@@ -217,10 +240,10 @@ mod tests {
         let ty = Type::new(backprop_core::DType::F32, sizes);
         let first = run(&op, inputs, ty).expect("there is a program");
         let compiled = || {
-            let find = |kept: &Kept| kept[&key(&op, inputs, ty)].is_native;
+            let find = |kept: &Kept| kept.ops[&key(&op, inputs, ty)].is_native;
             KEPT.with_borrow(find)
         };
-        let work = KEPT.with_borrow(|kept| kept[&key(&op, inputs, ty)].work);
+        let work = KEPT.with_borrow(|kept| kept.ops[&key(&op, inputs, ty)].work);
         for _ in 0..MAKING_CODE / work.max(1) + 1 {
             let again = run(&op, inputs, ty).expect("there is a program");
             let bits = |array: &Array| {
@@ -274,5 +297,55 @@ mod tests {
             run(&Binary::Add.into(), &[&wave(&[]), &wave(&[])], type_of(&wave(&[]))).map(|y| y.len()),
             Some(1)
         );
+    }
+
+    /// The cache after a call of `negate` for each of these numbers of elements.
+    fn kept_after(sizes: impl IntoIterator<Item = usize>) -> Kept {
+        let mut kept = Kept::default();
+        for n in sizes {
+            let x = wave(&[n]);
+            kept.ready(&Unary::Neg.into(), &[&x], type_of(&x)).expect("there is a program");
+        }
+        kept
+    }
+
+    #[test]
+    fn the_half_called_longest_ago_is_forgotten() {
+        let is_kept = |kept: &Kept, n| {
+            let x = wave(&[n]);
+            kept.ops.contains_key(&key(&Unary::Neg.into(), &[&x], type_of(&x)))
+        };
+        // The first is called again when all the room is taken, so the next is the oldest.
+        let kept = kept_after((0..MOST_KEPT).chain([0, MOST_KEPT]));
+        let found: Vec<usize> = (0..=MOST_KEPT).filter(|&n| is_kept(&kept, n)).collect();
+        let wanted: Vec<usize> = [0].into_iter().chain(MOST_KEPT / 2 + 1..=MOST_KEPT).collect();
+        assert_eq!(found, wanted);
+    }
+
+    #[test]
+    fn no_more_are_kept_than_there_is_room_for() {
+        assert_eq!(kept_after(0..3 * MOST_KEPT).ops.len(), MOST_KEPT);
+    }
+
+    #[test]
+    fn memory_for_ops_that_are_forgotten_is_given_back() {
+        let held = || {
+            let arena = ARENA.take();
+            let bytes = arena.as_ref().map_or(0, |arena| arena.bytes());
+            ARENA.set(arena);
+            bytes
+        };
+        let columns = |n: usize| {
+            let x = wave(&[5, n]);
+            let op = LogSoftmax { axes: Axes::new(&[0]) };
+            run(&op.into(), &[&x], type_of(&x)).expect("there is a program");
+        };
+        columns(if cfg!(miri) { 640 } else { 64_000 });
+        let large = held();
+        columns(7);
+        assert_eq!(held(), large, "kept while the op is");
+        KEPT.with_borrow_mut(Kept::forget);
+        columns(7);
+        assert!(held() < large / 8, "{} of {large} bytes", held());
     }
 }

@@ -216,6 +216,11 @@ impl TrainStep {
         self.executable.arena_bytes(&all)
     }
 
+    /// The threads that compute a step; see [`Executable::n_threads`].
+    pub fn n_threads(&self) -> usize {
+        self.executable.n_threads()
+    }
+
     /// Measures each step of the program; `params` stays as it is.
     ///
     /// # Errors

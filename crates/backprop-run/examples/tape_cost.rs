@@ -34,4 +34,5 @@ fn main() {
     measure("1×16 add", |z, y| z + y);
     measure("1×16 tanh", |z, _| z.tanh());
     measure("1×16 times a literal", |z, _| z * 0.5);
+    measure("1×16 summed", |_, y| y.sum(1));
 }

@@ -172,6 +172,8 @@ pub struct History {
     pub epochs: Vec<Epoch>,
     /// Whether the run ended before its last epoch, at the caller's wish.
     pub stopped: bool,
+    /// The threads that computed the steps: fewer than [`Fit::threads`] where the system refused some.
+    pub threads: usize,
 }
 
 /// Why training ended early.
@@ -286,6 +288,7 @@ pub fn fit(
             let outcome = steps
                 .take(params, [rows(x, &chosen), targets.clone()])
                 .map_err(|error| TrainError::Step { epoch: epoch + 1, step, error })?;
+            history.threads = steps.n_threads();
             total += outcome.loss * chosen.len() as f64;
             right += n_right(&outcome.outputs, &targets);
             seen += chosen.len();

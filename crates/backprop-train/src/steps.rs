@@ -84,6 +84,14 @@ impl<'a> Steps<'a> {
         Ok(Steps::Graph(Box::new(step.with_options(how)), metrics))
     }
 
+    /// The threads that compute a step.
+    pub fn n_threads(&self) -> usize {
+        match self {
+            Steps::Eager { .. } => 1,
+            Steps::Graph(step, _) => step.n_threads(),
+        }
+    }
+
     /// Takes a step: `params` holds its outcome, or on an error what it held before.
     pub fn take(&self, params: &mut Params, [x, y]: [Array; 2]) -> Result<Outcome, Error> {
         match self {

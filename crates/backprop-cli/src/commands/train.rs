@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::network::{Network, grouped};
 use crate::report::Report;
 use crate::run_dir::{Contents, Place, load_data};
-use crate::talk::say;
+use crate::talk::{note_threads, say};
 
 /// The arguments.
 pub fn command() -> Command {
@@ -61,7 +61,10 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         report.epoch(epoch);
         ControlFlow::Continue(())
     };
-    fit(&network.layers, &mut params, &data, &plan, each).map_err(refused)?;
+    let history = fit(&network.layers, &mut params, &data, &plan, each).map_err(refused)?;
+    if config.engine == Engine::Graph {
+        note_threads(plan.threads, history.threads);
+    }
     let tested = report.tested().expect("the last epoch always ends with a test");
 
     let (graph, outputs) = network.graph()?;

@@ -42,6 +42,16 @@ impl Arena {
             to: Vec::new(),
         })
     }
+
+    /// The bytes of its memory.
+    pub fn bytes(&self) -> usize {
+        self.memory.bytes()
+    }
+
+    /// The threads that runs on it have: fewer than were asked for where the system refuses some.
+    pub fn n_threads(&self) -> usize {
+        self.pool.as_ref().map_or(1, Pool::n_threads)
+    }
 }
 
 /// Bytes on the heap, zeros at first.

@@ -134,7 +134,7 @@ impl Compiled {
     }
 
     /// Memory for the runs of one caller, on this number of threads (at least the caller's own, at most
-    /// [`MAX_THREADS`]).
+    /// [`MAX_THREADS`], and no more than the system gives: [`Arena::n_threads`]).
     ///
     /// # Errors
     /// There is no memory for so many bytes.
@@ -156,8 +156,8 @@ impl Compiled {
         if arena.owner == Some(self.id) {
             return Ok(());
         }
-        let bytes = self.arena_bytes(arena.pool.as_ref().map_or(1, Pool::n_threads));
-        if bytes > arena.memory.bytes() {
+        let bytes = self.arena_bytes(arena.n_threads());
+        if bytes > arena.bytes() {
             arena.memory =
                 Memory::new(bytes).ok_or_else(|| format!("no memory for an arena of {bytes} bytes"))?;
         }

@@ -1,6 +1,7 @@
 //! A few threads that stay, for work that is cut beforehand: thread t always does part t.
 
 use std::cell::UnsafeCell;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -41,9 +42,20 @@ unsafe impl Send for Shared {}
 pub const MAX_THREADS: usize = 1024;
 
 impl Pool {
-    /// A pool in which `n_threads` take part, the caller's among them, but at most [`MAX_THREADS`]; `None` for
-    /// one, or where the system gives no threads.
+    /// A pool in which `n_threads` take part, the caller's among them, but at most [`MAX_THREADS`], and where the
+    /// system refuses some, as many as it gives; `None` for one.
     pub fn new(n_threads: usize) -> Option<Pool> {
+        Pool::of(n_threads, |number, shared| {
+            let builder = thread::Builder::new().name(format!("backprop {number}"));
+            builder.spawn(move || shared.work(number))
+        })
+    }
+
+    /// As [`Pool::new`], of threads that `start` starts, or refuses.
+    fn of(
+        n_threads: usize,
+        start: impl Fn(usize, Arc<Shared>) -> io::Result<JoinHandle<()>>,
+    ) -> Option<Pool> {
         let n_others = n_threads.min(MAX_THREADS).checked_sub(1).filter(|&n| n > 0)?;
         let n_cores = thread::available_parallelism().map_or(1, usize::from);
         let shared = Arc::new(Shared {
@@ -58,13 +70,8 @@ impl Pool {
             start: Condvar::new(),
             end: Condvar::new(),
         });
-        let mut pool = Pool { shared, threads: Vec::with_capacity(n_others) };
-        for number in 1..=n_others {
-            let shared = pool.shared.clone();
-            let builder = thread::Builder::new().name(format!("backprop {number}"));
-            pool.threads.push(builder.spawn(move || shared.work(number)).ok()?);
-        }
-        Some(pool)
+        let threads: Vec<_> = (1..=n_others).map_while(|number| start(number, shared.clone()).ok()).collect();
+        if threads.is_empty() { None } else { Some(Pool { shared, threads }) }
     }
 
     /// The number of threads that take part.
@@ -173,5 +180,36 @@ impl Shared {
             std::hint::spin_loop();
         }
         holds()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A system that refuses a thread where `n_given` are there.
+    fn pool_of_few(n_given: usize, n_threads: usize) -> Option<Pool> {
+        Pool::of(n_threads, |number, shared| match number <= n_given {
+            true => thread::Builder::new().spawn(move || shared.work(number)),
+            false => Err(io::ErrorKind::WouldBlock.into()),
+        })
+    }
+
+    #[test]
+    fn a_pool_has_the_threads_that_the_system_gives() {
+        let mut pool = pool_of_few(2, 7).expect("two are given");
+        assert_eq!(pool.n_threads(), 3);
+        let done: [AtomicUsize; 7] = Default::default();
+        for _ in 0..5 {
+            pool.run(&|number| {
+                done[number].fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        assert_eq!(done.map(AtomicUsize::into_inner), [5, 5, 5, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn there_is_no_pool_where_the_system_gives_no_threads() {
+        assert!(pool_of_few(0, 7).is_none());
     }
 }

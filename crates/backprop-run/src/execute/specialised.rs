@@ -19,6 +19,8 @@ pub struct Specialised {
     outputs: Box<[Type]>,
     compiled: Compiled,
     threads: usize,
+    /// The threads that the system gave.
+    n_threads: usize,
     /// Arenas that nobody uses now: as many as there were callers at a time.
     idle: Mutex<Vec<Arena>>,
 }
@@ -49,11 +51,18 @@ impl Specialised {
             return Err(fault.into());
         }
         let inputs = inputs.iter().map(type_of).collect();
-        let specialised = Specialised { inputs, outputs, compiled, threads, idle: Mutex::default() };
+        let idle = Mutex::default();
+        let mut specialised = Specialised { inputs, outputs, compiled, threads, n_threads: threads, idle };
         // That there is no memory is said before anything runs.
         let arena = specialised.arena()?;
+        specialised.n_threads = arena.n_threads();
         specialised.give_back(arena);
         Ok(specialised)
+    }
+
+    /// The threads of a run: fewer than were asked for where the system refuses some.
+    pub fn n_threads(&self) -> usize {
+        self.n_threads
     }
 
     /// The bytes of an arena.

@@ -80,4 +80,8 @@ impl Work for Update {
     fn arena_bytes(&self) -> Option<usize> {
         self.step.arena_bytes(&self.params, &self.g).ok()
     }
+
+    fn n_threads(&self) -> usize {
+        self.step.n_threads()
+    }
 }

@@ -54,4 +54,9 @@ impl Call {
     pub fn arena_bytes(&self) -> Option<usize> {
         self.executable.arena_bytes(&self.inputs).ok()
     }
+
+    /// The threads of its runs.
+    pub fn n_threads(&self) -> usize {
+        self.executable.n_threads()
+    }
 }

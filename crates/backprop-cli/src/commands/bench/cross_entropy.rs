@@ -76,4 +76,8 @@ impl Work for CrossEntropy {
     fn arena_bytes(&self) -> Option<usize> {
         self.call.arena_bytes()
     }
+
+    fn n_threads(&self) -> usize {
+        self.call.n_threads()
+    }
 }

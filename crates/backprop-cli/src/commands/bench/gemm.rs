@@ -74,4 +74,8 @@ impl Work for Gemm {
     fn arena_bytes(&self) -> Option<usize> {
         self.call.arena_bytes()
     }
+
+    fn n_threads(&self) -> usize {
+        self.call.n_threads()
+    }
 }

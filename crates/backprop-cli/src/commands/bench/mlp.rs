@@ -212,6 +212,13 @@ impl Work for Mlp<'_> {
             Step::Eager(..) => None,
         }
     }
+
+    fn n_threads(&self) -> usize {
+        match &self.step {
+            Step::Graph(step) => step.n_threads(),
+            Step::Eager(..) => 1,
+        }
+    }
 }
 
 /// Of a step: a multiply-add is two; the gradient of the samples is not computed.

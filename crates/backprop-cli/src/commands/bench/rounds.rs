@@ -16,7 +16,7 @@ use crate::allocations;
 use crate::commands::show::write_text;
 use crate::commands::{file_option, path};
 use crate::failure::Failure;
-use crate::talk::{print, say};
+use crate::talk::{note_threads, print, say};
 
 /// Something that can be done again and again.
 pub trait Work {
@@ -49,6 +49,9 @@ pub trait Work {
     fn arena_bytes(&self) -> Option<usize> {
         None
     }
+
+    /// The threads that do it, once it was done.
+    fn n_threads(&self) -> usize;
 }
 
 /// The best that the machine could do.
@@ -99,8 +102,9 @@ pub fn run<W: Work>(
     let mut work = make(compile_options(matches))?;
     let loss = work.step()?;
     let first_us = microseconds(begun);
+    note_threads(n_threads(matches), work.n_threads());
     if matches.get_flag("serve") {
-        return serve::serve(&mut work, n_threads(matches), first_us, loss);
+        return serve::serve(&mut work, first_us, loss);
     }
     if matches.get_flag("profile") || path(matches, "trace").is_some() {
         let steps = work.profile()?;
@@ -181,7 +185,7 @@ struct Measured {
 
 impl Measured {
     fn of(work: &mut dyn Work, first_us: f64, matches: &ArgMatches) -> Result<Measured, Failure> {
-        let n_threads = n_threads(matches);
+        let n_threads = work.n_threads();
         const WARM: usize = 3;
         let (taken, n_allocations) =
             allocations::during(|| (0..WARM).try_for_each(|_| work.step().map(drop)));

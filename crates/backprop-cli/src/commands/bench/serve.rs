@@ -60,7 +60,7 @@ pub fn next() -> Result<Option<Request>, Failure> {
 }
 
 /// Answers until standard input ends.
-pub fn serve(work: &mut dyn Work, n_threads: usize, first_us: f64, loss: f64) -> Result<(), Failure> {
+pub fn serve(work: &mut dyn Work, first_us: f64, loss: f64) -> Result<(), Failure> {
     ready(first_us, loss)?;
     while let Some(request) = next()? {
         let n = match request {
@@ -70,7 +70,7 @@ pub fn serve(work: &mut dyn Work, n_threads: usize, first_us: f64, loss: f64) ->
                 1
             }
             Request::Peak(n) => {
-                let best = (0..n).filter_map(|_| fma_gflops(n_threads)).reduce(f64::max);
+                let best = (0..n).filter_map(|_| fma_gflops(work.n_threads())).reduce(f64::max);
                 print(json!({ "gflops": best }))?;
                 continue;
             }

@@ -18,7 +18,7 @@ use super::{
 use crate::commands::{file_option, path};
 use crate::failure::Failure;
 use crate::network::Network;
-use crate::talk::print;
+use crate::talk::{note_threads, print};
 
 /// The arguments.
 pub fn command() -> Command {
@@ -88,11 +88,12 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
             ControlFlow::Break(())
         }
     };
-    fit(&network.layers, &mut params, &data, &plan, each).map_err(Failure::failed)?;
+    let history = fit(&network.layers, &mut params, &data, &plan, each).map_err(Failure::failed)?;
+    note_threads(plan.threads, history.threads);
     match failure {
         Some(failure) => Err(failure),
         None if rounds.is_serving => Ok(()),
-        None => report(matches, &sizes, plan.batch, &rounds),
+        None => report(matches, &sizes, plan.batch, history.threads, &rounds),
     }
 }
 
@@ -134,11 +135,16 @@ impl Rounds {
     }
 }
 
-fn report(matches: &ArgMatches, sizes: &[usize], batch: usize, rounds: &Rounds) -> Result<(), Failure> {
+fn report(
+    matches: &ArgMatches,
+    sizes: &[usize],
+    batch: usize,
+    threads: usize,
+    rounds: &Rounds,
+) -> Result<(), Failure> {
     let spread = Spread::of(rounds.us.iter().flatten().copied());
     let (optimizer, engine) = (choice(matches, "optimizer"), choice(matches, "engine"));
     let per_second = batch as f64 / spread.median * 1e6;
-    let threads = n_threads(matches);
     match matches.get_flag("json") {
         true => print(json!({
             "work": "train", "layers": sizes, "batch": batch, "optimizer": optimizer, "engine": engine,
