@@ -197,18 +197,6 @@ pub fn want_room<T>(sizes: &[usize]) -> Result<usize, ArrayError> {
     }
 }
 
-impl Data {
-    #[inline]
-    fn len(&self) -> usize {
-        with_data!(self, |values| values.len())
-    }
-}
-
-#[cold]
-fn disagree(shape: Shape, n: usize) -> ! {
-    panic!("an array of shape {shape} does not hold {n} elements")
-}
-
 impl Array {
     /// An array of `sizes` from its elements in row-major order.
     ///
@@ -223,25 +211,18 @@ impl Array {
     }
 
     /// An array from parts that are known to agree.
-    ///
-    /// # Panics
-    /// They do not.
     pub fn from_parts(sizes: Sizes, data: Data) -> Array {
-        Array::with_shape(Shape::of_sizes(&sizes), data)
+        let array = Array::with_shape(Shape::of_sizes(&sizes), data);
+        assert_eq!(sizes.iter().product::<usize>(), array.len(), "sizes {sizes:?} and elements disagree");
+        array
     }
 
-    /// As [`Array::from_parts`], with sizes that are a shape already.
-    ///
-    /// # Panics
-    /// The parts do not agree, or the shape has names.
+    /// An array from a shape of numbers and as many elements.
     #[inline]
     pub fn with_shape(shape: Shape, data: Data) -> Array {
-        // Before it is wrapped: of an array that is read, the compiler makes a copy.
-        let n = data.len();
-        if shape.n_elements() != Some(n) {
-            disagree(shape, n);
-        }
-        Array { shape, data }
+        let array = Array { shape, data };
+        debug_assert_eq!(array.sizes().iter().product::<usize>(), array.len(), "sizes and elements disagree");
+        array
     }
 
     /// A rank-0 array.
@@ -310,7 +291,7 @@ impl Array {
     /// The number of elements.
     #[inline]
     pub fn len(&self) -> usize {
-        self.data.len()
+        with_data!(&self.data, |values| values.len())
     }
 
     /// Whether there are no elements.

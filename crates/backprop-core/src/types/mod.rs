@@ -112,7 +112,6 @@ impl Shape {
     }
 
     /// The number of elements, when all sizes are numbers and as many elements can be addressed.
-    #[inline]
     pub fn n_elements(self) -> Option<usize> {
         self.0.n_elements
     }
