@@ -253,7 +253,8 @@ impl<'a> Uses<'a> {
         is_same && rows.is_moved() && rows.moves_apart(reach)
     }
 
-    /// Rule 9: whether a buffer may lie over another one that is read.
+    /// Rule 9: whether a buffer may lie over another one that is read. `lower::plan`, which lays it there, has a rule of
+    /// its own: a verifier does not take its word.
     fn may_overwrite(&self, new: &Use, old: &Use) -> bool {
         let [(written_at, to)] = new.stores[..] else { return false };
         let is_same = |&(at, access): &(Option<usize>, Option<&Access>)| {

@@ -79,7 +79,7 @@ fn rounded(bytes: usize) -> usize {
 }
 
 /// Whether a step may write one buffer over another that it reads for the last time: each iteration overwrites
-/// what only itself has read, and read before.
+/// what only itself has read, and read before. (`loops::flow` judges it again, by a rule of its own.)
 fn may_overwrite(kind: &Kind, old: BufferId, new: BufferId) -> bool {
     let stages: &[Stage] = match kind {
         Kind::Nest(nest) => {

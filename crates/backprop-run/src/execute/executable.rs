@@ -60,7 +60,7 @@ impl Executable {
     /// The executable of these records.
     ///
     /// # Errors
-    /// As [`compile`].
+    /// As [`compile`](super::compile).
     pub fn new(
         records: impl Into<Arc<Records>>,
         inputs: Vec<ValueId>,
@@ -115,7 +115,7 @@ impl Executable {
         &self.options
     }
 
-    /// The outputs for these inputs, in the order of [`compile`].
+    /// The outputs for these inputs, in the order of [`compile`](super::compile).
     ///
     /// # Errors
     /// An input of the wrong type or size; sizes that contradict each other; a fault in the data; more memory
