@@ -1,6 +1,7 @@
 //! What a training step takes of memory: what it says before it runs, and nothing from its second run on.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -13,12 +14,15 @@ struct Counting;
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-static N_ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+thread_local! {
+    /// Of this thread: the one that tells of tests has its own.
+    static N_ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
 fn taken(bytes: usize) {
-    N_ALLOCATIONS.fetch_add(1, SeqCst);
+    N_ALLOCATIONS.set(N_ALLOCATIONS.get() + 1);
     PEAK.fetch_max(LIVE.fetch_add(bytes, SeqCst) + bytes, SeqCst);
 }
 
@@ -50,7 +54,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// Tests that count take turns.
+/// Tests that count bytes take turns.
 static COUNTER: Mutex<()> = Mutex::new(());
 
 /// A network, its parameters, and a step of it on batches of any size.
@@ -93,9 +97,9 @@ fn nothing_is_allocated_from_the_second_run_on() {
         step.run_into(&mut params, &data, &mut loss).unwrap();
         let n_maps_before = n_maps();
         for run in 2..5 {
-            let before = N_ALLOCATIONS.load(SeqCst);
+            let before = N_ALLOCATIONS.get();
             step.run_into(&mut params, &data, &mut loss).unwrap();
-            assert_eq!(N_ALLOCATIONS.load(SeqCst) - before, 0, "{name}, run {run}");
+            assert_eq!(N_ALLOCATIONS.get() - before, 0, "{name}, run {run}");
         }
         assert_eq!(n_maps(), n_maps_before, "{name}");
     };
