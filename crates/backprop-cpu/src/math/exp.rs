@@ -25,20 +25,13 @@ const TAIL: Table = (
         2.101414405519078e-09,
     ],
 );
-/// For f64: (eʳ − 1 − r)/r², likewise. Error in eʳ: 2^−60.6.
-const SLOPE: [f64; 11] = [
-    0.5,
-    0.16666666666666688,
-    0.04166666666666684,
-    0.008333333333312971,
-    0.0013888888888757358,
-    0.00019841269906221114,
-    2.4801587629383377e-05,
-    2.7557225278077503e-06,
-    2.7556979262467797e-07,
-    2.5115289240597435e-08,
-    2.101414405519078e-09,
-];
+/// For f64: (eʳ − 1 − r)/r² = ½ + r·[`TAIL`].
+const SLOPE: [f64; 11] = {
+    let mut all = [0.5; 11];
+    let (_, rest) = all.split_at_mut(1);
+    rest.copy_from_slice(TAIL.1);
+    all
+};
 /// For f32: e^(r − shift) − 1, |r| ≤ ln 2/32, by the powers of r. Error in it: 2^−29.0.
 const CELL: [f64; 4] = [0.011534546501934528, 1.011534571647644, 0.5057870745658875, 0.1685851365327835];
 /// For f32: 2^(k/16)·e^shift, nearly, to the bit. `shift` is chosen so that no power is further than 0.19 ULP from its entry.
